@@ -1,0 +1,279 @@
+//! Everything that is known of all places: workloads, their versions, their instances, and the tallies over them.
+//!
+//! Never shows a half list: a list that is made again is kept aside until it is complete. Tallies are kept as changes
+//! come in (a changed workload is judged again, its old tally taken out, the new one put in), never summed for a screen.
+
+mod chunks;
+mod ingest;
+mod judge;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+
+pub use chunks::Chunks;
+
+use super::drift::{Judgement, Tally, Verdict};
+use super::expectation::Declaration;
+use super::history::OwnRecord;
+use super::id::{InstanceKey, PlaceId, Uid, WorkloadId};
+use super::observation::{InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Source, WorkloadSeen};
+use super::text::Text;
+
+/// All that is known.
+pub struct Fleet {
+    declarations: Vec<Declaration>,
+    places: Vec<Place>,
+    place_numbers: HashMap<PlaceId, u16>,
+    workloads: Vec<Option<Workload>>,
+    free_workloads: Vec<u32>,
+    workload_slots: HashMap<WorkloadId, u32>,
+    owners: HashMap<(u16, Uid), u32>,
+    instances: Chunks<Instance>,
+    instance_slots: HashMap<(u16, Uid), u32>,
+    services: BTreeMap<Text, Tally>,
+    records: HashMap<WorkloadId, OwnRecord>,
+    interned: ingest::Interner,
+    dirty: HashSet<u32>,
+    revision: u64,
+}
+
+/// One place and how it answers.
+pub struct Place {
+    /// Its id.
+    pub id: PlaceId,
+    /// How it answers.
+    pub state: PlaceState,
+    /// When it last answered.
+    pub heard_at: Option<Timestamp>,
+    /// Who we are there.
+    pub identity: PlaceIdentity,
+    /// Lists that can't be read there, and why.
+    pub limits: Vec<(Source, Text)>,
+    /// Rows seen and still to come in the first lists.
+    pub loading: Vec<(Source, u64, Option<u64>)>,
+    /// Over its workloads.
+    pub tally: Tally,
+    lists: HashMap<Source, Listing>,
+}
+
+/// A workload with what is known and said of it.
+pub struct Workload {
+    /// Its name and kind.
+    pub id: WorkloadId,
+    /// As its provider reported it.
+    pub seen: WorkloadSeen,
+    /// When that was fetched.
+    pub fetched_at: Timestamp,
+    /// Its versions as its platform knows them.
+    pub revisions: Vec<RevisionSeen>,
+    /// What is said of it.
+    pub judgement: Judgement,
+    origin: Origin,
+    revision_sources: Vec<(Uid, Source)>,
+    instances: Vec<u32>,
+}
+
+/// An instance with the verdict over it.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// As its provider reported it.
+    pub seen: InstanceSeen,
+    /// When that was fetched.
+    pub fetched_at: Timestamp,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Text,
+    place: u16,
+    workload: u32,
+    source: Source,
+}
+
+/// A consistent copy of all instances for work beside the loop. Cheap: it shares the columns.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The fleet's revision when it was taken.
+    pub revision: u64,
+    /// The instances.
+    pub instances: Chunks<Instance>,
+    workloads: std::sync::Arc<Vec<Option<WorkloadId>>>,
+    services: std::sync::Arc<Vec<Text>>,
+}
+
+/// Who reported a workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// A list of the provider.
+    Reported(Source),
+    /// Nobody: made here for instances whose owner can't be read or does not exist.
+    Derived,
+}
+
+/// A list that is being made.
+struct Listing {
+    seen: HashSet<Uid>,
+    /// `None` while the very first list comes in: its rows are shown at once.
+    aside: Option<Vec<(Timestamp, Observation)>>,
+}
+
+impl Fleet {
+    /// An empty fleet that will be judged by these declarations.
+    pub fn new(declarations: Vec<Declaration>) -> Fleet {
+        Fleet {
+            declarations,
+            places: Vec::new(),
+            place_numbers: HashMap::new(),
+            workloads: Vec::new(),
+            free_workloads: Vec::new(),
+            workload_slots: HashMap::new(),
+            owners: HashMap::new(),
+            instances: Chunks::default(),
+            instance_slots: HashMap::new(),
+            services: BTreeMap::new(),
+            records: HashMap::new(),
+            interned: ingest::Interner::default(),
+            dirty: HashSet::new(),
+            revision: 0,
+        }
+    }
+
+    /// Counts every change; equal revisions are equal fleets.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Every place, in the order in which they were added.
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// One place.
+    pub fn place(&self, id: &PlaceId) -> Option<&Place> {
+        self.place_numbers.get(id).map(|&number| &self.places[usize::from(number)])
+    }
+
+    /// Every workload, in no order that means anything.
+    pub fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        self.workloads.iter().flatten()
+    }
+
+    /// A workload by name.
+    pub fn workload(&self, id: &WorkloadId) -> Option<&Workload> {
+        self.workloads.get(*self.workload_slots.get(id)? as usize)?.as_ref()
+    }
+
+    /// A workload by incarnation, or by that of one of its revisions.
+    pub fn workload_by_uid(&self, place: &PlaceId, uid: &Uid) -> Option<&Workload> {
+        let number = *self.place_numbers.get(place)?;
+        let slot = *self.owners.get(&(number, uid.clone()))?;
+        self.workloads[slot as usize].as_ref()
+    }
+
+    /// The instances of a workload, those that drain or have ended too.
+    pub fn instances_of<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Instance> + Clone {
+        workload.instances.iter().filter_map(|&slot| self.instances.get(slot as usize))
+    }
+
+    /// Every instance with its workload.
+    pub fn instances(&self) -> impl Iterator<Item = (&Instance, &Workload)> {
+        self.instances.iter().filter_map(|instance| {
+            self.workloads.get(instance.workload as usize)?.as_ref().map(|workload| (instance, workload))
+        })
+    }
+
+    /// One instance by its key.
+    pub fn instance(&self, key: &InstanceKey) -> Option<(&Instance, &Workload)> {
+        let number = *self.place_numbers.get(&key.place)?;
+        let slot = *self.instance_slots.get(&(number, key.uid.clone()))?;
+        let instance = self.instances.get(slot as usize)?;
+        self.workloads.get(instance.workload as usize)?.as_ref().map(|workload| (instance, workload))
+    }
+
+    /// How many instances are known, those that drain or have ended included.
+    pub fn instance_count(&self) -> usize {
+        self.instances.len()
+    }
+
+    /// Every service with the tally over all its workloads.
+    pub fn services(&self) -> impl Iterator<Item = (&Text, &Tally)> {
+        self.services.iter()
+    }
+
+    /// The tally over everything.
+    pub fn total(&self) -> Tally {
+        self.places.iter().fold(Tally::default(), |sum, place| sum.plus(place.tally))
+    }
+
+    /// What our journal knows of a workload's versions.
+    pub fn record_of(&self, id: &WorkloadId) -> Option<&OwnRecord> {
+        self.records.get(id)
+    }
+
+    /// A copy for work beside the loop.
+    pub fn snapshot(&self) -> Snapshot {
+        let ids = self.workloads.iter().map(|workload| workload.as_ref().map(|workload| workload.id.clone())).collect();
+        let services = self
+            .workloads
+            .iter()
+            .map(|workload| workload.as_ref().map(|workload| workload.seen.service.clone()).unwrap_or_default())
+            .collect();
+        Snapshot {
+            revision: self.revision,
+            instances: self.instances.clone(),
+            workloads: std::sync::Arc::new(ids),
+            services: std::sync::Arc::new(services),
+        }
+    }
+}
+
+impl Workload {
+    /// The requested image of the main container, as asked for.
+    pub fn requested(&self) -> Option<&super::image::ImageRef> {
+        self.container(&self.judgement.main).and_then(|container| container.image.as_ref())
+    }
+
+    /// One container of its template.
+    pub fn container(&self, name: &str) -> Option<&super::observation::ContainerSpec> {
+        self.seen.template.containers.iter().find(|container| container.name == *name)
+    }
+
+    /// The last good version.
+    pub fn last_good(&self) -> Option<&super::history::Version> {
+        self.judgement.last_good.map(|at| &self.judgement.versions[at])
+    }
+
+    /// Whether its requested image changed within this time before now.
+    pub fn is_changed_within(&self, now: Timestamp, limit: std::time::Duration) -> bool {
+        self.seen.requested_since.is_some_and(|since| now.duration_since(since).unsigned_abs() <= limit)
+    }
+}
+
+impl Instance {
+    /// Its place and incarnation.
+    pub fn key(&self, fleet: &Fleet) -> InstanceKey {
+        InstanceKey { place: fleet.places[usize::from(self.place)].id.clone(), uid: self.seen.uid.clone() }
+    }
+
+    /// Whether it counts as off, given its workload.
+    pub fn is_off(&self, workload: &Workload) -> bool {
+        is_off(self.verdict, &workload.seen)
+    }
+}
+
+/// Whether a verdict counts as off there: a mixed one does once the platform has given up on the rollout.
+pub fn is_off(verdict: Verdict, workload: &WorkloadSeen) -> bool {
+    match verdict {
+        Verdict::Drift | Verdict::Outlier | Verdict::Quarantined => true,
+        Verdict::Mixed => matches!(workload.rollout, super::observation::Rollout::Failed(_)),
+        Verdict::Ok | Verdict::Unknown => false,
+    }
+}
+
+impl Snapshot {
+    /// The workload and service of an instance of this snapshot.
+    pub fn workload_of(&self, instance: &Instance) -> Option<(&WorkloadId, &Text)> {
+        let at = instance.workload as usize;
+        Some((self.workloads.get(at)?.as_ref()?, self.services.get(at)?))
+    }
+}

@@ -1,0 +1,454 @@
+//! How batches of observations become rows: lists kept aside and swapped, owners found by uid, strings shared.
+//!
+//! Never judges; it marks the workloads that must be judged again.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+
+use super::{Fleet, Instance, Listing, Origin, Place, Workload};
+use crate::domain::drift::{Judgement, Tally, Verdict};
+use crate::domain::id::{PlaceId, Uid, WorkloadId, WorkloadKind};
+use crate::domain::observation::{
+    Batch, InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Rollout, Source, Strategy, Template,
+    TemplateHash, WorkloadSeen,
+};
+use crate::domain::text::Text;
+
+/// Shares equal strings: thousands of instances have a few hundred names of containers, images and owners.
+#[derive(Default)]
+pub(super) struct Interner(HashSet<Text>);
+
+impl Interner {
+    /// The shared copy of a text.
+    pub(super) fn share(&mut self, text: &mut Text) {
+        match self.0.get(text.as_str()) {
+            Some(known) => *text = known.clone(),
+            None => {
+                self.0.insert(text.clone());
+            }
+        }
+    }
+}
+
+impl Fleet {
+    /// Adds a place, loading; a known one keeps what it has.
+    pub fn add_place(&mut self, id: PlaceId) {
+        if self.place_numbers.contains_key(&id) {
+            return;
+        }
+        self.place_numbers.insert(id.clone(), self.places.len() as u16);
+        self.places.push(Place {
+            id,
+            state: PlaceState::Loading,
+            heard_at: None,
+            identity: PlaceIdentity::default(),
+            limits: Vec::new(),
+            loading: Vec::new(),
+            tally: Tally::default(),
+            lists: std::collections::HashMap::new(),
+        });
+        self.revision += 1;
+    }
+
+    /// Takes in a batch and judges what it changed. A batch of a place that was never added is dropped.
+    pub fn apply(&mut self, batch: Batch) {
+        let Some(&place) = self.place_numbers.get(&batch.place) else { return };
+        let at = batch.fetched_at;
+        for observation in batch.observations {
+            self.observe(place, at, observation);
+        }
+        self.places[usize::from(place)].heard(at);
+        self.judge_dirty();
+        self.revision += 1;
+    }
+
+    /// Marks every live place stale, as after the machine slept: nothing is known to hold until it answers again.
+    pub fn mark_all_stale(&mut self, why: &str) {
+        for place in self.places.iter_mut().filter(|place| place.state.is_live()) {
+            place.state = PlaceState::Stale(Text::new(why));
+        }
+        self.revision += 1;
+    }
+
+    fn observe(&mut self, place: u16, at: Timestamp, observation: Observation) {
+        let source = match &observation {
+            Observation::Workload(source, _)
+            | Observation::Revision(source, _)
+            | Observation::Instance(source, _)
+            | Observation::Gone(source, _) => *source,
+            _ => return self.observe_place(place, at, observation),
+        };
+        if let Some(list) = self.places[usize::from(place)].lists.get_mut(&source) {
+            match &observation {
+                Observation::Workload(_, workload) => list.seen.insert(workload.uid.clone()),
+                Observation::Revision(_, revision) => list.seen.insert(revision.uid.clone()),
+                Observation::Instance(_, instance) => list.seen.insert(instance.uid.clone()),
+                Observation::Gone(_, uid) => list.seen.remove(uid),
+                _ => false,
+            };
+            if let Some(aside) = &mut list.aside {
+                aside.push((at, observation));
+                return;
+            }
+        }
+        self.change(place, at, observation);
+    }
+
+    fn observe_place(&mut self, place: u16, at: Timestamp, observation: Observation) {
+        let row = &mut self.places[usize::from(place)];
+        match observation {
+            Observation::ListStarted(source) => {
+                let is_first = matches!(row.state, PlaceState::Loading) && !row.lists.contains_key(&source);
+                let aside = if is_first { None } else { Some(Vec::new()) };
+                row.lists.insert(source, Listing { seen: HashSet::new(), aside });
+                row.limits.retain(|(limited, _)| *limited != source);
+            }
+            Observation::ListFinished(source) => {
+                row.loading.retain(|(loading, ..)| *loading != source);
+                if let Some(list) = row.lists.remove(&source) {
+                    self.swap_in(place, at, source, list);
+                }
+            }
+            Observation::Loading { source, seen, remaining } => {
+                row.loading.retain(|(loading, ..)| *loading != source);
+                row.loading.push((source, seen, remaining));
+            }
+            Observation::Place(state) => row.state = state,
+            Observation::Identity(identity) => row.identity = *identity,
+            Observation::Limited(source, why) => {
+                row.limits.retain(|(limited, _)| *limited != source);
+                row.limits.push((source, why));
+            }
+            Observation::Heartbeat => {}
+            Observation::Workload(..)
+            | Observation::Revision(..)
+            | Observation::Instance(..)
+            | Observation::Gone(..) => {
+                self.change(place, at, observation);
+            }
+        }
+    }
+
+    /// The list is complete: what it does not have is gone, what it has is put in, all before anybody looks.
+    fn swap_in(&mut self, place: u16, at: Timestamp, source: Source, list: Listing) {
+        let gone_instances = self.instances.slots().filter(|(_, instance)| {
+            instance.place == place && instance.source == source && !list.seen.contains(&instance.seen.uid)
+        });
+        let mut gone: Vec<Uid> = gone_instances.map(|(_, instance)| instance.seen.uid.clone()).collect();
+        for workload in self.workloads.iter().flatten() {
+            if self.place_numbers[&workload.id.place] != place {
+                continue;
+            }
+            if workload.origin == Origin::Reported(source) && !list.seen.contains(&workload.seen.uid) {
+                gone.push(workload.seen.uid.clone());
+            }
+            let revisions =
+                workload.revision_sources.iter().filter(|(uid, of)| *of == source && !list.seen.contains(uid));
+            gone.extend(revisions.map(|(uid, _)| uid.clone()));
+        }
+        for uid in gone {
+            self.change(place, at, Observation::Gone(source, uid));
+        }
+        for (fetched_at, observation) in list.aside.into_iter().flatten() {
+            self.change(place, fetched_at, observation);
+        }
+    }
+
+    fn change(&mut self, place: u16, at: Timestamp, observation: Observation) {
+        match observation {
+            Observation::Workload(source, seen) => self.put_workload(place, at, Origin::Reported(source), *seen),
+            Observation::Revision(source, seen) => self.put_revision(place, at, source, *seen),
+            Observation::Instance(source, seen) => self.put_instance(place, at, source, *seen),
+            Observation::Gone(_, uid) => self.remove(place, &uid),
+            _ => {}
+        }
+    }
+
+    fn put_workload(&mut self, place: u16, at: Timestamp, origin: Origin, mut seen: WorkloadSeen) {
+        self.interned.share(&mut seen.service);
+        let id = WorkloadId {
+            place: self.places[usize::from(place)].id.clone(),
+            namespace: seen.namespace.clone(),
+            kind: seen.kind,
+            name: seen.name.clone(),
+        };
+        let key = (place, seen.uid.clone());
+        // A revision may have come before its workload: what was derived for it becomes the workload itself.
+        if let Some(&slot) = self.owners.get(&key) {
+            if let Some(workload) = self.workloads[slot as usize].as_mut() {
+                let changed_name = workload.id != id;
+                if changed_name {
+                    self.workload_slots.remove(&workload.id);
+                    self.workload_slots.insert(id.clone(), slot);
+                }
+                if workload.seen.service != seen.service {
+                    let moved = std::mem::take(&mut workload.judgement.tally);
+                    let (old_service, place_row) =
+                        (workload.seen.service.clone(), &mut self.places[usize::from(place)]);
+                    place_row.tally = place_row.tally.minus(moved);
+                    self.count_service(&old_service, moved, Tally::default());
+                }
+                let workload = self.workloads[slot as usize].as_mut().expect("it was there a moment ago");
+                workload.id = id;
+                workload.seen = seen;
+                workload.fetched_at = at;
+                workload.origin = origin;
+            }
+            self.dirty.insert(slot);
+            return;
+        }
+        let workload = Workload {
+            id: id.clone(),
+            fetched_at: at,
+            revisions: Vec::new(),
+            revision_sources: Vec::new(),
+            judgement: Judgement::empty(),
+            origin,
+            instances: Vec::new(),
+            seen,
+        };
+        let slot = match self.free_workloads.pop() {
+            Some(slot) => {
+                self.workloads[slot as usize] = Some(workload);
+                slot
+            }
+            None => {
+                self.workloads.push(Some(workload));
+                (self.workloads.len() - 1) as u32
+            }
+        };
+        self.owners.insert(key, slot);
+        self.workload_slots.insert(id, slot);
+        self.dirty.insert(slot);
+    }
+
+    fn put_revision(&mut self, place: u16, at: Timestamp, source: Source, seen: RevisionSeen) {
+        let owner_key = (place, seen.workload.clone());
+        if !self.owners.contains_key(&owner_key) {
+            let name = seen.workload.0.clone();
+            let reason = Text::new("its workload can't be read");
+            let derived = derived(seen.workload.clone(), WorkloadKind::Unknown, None, name.clone(), name, reason);
+            self.put_workload(place, at, Origin::Derived, derived);
+        }
+        let slot = self.owners[&owner_key];
+        let key = (place, seen.uid.clone());
+        // Instances that came before their revision wait under a derived workload of the revision's own uid.
+        if let Some(&waiting) = self.owners.get(&key).filter(|&&waiting| waiting != slot) {
+            self.move_instances(waiting, slot);
+        }
+        self.owners.insert(key, slot);
+        let workload = self.workloads[slot as usize].as_mut().expect("owners only point at workloads that exist");
+        match workload.revisions.iter_mut().find(|revision| revision.uid == seen.uid) {
+            Some(revision) => *revision = seen,
+            None => {
+                workload.revision_sources.push((seen.uid.clone(), source));
+                workload.revisions.push(seen);
+            }
+        }
+        self.dirty.insert(slot);
+    }
+
+    fn put_instance(&mut self, place: u16, at: Timestamp, source: Source, mut seen: InstanceSeen) {
+        self.share(&mut seen);
+        let slot = self.owner_slot(place, at, &seen);
+        let key = (place, seen.uid.clone());
+        if let Some(&at_slot) = self.instance_slots.get(&key) {
+            let instance = self.instances.get_mut(at_slot as usize).expect("slots only point at rows that exist");
+            let before = instance.workload;
+            instance.seen = seen;
+            instance.fetched_at = at;
+            instance.workload = slot;
+            if before != slot {
+                self.detach(before, at_slot);
+                self.attach(slot, at_slot);
+            }
+        } else {
+            let verdict = Verdict::Unknown;
+            let row =
+                Instance { seen, fetched_at: at, verdict, reason: Text::default(), place, workload: slot, source };
+            let at_slot = self.instances.insert(row);
+            self.instance_slots.insert(key, at_slot);
+            self.attach(slot, at_slot);
+        }
+        self.dirty.insert(slot);
+    }
+
+    fn remove(&mut self, place: u16, uid: &Uid) {
+        let key = (place, uid.clone());
+        if let Some(slot) = self.instance_slots.remove(&key) {
+            if let Some(instance) = self.instances.remove(slot) {
+                self.detach(instance.workload, slot);
+            }
+            return;
+        }
+        let Some(slot) = self.owners.remove(&key) else { return };
+        let Some(workload) = self.workloads[slot as usize].as_mut() else { return };
+        if workload.seen.uid != *uid {
+            workload.revisions.retain(|revision| revision.uid != *uid);
+            workload.revision_sources.retain(|(revision, _)| revision != uid);
+            // Instances keep pointing here by slot; their owner's uid must still lead to this workload.
+            if workload.instances.iter().any(|&at| {
+                self.instances
+                    .get(at as usize)
+                    .and_then(|row| row.seen.owner.as_ref())
+                    .is_some_and(|owner| owner.uid == *uid)
+            }) {
+                self.owners.insert(key, slot);
+            }
+            self.dirty.insert(slot);
+        } else if workload.instances.is_empty() && workload.revisions.is_empty() {
+            self.drop_workload(slot);
+        } else {
+            // Its instances outlive it for a while: they stay visible under what is left of it.
+            workload.origin = Origin::Derived;
+            workload.seen.desired = 0;
+            workload.seen.inoperable = Some(Text::new("it was deleted; what is left is ending"));
+            self.owners.insert(key, slot);
+            self.dirty.insert(slot);
+        }
+    }
+
+    /// The workload that an instance belongs to; made up where its owner is not known.
+    fn owner_slot(&mut self, place: u16, at: Timestamp, seen: &InstanceSeen) -> u32 {
+        let (uid, kind, name, reason) = match &seen.owner {
+            Some(owner) => {
+                if let Some(&slot) = self.owners.get(&(place, owner.uid.clone())) {
+                    return slot;
+                }
+                let reason = match owner.kind {
+                    WorkloadKind::Unknown => format!("owned by {}, a kind that Rolldeck does not know", owner.name),
+                    kind => format!("its {kind} {} can't be read or is gone", owner.name),
+                };
+                (owner.uid.clone(), owner.kind, owner.name.clone(), reason)
+            }
+            None => {
+                let reason = "nothing owns it: an instance taken away would not come back".to_string();
+                (Uid(Text::new(&format!("of {}", seen.uid))), WorkloadKind::Pod, seen.name.clone(), reason)
+            }
+        };
+        let key = (place, uid.clone());
+        if let Some(&slot) = self.owners.get(&key) {
+            return slot;
+        }
+        let derived = derived(uid, kind, seen.namespace.clone(), name, seen.service.clone(), Text::new(&reason));
+        self.put_workload(place, at, Origin::Derived, derived);
+        self.owners[&key]
+    }
+
+    fn attach(&mut self, slot: u32, instance: u32) {
+        if let Some(workload) = self.workloads[slot as usize].as_mut() {
+            workload.instances.push(instance);
+        }
+        self.dirty.insert(slot);
+    }
+
+    fn detach(&mut self, slot: u32, instance: u32) {
+        let Some(workload) = self.workloads.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        if let Some(at) = workload.instances.iter().position(|&known| known == instance) {
+            workload.instances.swap_remove(at);
+        }
+        let is_left_over = workload.origin == Origin::Derived && workload.instances.is_empty();
+        if is_left_over && workload.revisions.is_empty() {
+            self.drop_workload(slot);
+        } else {
+            self.dirty.insert(slot);
+        }
+    }
+
+    fn move_instances(&mut self, from: u32, to: u32) {
+        let Some(workload) = self.workloads[from as usize].as_mut() else { return };
+        let moving = std::mem::take(&mut workload.instances);
+        for &at in &moving {
+            if let Some(instance) = self.instances.get_mut(at as usize) {
+                instance.workload = to;
+            }
+        }
+        let is_left_over = workload.origin == Origin::Derived && workload.revisions.is_empty();
+        if let Some(target) = self.workloads[to as usize].as_mut() {
+            target.instances.extend(moving);
+        }
+        if is_left_over {
+            self.drop_workload(from);
+        }
+        self.dirty.insert(to);
+    }
+
+    fn drop_workload(&mut self, slot: u32) {
+        let Some(workload) = self.workloads[slot as usize].take() else { return };
+        let place = self.place_numbers[&workload.id.place];
+        let tally = workload.judgement.tally;
+        let row = &mut self.places[usize::from(place)];
+        row.tally = row.tally.minus(tally);
+        self.count_service(&workload.seen.service, tally, Tally::default());
+        self.owners.remove(&(place, workload.seen.uid.clone()));
+        for revision in &workload.revisions {
+            self.owners.remove(&(place, revision.uid.clone()));
+        }
+        if self.workload_slots.get(&workload.id) == Some(&slot) {
+            self.workload_slots.remove(&workload.id);
+        }
+        self.dirty.remove(&slot);
+        self.free_workloads.push(slot);
+    }
+
+    fn share(&mut self, seen: &mut InstanceSeen) {
+        let interned = &mut self.interned;
+        interned.share(&mut seen.service);
+        for text in
+            [&mut seen.namespace, &mut seen.revision, &mut seen.reason, &mut seen.platform].into_iter().flatten()
+        {
+            interned.share(text);
+        }
+        if let Some(owner) = &mut seen.owner {
+            interned.share(&mut owner.uid.0);
+            interned.share(&mut owner.name);
+        }
+        for container in &mut seen.containers {
+            interned.share(&mut container.name);
+            if let Some(asked) = &mut container.asked {
+                asked.share_with(&mut |text| interned.share(text));
+            }
+            if let Some(running) = &mut container.running {
+                running.share_with(&mut |text| interned.share(text));
+            }
+        }
+    }
+}
+
+impl Place {
+    fn heard(&mut self, at: Timestamp) {
+        self.heard_at = self.heard_at.max(Some(at));
+    }
+}
+
+/// What stands for an owner that can't be read or does not exist, so that its instances are still shown.
+fn derived(
+    uid: Uid,
+    kind: WorkloadKind,
+    namespace: Option<Text>,
+    name: Text,
+    service: Text,
+    reason: Text,
+) -> WorkloadSeen {
+    WorkloadSeen {
+        uid,
+        kind,
+        namespace,
+        name,
+        service,
+        template: Template { hash: TemplateHash(Text::default()), containers: Vec::new(), version: None, latent: None },
+        main_container: None,
+        expected_annotation: None,
+        generation: 0,
+        observed_generation: 0,
+        desired: 0,
+        rollout: Rollout::Stable,
+        strategy: Strategy::default(),
+        owners: Vec::new(),
+        undoers: Vec::new(),
+        requested_since: None,
+        touched_by: None,
+        inoperable: Some(reason),
+    }
+}

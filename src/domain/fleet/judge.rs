@@ -1,0 +1,246 @@
+//! Judging the workloads that a batch has changed, and keeping the tallies of services and places in step.
+//!
+//! Never looks at a workload that did not change.
+
+use super::{Fleet, Instance, Workload, is_off};
+use crate::domain::drift::{Cohort, Judgement, Mark, Measure, Tally, Verdict};
+use crate::domain::expectation::{ExpectationSource, Expected, expected_of};
+use crate::domain::history::{self, Knowledge, OwnRecord};
+use crate::domain::id::{Uid, WorkloadId};
+use crate::domain::image::ImageId;
+use crate::domain::observation::{Health, Phase, Rollout};
+use crate::domain::text::Text;
+
+impl Fleet {
+    /// Takes over what the journal knows of a workload's versions.
+    pub fn set_record(&mut self, id: WorkloadId, record: OwnRecord) {
+        if let Some(&slot) = self.workload_slots.get(&id) {
+            self.dirty.insert(slot);
+        }
+        self.records.insert(id, record);
+        self.judge_dirty();
+        self.revision += 1;
+    }
+
+    pub(super) fn judge_dirty(&mut self) {
+        let mut dirty: Vec<u32> = self.dirty.drain().collect();
+        dirty.sort_unstable();
+        for slot in dirty {
+            self.judge(slot);
+        }
+    }
+
+    fn judge(&mut self, slot: u32) {
+        let Some(workload) = self.workloads.get(slot as usize).and_then(Option::as_ref) else { return };
+        let annotation = workload.seen.expected_annotation.as_ref();
+        let template = &workload.seen.template;
+        let expected = expected_of(&self.declarations, &workload.id, &workload.seen.service, annotation, template);
+        let rows: Vec<(u32, &Instance)> = workload
+            .instances
+            .iter()
+            .filter_map(|&at| self.instances.get(at as usize).map(|instance| (at, instance)))
+            .collect();
+        let seen = rows.iter().map(|(_, instance)| &instance.seen);
+        let measure = Measure::of(&workload.seen, &workload.revisions, &expected, seen);
+        let mut judged = Judged::new(workload, &expected);
+        let mut verdicts = Vec::new();
+        for (at, instance) in &rows {
+            let verdict = measure.judge(&instance.seen);
+            judged.add(workload, &measure, instance, verdict.verdict, &verdict.reason);
+            if verdict.verdict != instance.verdict || verdict.reason != instance.reason {
+                verdicts.push((*at, verdict));
+            }
+        }
+        let learnt = |revision: &Uid, container: &str| learnt_image(&rows, revision, container);
+        let own = self.records.get(&workload.id).cloned().unwrap_or_default();
+        let judgement = judged.finish(workload, &expected, &learnt, &own);
+        for (at, verdict) in verdicts {
+            if let Some(instance) = self.instances.get_mut(at as usize) {
+                instance.verdict = verdict.verdict;
+                instance.reason = verdict.reason;
+            }
+        }
+        self.put_judgement(slot, judgement);
+    }
+
+    fn put_judgement(&mut self, slot: u32, judgement: Judgement) {
+        let Some(workload) = self.workloads[slot as usize].as_mut() else { return };
+        let (before, after) = (workload.judgement.tally, judgement.tally);
+        workload.judgement = judgement;
+        let service = workload.seen.service.clone();
+        let place = &mut self.places[usize::from(self.place_numbers[&workload.id.place])];
+        place.tally = place.tally.minus(before).plus(after);
+        self.count_service(&service, before, after);
+    }
+
+    pub(super) fn count_service(&mut self, service: &Text, before: Tally, after: Tally) {
+        let tally = self.services.entry(service.clone()).or_default();
+        *tally = tally.minus(before).plus(after);
+        if *tally == Tally::default() {
+            self.services.remove(service);
+        }
+    }
+}
+
+impl Judgement {
+    /// Before anything was judged.
+    pub(super) fn empty() -> Judgement {
+        Judgement {
+            verdict: Verdict::Unknown,
+            reason: Text::default(),
+            tally: Tally::default(),
+            main: Text::default(),
+            expected: None,
+            requested: None,
+            running: Vec::new(),
+            since: None,
+            marks: Vec::new(),
+            versions: Vec::new(),
+            last_good: None,
+        }
+    }
+}
+
+/// What comes together while the instances of one workload are gone through.
+struct Judged {
+    main: Text,
+    tally: Tally,
+    cohorts: Vec<Cohort>,
+    worst: Option<(Verdict, Text)>,
+    since: Option<jiff::Timestamp>,
+    is_touched: bool,
+}
+
+impl Judged {
+    fn new(workload: &Workload, expected: &Expected) -> Judged {
+        let tally = Tally { desired: workload.seen.desired, ..Tally::default() };
+        let main = main_container(workload, expected);
+        Judged { main, tally, cohorts: Vec::new(), worst: None, since: None, is_touched: false }
+    }
+
+    fn add(&mut self, workload: &Workload, measure: &Measure<'_>, instance: &Instance, verdict: Verdict, why: &Text) {
+        if !instance.seen.phase.is_counted() {
+            return;
+        }
+        let is_healthy = instance.seen.phase == Phase::Running && instance.seen.health == Health::Healthy;
+        self.tally.count(verdict, if is_healthy { Health::Healthy } else { Health::Unhealthy });
+        let off = is_off(verdict, &workload.seen);
+        self.tally.overdue += u32::from(off && verdict == Verdict::Mixed);
+        if off {
+            self.since = match (self.since, instance.seen.started_at) {
+                (Some(since), Some(started)) => Some(since.min(started)),
+                (since, started) => since.or(started),
+            };
+        }
+        self.is_touched |= instance.seen.touched.is_some();
+        if self.worst.as_ref().is_none_or(|(worst, _)| verdict > *worst) {
+            self.worst = Some((verdict, why.clone()));
+        }
+        if self.main.is_empty() {
+            self.main = instance.seen.containers.first().map(|first| first.name.clone()).unwrap_or_default();
+        }
+        let Some(container) = instance.seen.containers.iter().find(|container| container.name == self.main) else {
+            return;
+        };
+        let own = measure.judge_container(&instance.seen, container).verdict;
+        match self.cohorts.iter_mut().find(|cohort| cohort.image == container.running) {
+            Some(cohort) => {
+                cohort.instances += 1;
+                cohort.verdict = cohort.verdict.max(own);
+            }
+            None => self.cohorts.push(Cohort {
+                image: container.running.clone(),
+                reference: container.asked.clone(),
+                instances: 1,
+                verdict: own,
+            }),
+        }
+    }
+
+    fn finish(
+        mut self,
+        workload: &Workload,
+        expected: &Expected,
+        learnt: &dyn Fn(&Uid, &str) -> Option<ImageId>,
+        own: &OwnRecord,
+    ) -> Judgement {
+        self.cohorts.sort_by(|a, b| b.instances.cmp(&a.instances).then_with(|| a.image.cmp(&b.image)));
+        let seen = &workload.seen;
+        let main = self.main;
+        let expectation = expected.of(&main).cloned();
+        let declared = expectation
+            .as_ref()
+            .filter(|spoken| spoken.source < ExpectationSource::Template)
+            .and_then(|spoken| spoken.main()?.reference.clone());
+        let knowledge = Knowledge { requested: &seen.template, main: &main, learnt, own, declared: declared.as_ref() };
+        let versions = history::versions(&workload.revisions, &knowledge);
+        let last_good = history::last_good(&versions, declared.as_ref())
+            .and_then(|good| versions.iter().position(|version| version.revision == good.revision));
+        let current = history::current_revision(&workload.revisions, &seen.template.hash);
+        let asked =
+            seen.template.containers.iter().find(|asked| asked.name == main).and_then(|asked| asked.image.as_ref());
+        let requested = current
+            .and_then(|current| learnt(&current.uid, &main))
+            .or_else(|| asked.and_then(|asked| asked.pinned()))
+            .or_else(|| learnt(&seen.uid, &main).filter(|_| workload.revisions.is_empty()));
+        let verdict = self.tally.worst();
+        let reason = match self.worst {
+            Some((_, reason)) => reason,
+            None if seen.desired > 0 => Text::new("no instance was seen"),
+            None => seen.inoperable.clone().unwrap_or_else(|| Text::new("scaled to zero")),
+        };
+        Judgement {
+            verdict,
+            reason,
+            tally: self.tally,
+            expected: expectation,
+            requested,
+            running: self.cohorts,
+            since: self.since,
+            marks: marks(workload, self.is_touched),
+            versions,
+            last_good,
+            main,
+        }
+    }
+}
+
+/// The container that a row shows: the one its owner names, else the one that a declaration means, else the first.
+fn main_container(workload: &Workload, expected: &Expected) -> Text {
+    let containers = &workload.seen.template.containers;
+    let exists = |name: &Text| containers.is_empty() || containers.iter().any(|asked| asked.name == *name);
+    let spoken = || {
+        let declared = expected.containers.iter().find(|said| said.source < ExpectationSource::Template);
+        declared.map(|said| said.container.clone())
+    };
+    let named = workload.seen.main_container.clone().filter(exists).or_else(spoken);
+    named.or_else(|| containers.first().map(|first| first.name.clone())).unwrap_or_default()
+}
+
+fn marks(workload: &Workload, is_touched: bool) -> Vec<Mark> {
+    let rollout = match workload.seen.rollout {
+        Rollout::Stable => None,
+        Rollout::Progressing => Some(Mark::Rolling),
+        Rollout::Paused => Some(Mark::Paused),
+        Rollout::Failed(_) => Some(Mark::Failed),
+    };
+    let latent = workload.seen.template.latent.as_ref().map(|_| Mark::Latent);
+    [latent, is_touched.then_some(Mark::Touched), rollout].into_iter().flatten().collect()
+}
+
+/// The exact image that instances of a revision (or, where there are none, of a workload) run in a container, if they
+/// all agree.
+fn learnt_image(rows: &[(u32, &Instance)], owner: &Uid, container: &str) -> Option<ImageId> {
+    let mut found: Option<&ImageId> = None;
+    let of_owner = |instance: &&Instance| instance.seen.owner.as_ref().is_some_and(|known| known.uid == *owner);
+    for instance in rows.iter().map(|(_, instance)| *instance).filter(of_owner) {
+        let running = instance.seen.containers.iter().find(|seen| seen.name == *container);
+        match (found, running.and_then(|seen| seen.running.as_ref())) {
+            (_, None) => {}
+            (None, Some(image)) => found = Some(image),
+            (Some(known), Some(image)) if known == image => {}
+            (Some(_), Some(_)) => return None,
+        }
+    }
+    found.cloned()
+}

@@ -1,0 +1,301 @@
+//! The versions that a workload had, and which of them is the last good one (DESIGN section 6).
+//!
+//! Never calls a version good that it can't show evidence for, and never offers one that was gone away from.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::id::Uid;
+use super::image::{Comparison, ImageId, ImageRef};
+use super::observation::{RevisionSeen, Role, Template, TemplateHash};
+use super::text::Text;
+
+/// Why a version is believed to be good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GoodEvidence {
+    /// Our own record saw it healthy.
+    Observed,
+    /// The provider's history holds it and nothing speaks against it.
+    History,
+}
+
+/// One version of a workload that can be gone back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The revision that holds it.
+    pub revision: Uid,
+    /// Its number.
+    pub number: u64,
+    /// Its whole template's hash.
+    pub hash: TemplateHash,
+    /// The main container's image, as asked for.
+    pub reference: Option<ImageRef>,
+    /// The exact image: pinned, or learnt from an instance of that revision.
+    pub image: Option<ImageId>,
+    /// What a person calls it.
+    pub version: Option<Text>,
+    /// When it was first made.
+    pub created_at: Option<Timestamp>,
+    /// Its author's words.
+    pub cause: Option<Text>,
+    /// What speaks for it; `None` if it is no candidate.
+    pub evidence: Option<GoodEvidence>,
+    /// Why it is no candidate, where it is not.
+    pub rejected: Option<Text>,
+}
+
+/// What our own journal knows about versions of one workload, by template hash; the newest entry counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnRecord(pub BTreeMap<TemplateHash, OwnVerdict>);
+
+/// What an operation of ours did with a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnVerdict {
+    /// An operation went to it and saw it healthy.
+    WentTo,
+    /// An operation went away from it.
+    WentFrom,
+}
+
+/// What is known beside the revisions when candidates are judged.
+pub struct Knowledge<'a> {
+    /// What the workload asks for now.
+    pub requested: &'a Template,
+    /// The main container's name.
+    pub main: &'a str,
+    /// The exact image that instances of a revision were seen to run in a container.
+    pub learnt: &'a dyn Fn(&Uid, &str) -> Option<ImageId>,
+    /// Our journal.
+    pub own: &'a OwnRecord,
+    /// Whether an image is declared (configuration or annotation) for the main container.
+    pub declared: Option<&'a ImageRef>,
+}
+
+/// All versions of a workload, newest first, each judged.
+pub fn versions(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Version> {
+    let current = current_revision(revisions, &knowledge.requested.hash);
+    let left = left_behind(revisions, knowledge);
+    let mut sorted: Vec<&RevisionSeen> = revisions.iter().collect();
+    sorted.sort_by(|a, b| b.number.cmp(&a.number).then_with(|| a.uid.cmp(&b.uid)));
+    sorted
+        .into_iter()
+        .map(|revision| {
+            let main = revision.template.containers.iter().find(|container| container.name == *knowledge.main);
+            let reference = main.and_then(|container| container.image.clone());
+            let image = exact(revision, knowledge.main, knowledge);
+            let rejected = rejection(revision, current, &left, reference.as_ref(), knowledge);
+            let evidence = match (&rejected, knowledge.own.0.get(&revision.template.hash)) {
+                (Some(_), _) => None,
+                (None, Some(OwnVerdict::WentTo)) => Some(GoodEvidence::Observed),
+                (None, _) => Some(GoodEvidence::History),
+            };
+            Version {
+                revision: revision.uid.clone(),
+                number: revision.number,
+                hash: revision.template.hash.clone(),
+                version: revision.template.version.clone().or_else(|| reference.as_ref().and_then(ImageRef::version)),
+                reference,
+                image,
+                created_at: revision.created_at,
+                cause: revision.cause.clone(),
+                evidence,
+                rejected,
+            }
+        })
+        .collect()
+}
+
+/// The last good version: a declared one first, then the newest that our record went to, then the newest candidate.
+pub fn last_good<'a>(versions: &'a [Version], declared: Option<&ImageRef>) -> Option<&'a Version> {
+    let candidates = || versions.iter().filter(|version| version.evidence.is_some());
+    candidates()
+        .find(|version| {
+            declared.zip(version.reference.as_ref()).is_some_and(|(declared, reference)| declared.asks_same(reference))
+        })
+        .or_else(|| candidates().find(|version| version.evidence == Some(GoodEvidence::Observed)))
+        .or_else(|| candidates().next())
+}
+
+/// The revision that the workload asks for now: the oldest one whose template equals the workload's (as the Deployment
+/// controller itself decides).
+pub fn current_revision<'a>(revisions: &'a [RevisionSeen], requested: &TemplateHash) -> Option<&'a RevisionSeen> {
+    revisions
+        .iter()
+        .filter(|revision| revision.template.hash == *requested)
+        .min_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.uid.cmp(&b.uid)))
+}
+
+fn rejection(
+    revision: &RevisionSeen,
+    current: Option<&RevisionSeen>,
+    left: &[Uid],
+    reference: Option<&ImageRef>,
+    knowledge: &Knowledge<'_>,
+) -> Option<Text> {
+    if current.is_some_and(|current| current.uid == revision.uid) {
+        return Some(Text::new("requested now"));
+    }
+    if !images_differ(&revision.template, revision, current, knowledge) {
+        return Some(Text::new("same image as requested now"));
+    }
+    let Some(reference) = reference else {
+        return Some(Text::new("its main image is not known"));
+    };
+    match knowledge.own.0.get(&revision.template.hash) {
+        Some(OwnVerdict::WentTo) => return None,
+        Some(OwnVerdict::WentFrom) => return Some(Text::new("an operation went away from it")),
+        None => {}
+    }
+    if knowledge.declared.is_some_and(|declared| declared.asks_same(reference)) {
+        return None;
+    }
+    left.contains(&revision.uid).then(|| Text::new("was rolled back from"))
+}
+
+/// Whether a revision's template asks for another image than the workload does now, in any of its own containers.
+fn images_differ(
+    template: &Template,
+    revision: &RevisionSeen,
+    current: Option<&RevisionSeen>,
+    knowledge: &Knowledge<'_>,
+) -> bool {
+    let own = |template: &Template| -> Vec<(Text, Option<ImageRef>)> {
+        let judged = template.containers.iter().filter(|container| container.role != Role::Injected);
+        judged.map(|container| (container.name.clone(), container.image.clone())).collect()
+    };
+    let (theirs, now) = (own(template), own(knowledge.requested));
+    theirs.len() != now.len()
+        || theirs.iter().any(|(name, asked)| {
+            let Some((_, wanted)) = now.iter().find(|(other, _)| other == name) else {
+                return true;
+            };
+            match (asked, wanted) {
+                (Some(asked), Some(wanted)) if asked.asks_same(wanted) => false,
+                (Some(_), Some(_)) => {
+                    // Another tag may still be the same image: equal digests under two tags are one version.
+                    let before = exact(revision, name, knowledge);
+                    let after = current.and_then(|current| exact(current, name, knowledge));
+                    !matches!(before.zip(after), Some((before, after)) if before.compare(&after) == Comparison::Same)
+                }
+                _ => true,
+            }
+        })
+}
+
+fn exact(revision: &RevisionSeen, container: &str, knowledge: &Knowledge<'_>) -> Option<ImageId> {
+    let asked = revision.template.containers.iter().find(|asked| asked.name == *container)?;
+    asked.image.as_ref().and_then(ImageRef::pinned).or_else(|| (knowledge.learnt)(&revision.uid, container))
+}
+
+/// Revisions that the provider's history shows were rolled back from: an older one came again after them. One that came
+/// again although it had itself been rolled back from proves nothing against the one between.
+fn left_behind(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Uid> {
+    let mut sequence: Vec<(u64, &RevisionSeen)> = revisions
+        .iter()
+        .flat_map(|revision| {
+            let numbers = revision.past_numbers.iter().copied().chain([revision.number]);
+            numbers.map(move |number| (number, revision))
+        })
+        .collect();
+    sequence.sort_by_key(|(number, _)| *number);
+    let mut left: Vec<Uid> = Vec::new();
+    for (position, (_, came)) in sequence.iter().enumerate() {
+        let Some(before) = sequence[..position].iter().rposition(|(_, earlier)| earlier.uid == came.uid) else {
+            continue;
+        };
+        if left.contains(&came.uid) {
+            continue;
+        }
+        for (_, between) in &sequence[before + 1..position] {
+            let is_same_image = !images_differ(
+                &between.template,
+                between,
+                Some(came),
+                &Knowledge { requested: &came.template, ..*knowledge },
+            );
+            if !left.contains(&between.uid) && !is_same_image {
+                left.push(between.uid.clone());
+            }
+        }
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::observation::ContainerSpec;
+
+    fn template(image: &str) -> Template {
+        let container =
+            ContainerSpec { name: Text::new("app"), role: Role::App, image: Some(image.parse().expect("valid")) };
+        Template { hash: TemplateHash(Text::new(image)), containers: vec![container], version: None, latent: None }
+    }
+
+    fn revision(image: &str, number: u64, past: &[u64]) -> RevisionSeen {
+        RevisionSeen {
+            uid: Uid::new(image),
+            workload: Uid::new("w"),
+            number,
+            past_numbers: past.to_vec(),
+            template: template(image),
+            created_at: None,
+            cause: None,
+        }
+    }
+
+    fn check(revisions: &[RevisionSeen], requested: &str, own: &[(&str, OwnVerdict)], expected: Option<&str>) {
+        let own = OwnRecord(own.iter().map(|(hash, verdict)| (TemplateHash(Text::new(hash)), *verdict)).collect());
+        let requested = template(requested);
+        let knowledge =
+            Knowledge { requested: &requested, main: "app", learnt: &|_, _| None, own: &own, declared: None };
+        let versions = versions(revisions, &knowledge);
+        let found = last_good(&versions, None).and_then(|version| version.reference.clone());
+        assert_eq!(found.as_ref().map(ImageRef::as_str), expected);
+    }
+
+    #[test]
+    fn the_version_before_is_the_last_good_one() {
+        check(&[revision("a:1", 1, &[]), revision("a:2", 2, &[])], "a:2", &[], Some("a:1"));
+    }
+
+    #[test]
+    fn a_second_rollback_never_brings_the_bad_image_back() {
+        // v1, v2 (bad), back to v1: revision numbers 1, 2, 3. v2 was rolled back from.
+        check(&[revision("a:1", 3, &[1]), revision("a:2", 2, &[])], "a:1", &[], None);
+        // With an older v0 the version before is offered instead.
+        let revisions = [revision("a:0", 1, &[]), revision("a:1", 4, &[2]), revision("a:2", 3, &[])];
+        check(&revisions, "a:1", &[], Some("a:0"));
+    }
+
+    #[test]
+    fn a_bad_version_that_came_again_proves_nothing_against_the_good_one() {
+        // v1, v2 (bad), back to v1, then somebody ships v2 again: v1 stays the last good.
+        check(&[revision("a:1", 3, &[1]), revision("a:2", 4, &[2])], "a:2", &[], Some("a:1"));
+    }
+
+    #[test]
+    fn our_own_record_speaks_before_the_history_of_the_provider() {
+        let revisions = [revision("a:1", 1, &[]), revision("a:2", 2, &[]), revision("a:3", 3, &[])];
+        check(&revisions, "a:3", &[("a:2", OwnVerdict::WentFrom)], Some("a:1"));
+        check(&revisions, "a:3", &[("a:1", OwnVerdict::WentTo)], Some("a:1"));
+    }
+
+    #[test]
+    fn a_change_that_kept_the_image_is_no_version_to_go_back_to() {
+        let mut restarted = revision("a:1", 2, &[]);
+        restarted.uid = Uid::new("restarted");
+        restarted.template.hash = TemplateHash(Text::new("restarted"));
+        let mut requested = template("a:1");
+        requested.hash = TemplateHash(Text::new("restarted"));
+        let own = OwnRecord::default();
+        let knowledge =
+            Knowledge { requested: &requested, main: "app", learnt: &|_, _| None, own: &own, declared: None };
+        let versions = versions(&[revision("a:1", 1, &[]), restarted], &knowledge);
+        assert_eq!(last_good(&versions, None), None);
+    }
+}

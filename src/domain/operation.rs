@@ -1,0 +1,455 @@
+//! One started plan, alive or finished: the fold of its journal entries, and the rule that says what happens next.
+//!
+//! Never sends and never writes: `decide` answers with the next journal entry; who appends it and who sends is the
+//! shell's business. Sending belongs to an appended `Sent` entry alone.
+
+mod decide;
+mod verify;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use decide::{Gates, World, decide};
+pub use verify::{Progress, progress_of};
+
+use super::history::{OwnRecord, OwnVerdict};
+use super::id::{OperationId, PlaceId, StepId, Uid, WorkloadId};
+use super::journal::{Call, Driver, Entry, Outcome, Receipt, Record, Request};
+use super::plan::{Action, Bound, Code, Plan, Verb};
+use super::text::Text;
+
+/// One started plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// Its name.
+    pub id: OperationId,
+    /// What it does, bound facts as last confirmed.
+    pub plan: Plan,
+    /// Who drives it, or drove it last.
+    pub driver: Driver,
+    /// The incident that it belongs to.
+    pub incident: Option<Text>,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// When it was last taken over, else when it started.
+    pub claimed_at: Timestamp,
+    /// Its steps.
+    pub steps: BTreeMap<StepId, StepProgress>,
+    /// Waves whose gate was passed.
+    pub healthy_waves: Vec<u16>,
+    /// Whether it runs, holds or stops.
+    pub mode: Mode,
+    /// What it still owes.
+    pub debts: Vec<Debt>,
+    /// How and when it ended.
+    pub ended: Option<(Outcome, Text, Timestamp)>,
+    /// The last entry that was folded in.
+    pub last_sequence: u64,
+}
+
+/// Whether an operation goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mode {
+    /// New steps are sent.
+    Running,
+    /// Held by an operator.
+    Paused {
+        /// By whom.
+        by: Text,
+    },
+    /// A bound fact moved; it waits for a new code.
+    PlanMoved {
+        /// The step.
+        step: StepId,
+        /// What is different.
+        differences: Vec<Text>,
+        /// How the facts are now.
+        bound: Box<Bound>,
+    },
+    /// An operator stops it.
+    Stopping {
+        /// Who.
+        by: Text,
+    },
+}
+
+/// How far one step is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepProgress {
+    /// How far.
+    pub state: StepState,
+    /// When the request was about to be sent.
+    pub sent_at: Option<Timestamp>,
+    /// When the provider took it.
+    pub accepted_at: Option<Timestamp>,
+    /// When the fleet showed it done.
+    pub verified_at: Option<Timestamp>,
+    /// What the provider answered.
+    pub receipt: Option<Receipt>,
+    /// The instances that were there before.
+    pub present: Vec<Uid>,
+    /// Brake or release on its way.
+    pub brake: Option<Call>,
+    /// The first and the last time that the provider would not do it yet.
+    pub blocked: Option<(Timestamp, Timestamp)>,
+    /// In words.
+    pub detail: Text,
+}
+
+/// The states of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not sent yet.
+    #[default]
+    Waiting,
+    /// On disk, perhaps sent, no answer on disk.
+    Sent,
+    /// The provider took it.
+    Accepted,
+    /// Accepted and held by its brake.
+    Held,
+    /// Done.
+    Verified,
+    /// Not done, for certain: nothing was changed.
+    Refused,
+    /// Accepted, and did not come to its end.
+    Failed,
+    /// Never sent.
+    Skipped,
+    /// Nobody can tell.
+    Unresolved,
+}
+
+/// What an operation still owes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Debt {
+    /// Where.
+    pub place: PlaceId,
+    /// To what.
+    pub workload: WorkloadId,
+    /// What.
+    pub what: Text,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// An operation's state as screens and scripts name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationState {
+    /// Its driver is alive and it goes on.
+    Running,
+    /// Held.
+    Paused,
+    /// Not ended, and nobody drives it.
+    Interrupted,
+    /// Ended.
+    Ended(Outcome),
+}
+
+/// Whether the process that drives an operation is alive. Decided by its lock, never by a pid or a time-out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alive {
+    /// The lock is held by this process.
+    Here,
+    /// The lock is held by another process.
+    Elsewhere,
+    /// Nobody holds it.
+    Nobody,
+}
+
+/// Steps by how far they are, for banners and lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepCounts {
+    /// All.
+    pub total: u32,
+    /// Verified.
+    pub done: u32,
+    /// Sent, accepted or held.
+    pub in_flight: u32,
+    /// Failed, refused or unresolved.
+    pub failed: u32,
+    /// Never sent and never to be.
+    pub skipped: u32,
+}
+
+impl Operation {
+    /// Folds the entries of one operation; `None` if they do not begin with its start.
+    pub fn fold(records: &[Record]) -> Option<Operation> {
+        let (first, rest) = records.split_first()?;
+        let mut operation = Operation::begin(first)?;
+        for record in rest {
+            operation.apply(record);
+        }
+        Some(operation)
+    }
+
+    /// The operation that a `Started` entry begins.
+    pub fn begin(record: &Record) -> Option<Operation> {
+        let Entry::Started { plan, by, incident } = &record.entry else { return None };
+        Some(Operation {
+            id: record.operation.clone(),
+            driver: by.clone(),
+            incident: incident.clone(),
+            started_at: record.at,
+            claimed_at: record.at,
+            steps: plan.steps().map(|step| (step.id, StepProgress::default())).collect(),
+            plan: (**plan).clone(),
+            healthy_waves: Vec::new(),
+            mode: Mode::Running,
+            debts: Vec::new(),
+            ended: None,
+            last_sequence: record.sequence,
+        })
+    }
+
+    /// Folds in one more entry. Entries that were folded before change nothing.
+    pub fn apply(&mut self, record: &Record) {
+        if record.sequence <= self.last_sequence || record.operation != self.id {
+            return;
+        }
+        self.last_sequence = record.sequence;
+        match &record.entry {
+            Entry::Started { .. } => {}
+            Entry::Claimed { by } => {
+                self.driver = by.clone();
+                self.claimed_at = record.at;
+            }
+            Entry::Sent { call, present } => self.apply_sent(*call, present, record.at),
+            Entry::Accepted { call, receipt } => self.apply_accepted(*call, receipt, record.at),
+            Entry::Refused { call, reason } => self.apply_not_done(*call, StepState::Refused, reason),
+            Entry::Blocked { call, reason } => {
+                self.apply_not_done(*call, StepState::Waiting, reason);
+                if let Some(progress) = self.steps.get_mut(&call.step()) {
+                    progress.blocked = Some((progress.blocked.map_or(record.at, |(first, _)| first), record.at));
+                }
+            }
+            Entry::Unanswered { call, reason } => self.apply_unanswered(*call, reason),
+            Entry::Moved { step, differences, bound } => {
+                self.change(*step, StepState::Waiting, "a fact that the plan decided on moved; nothing was sent");
+                self.mode = Mode::PlanMoved { step: *step, differences: differences.clone(), bound: bound.clone() };
+            }
+            Entry::Rebound { step, bound } => {
+                self.rebind(*step, bound);
+                self.mode = Mode::Running;
+            }
+            Entry::Verified { step, detail } => {
+                self.change(*step, StepState::Verified, detail);
+                if let Some(progress) = self.steps.get_mut(step) {
+                    progress.verified_at = Some(record.at);
+                }
+            }
+            Entry::Failed { step, reason } => self.change(*step, StepState::Failed, reason),
+            Entry::Unresolved { step, reason } => self.change(*step, StepState::Unresolved, reason),
+            Entry::Skipped { step, reason } => self.change(*step, StepState::Skipped, reason),
+            Entry::WaveHealthy { wave } => self.healthy_waves.push(*wave),
+            Entry::Asked { request, by } => {
+                self.mode = match (request, &self.mode) {
+                    (Request::Pause, Mode::Running) => Mode::Paused { by: by.clone() },
+                    (Request::Resume, Mode::Paused { .. }) => Mode::Running,
+                    (Request::Stop, _) => Mode::Stopping { by: by.clone() },
+                    (Request::Pause | Request::Resume, mode) => mode.clone(),
+                }
+            }
+            Entry::DebtPaid { workload, .. } => self.debts.retain(|debt| debt.workload != *workload),
+            Entry::Ended { outcome, reason } => self.ended = Some((*outcome, reason.clone(), record.at)),
+        }
+    }
+
+    /// Its state, given whether somebody drives it.
+    pub fn state(&self, alive: Alive) -> OperationState {
+        match (&self.ended, alive, &self.mode) {
+            (Some((outcome, ..)), ..) => OperationState::Ended(*outcome),
+            (None, Alive::Nobody, _) => OperationState::Interrupted,
+            (None, _, Mode::Paused { .. } | Mode::PlanMoved { .. }) => OperationState::Paused,
+            (None, _, Mode::Running | Mode::Stopping { .. }) => OperationState::Running,
+        }
+    }
+
+    /// Why it is in its state, in words; empty while it simply runs.
+    pub fn reason(&self) -> Text {
+        match (&self.ended, &self.mode) {
+            (Some((_, reason, _)), _) => reason.clone(),
+            (None, Mode::Running) => Text::default(),
+            (None, Mode::Paused { by }) => Text::new(&format!("paused by {by}")),
+            (None, Mode::Stopping { by }) => Text::new(&format!("{by} stops it")),
+            (None, Mode::PlanMoved { step, differences, .. }) => {
+                let list: Vec<&str> = differences.iter().map(Text::as_str).collect();
+                Text::new(&format!("plan moved: step {step}: {}", list.join("; ")))
+            }
+        }
+    }
+
+    /// Steps by how far they are.
+    pub fn counts(&self) -> StepCounts {
+        let mut counts = StepCounts { total: self.steps.len() as u32, ..StepCounts::default() };
+        for progress in self.steps.values() {
+            match progress.state {
+                StepState::Waiting => {}
+                StepState::Sent | StepState::Accepted | StepState::Held => counts.in_flight += 1,
+                StepState::Verified => counts.done += 1,
+                StepState::Refused | StepState::Failed | StepState::Unresolved => counts.failed += 1,
+                StepState::Skipped => counts.skipped += 1,
+            }
+        }
+        counts
+    }
+
+    /// The code that lets it go on after a bound fact moved.
+    pub fn resume_code(&self) -> Option<Code> {
+        let Mode::PlanMoved { step, bound, .. } = &self.mode else { return None };
+        let mut operation = self.clone();
+        operation.rebind(*step, bound);
+        operation.plan.code()
+    }
+
+    /// Whether it still drives this workload.
+    pub fn is_driving(&self, workload: &WorkloadId) -> bool {
+        self.ended.is_none() && self.plan.steps().any(|step| step.workload == *workload)
+    }
+
+    /// How far one step is.
+    pub fn progress(&self, step: StepId) -> &StepProgress {
+        static NONE: std::sync::LazyLock<StepProgress> = std::sync::LazyLock::new(StepProgress::default);
+        self.steps.get(&step).unwrap_or(&NONE)
+    }
+
+    fn apply_sent(&mut self, call: Call, present: &[Uid], at: Timestamp) {
+        let Some(progress) = self.steps.get_mut(&call.step()) else { return };
+        match call {
+            Call::Step(_) => {
+                progress.state = StepState::Sent;
+                progress.sent_at = Some(at);
+                progress.present = present.to_vec();
+                progress.detail = Text::default();
+            }
+            Call::Brake(_) | Call::Release(_) => progress.brake = Some(call),
+        }
+    }
+
+    fn apply_accepted(&mut self, call: Call, receipt: &Receipt, at: Timestamp) {
+        let Some(progress) = self.steps.get_mut(&call.step()) else { return };
+        match call {
+            Call::Step(_) => {
+                progress.state = StepState::Accepted;
+                progress.blocked = None;
+                progress.accepted_at = Some(at);
+                progress.receipt = Some(receipt.clone());
+            }
+            Call::Brake(step) => {
+                progress.state = StepState::Held;
+                progress.brake = None;
+                progress.detail = Text::new("held by us; a debt until it is released");
+                let workload = self.plan.step(step).map(|step| step.workload.clone());
+                self.debts.extend(workload.map(|workload| Debt {
+                    place: workload.place.clone(),
+                    workload,
+                    what: Text::new("its rollout is held"),
+                    since: at,
+                }));
+            }
+            Call::Release(step) => {
+                progress.state = StepState::Accepted;
+                progress.brake = None;
+                progress.detail = Text::default();
+                if let Some(before) = &mut progress.receipt {
+                    before.generation = before.generation.max(receipt.generation);
+                }
+                let workload = self.plan.step(step).map(|step| step.workload.clone());
+                self.debts.retain(|debt| Some(&debt.workload) != workload.as_ref());
+            }
+        }
+    }
+
+    /// A brake that was refused or not answered leaves the step as it was; the words say so.
+    fn apply_not_done(&mut self, call: Call, state: StepState, reason: &Text) {
+        match call {
+            Call::Step(step) => self.change(step, state, reason),
+            Call::Brake(step) | Call::Release(step) => {
+                let verb = if matches!(call, Call::Brake(_)) { "hold" } else { "release" };
+                if let Some(progress) = self.steps.get_mut(&step) {
+                    progress.brake = None;
+                    progress.detail = Text::new(&format!("could not {verb} it: {reason}"));
+                }
+            }
+        }
+    }
+
+    fn apply_unanswered(&mut self, call: Call, reason: &Text) {
+        if let Some(progress) = self.steps.get_mut(&call.step()) {
+            progress.detail = reason.clone();
+            if !matches!(call, Call::Step(_)) {
+                progress.brake = None;
+            }
+        }
+    }
+
+    fn change(&mut self, step: StepId, state: StepState, detail: &str) {
+        if let Some(progress) = self.steps.get_mut(&step) {
+            progress.state = state;
+            progress.detail = Text::new(detail);
+        }
+    }
+
+    fn rebind(&mut self, step: StepId, bound: &Bound) {
+        for known in self.plan.waves.iter_mut().flat_map(|wave| &mut wave.steps).filter(|known| known.id == step) {
+            known.bound = bound.clone();
+        }
+    }
+}
+
+impl StepState {
+    /// The word that scripts hold on to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepState::Waiting => "waiting",
+            StepState::Sent => "sent",
+            StepState::Accepted => "accepted",
+            StepState::Held => "held",
+            StepState::Verified => "verified",
+            StepState::Refused | StepState::Failed => "failed",
+            StepState::Skipped => "skipped",
+            StepState::Unresolved => "unresolved",
+        }
+    }
+
+    /// Whether nothing more will happen to the step.
+    pub fn is_final(self) -> bool {
+        !matches!(self, StepState::Waiting | StepState::Sent | StepState::Accepted | StepState::Held)
+    }
+}
+
+impl OperationState {
+    /// The word that scripts hold on to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OperationState::Running => "running",
+            OperationState::Paused => "paused",
+            OperationState::Interrupted => "interrupted",
+            OperationState::Ended(outcome) => outcome.as_str(),
+        }
+    }
+}
+
+/// What finished and running operations tell of the versions of their workloads; later operations come last.
+pub fn own_records<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<WorkloadId, OwnRecord> {
+    let mut sorted: Vec<&Operation> = operations.collect();
+    sorted.sort_by(|a, b| a.started_at.cmp(&b.started_at).then_with(|| a.id.cmp(&b.id)));
+    let mut records: BTreeMap<WorkloadId, OwnRecord> = BTreeMap::new();
+    for operation in sorted {
+        for step in operation.plan.steps().filter(|step| !matches!(step.action, Action::Evict { .. })) {
+            let progress = operation.progress(step.id);
+            let Some(receipt) = &progress.receipt else { continue };
+            let record = records.entry(step.workload.clone()).or_default();
+            if operation.plan.verb == Verb::Rollback {
+                record.0.insert(step.bound.template.clone(), OwnVerdict::WentFrom);
+            }
+            if let (StepState::Verified, Some(template)) = (progress.state, &receipt.template) {
+                record.0.insert(template.clone(), OwnVerdict::WentTo);
+            }
+        }
+    }
+    records
+}

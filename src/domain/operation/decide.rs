@@ -1,0 +1,326 @@
+//! The rule: given an operation, the fleet and the time, which entry is written next.
+//!
+//! Never answers with two entries: one is written, folded in, and the rule is asked again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::verify::{Progress, Recovered, is_wave_healthy, progress_of, recover};
+use super::{Mode, Operation, StepState};
+use crate::domain::fleet::Fleet;
+use crate::domain::id::{StepId, Uid};
+use crate::domain::journal::{Call, Entry, Outcome, Receipt};
+use crate::domain::observation::{Health, Phase, Rollout};
+use crate::domain::plan::{Action, Brake, Gate, Step};
+use crate::domain::policy::Policy;
+use crate::domain::text::Text;
+
+/// How long a step that a disruption budget blocked waits before it is tried again.
+const BLOCKED_RETRY: Duration = Duration::from_secs(15);
+
+/// What the rule looks at beside the operation.
+pub struct World<'a> {
+    /// What is known.
+    pub fleet: &'a Fleet,
+    /// How careful to be.
+    pub policy: &'a Policy,
+    /// Now.
+    pub now: Timestamp,
+    /// Requests of this process that wait for their answer. A `Sent` step that is not among them lost its answer.
+    pub in_flight: &'a BTreeSet<Call>,
+}
+
+/// What the rule remembers between two looks and need not survive a crash: since when a wave is healthy, since when a
+/// step has made no progress.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gates {
+    healthy_since: BTreeMap<u16, Timestamp>,
+    progress: BTreeMap<StepId, (u32, Timestamp)>,
+    /// Why the next step waits, for the screen.
+    pub waiting_for: Option<Text>,
+}
+
+impl Gates {
+    /// Forgets how long anything was healthy: after the clock jumped, a bake starts again.
+    pub fn restart_bakes(&mut self) {
+        self.healthy_since.clear();
+    }
+}
+
+/// The next entry, or nothing while there is only to wait.
+pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
+    if operation.ended.is_some() {
+        return None;
+    }
+    gates.waiting_for = None;
+    if let Some(entry) = settle_lost(operation, gates, world) {
+        return Some(entry);
+    }
+    if let Some(entry) = look_at_accepted(operation, gates, world) {
+        return Some(entry);
+    }
+    match &operation.mode {
+        Mode::Stopping { by } => stop(operation, world, &format!("stopped by {by}")),
+        Mode::Paused { .. } => brake(operation, world),
+        Mode::PlanMoved { .. } => {
+            gates.waiting_for = Some(Text::new("plan moved: it waits for a new code"));
+            None
+        }
+        Mode::Running if has_gone_wrong(operation) => give_up(operation),
+        Mode::Running => release(operation, world).or_else(|| go_on(operation, gates, world)),
+    }
+}
+
+fn steps_in<'a>(operation: &'a Operation, state: StepState) -> impl Iterator<Item = &'a Step> {
+    operation.plan.steps().filter(move |step| operation.progress(step.id).state == state)
+}
+
+/// Steps that were sent and whose answer nobody in this process waits for: the fleet decides, never a second request.
+fn settle_lost(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
+    for step in steps_in(operation, StepState::Sent) {
+        let call = Call::Step(step.id);
+        if world.in_flight.contains(&call) {
+            continue;
+        }
+        let progress = operation.progress(step.id);
+        let since = operation.claimed_at.max(progress.sent_at.unwrap_or(operation.claimed_at));
+        let receipt = |generation, template| Receipt {
+            generation,
+            template,
+            notes: vec![Text::new("the answer was lost; the fleet shows that it was done")],
+        };
+        match recover(step, &operation.id.0, world.fleet, since) {
+            Recovered::WasDone { generation, template } => {
+                return Some(Entry::Accepted { call, receipt: receipt(generation, Some(template)) });
+            }
+            Recovered::Gone => return Some(Entry::Accepted { call, receipt: receipt(0, None) }),
+            Recovered::Unclear(reason) => return Some(Entry::Unresolved { step: step.id, reason }),
+            Recovered::NotKnown => {
+                let waited = elapsed(since, world.now);
+                if waited > world.policy.for_place(&step.workload.place).step_timeout {
+                    let reason = format!("{} did not answer; look at {} there", step.workload.place, step.workload);
+                    return Some(Entry::Unresolved { step: step.id, reason: Text::new(&reason) });
+                }
+                gates.waiting_for = Some(Text::new(&format!("{} must answer first", step.workload.place)));
+            }
+        }
+    }
+    None
+}
+
+fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
+    for step in steps_in(operation, StepState::Accepted) {
+        let progress = operation.progress(step.id);
+        let limit = world.policy.for_place(&step.workload.place).step_timeout;
+        let (count, unseen) = match progress_of(step, progress, world.fleet) {
+            Progress::Done(detail) => return Some(Entry::Verified { step: step.id, detail }),
+            // While it is being stopped, a rollout that gives up is no news.
+            Progress::Failed(reason) => return Some(Entry::Failed { step: step.id, reason }),
+            Progress::OnItsWay { done, .. } => (done, None),
+            Progress::NotSeen(why) => (u32::MAX, Some(why)),
+        };
+        let started = progress.accepted_at.unwrap_or(world.now).max(operation.claimed_at);
+        let entry = gates.progress.entry(step.id).or_insert((count, started));
+        if entry.0 != count {
+            *entry = (count, world.now);
+        }
+        if elapsed(entry.1, world.now) > limit {
+            return Some(match unseen {
+                Some(why) => {
+                    Entry::Unresolved { step: step.id, reason: Text::new(&format!("{why}; look at {}", step.workload)) }
+                }
+                None => {
+                    let reason = format!("no progress for {} s", limit.as_secs());
+                    Entry::Failed { step: step.id, reason: Text::new(&reason) }
+                }
+            });
+        }
+    }
+    None
+}
+
+fn has_gone_wrong(operation: &Operation) -> bool {
+    operation
+        .steps
+        .values()
+        .any(|progress| matches!(progress.state, StepState::Failed | StepState::Refused | StepState::Unresolved))
+}
+
+/// After a failure: nothing new starts, what is in flight comes to its end, then it is over.
+fn give_up(operation: &Operation) -> Option<Entry> {
+    if let Some(step) = steps_in(operation, StepState::Waiting).next() {
+        let reason = Text::new("a step before it went wrong");
+        return Some(Entry::Skipped { step: step.id, reason });
+    }
+    let in_flight = operation.steps.values().any(|progress| !progress.state.is_final());
+    if in_flight {
+        return None;
+    }
+    let worst = |state| operation.steps.iter().find(|(_, progress)| progress.state == state);
+    let done = operation.steps.values().any(|progress| progress.accepted_at.is_some());
+    let (outcome, found) = match (worst(StepState::Unresolved), worst(StepState::Failed), worst(StepState::Refused)) {
+        (Some(found), _, _) => (Outcome::Unresolved, found),
+        (None, Some(found), _) => (Outcome::Failed, found),
+        (None, None, Some(found)) if done => (Outcome::Failed, found),
+        (None, None, Some(found)) => (Outcome::Refused, found),
+        (None, None, None) => return None,
+    };
+    let reason = Text::new(&format!("step {}: {}", found.0, found.1.detail));
+    Some(Entry::Ended { outcome, reason })
+}
+
+/// The next brake that can be put on.
+fn brake(operation: &Operation, world: &World<'_>) -> Option<Entry> {
+    let next = steps_in(operation, StepState::Accepted).find(|step| {
+        let progress = operation.progress(step.id);
+        let tried =
+            progress.brake.is_some() || world.in_flight.contains(&Call::Brake(step.id)) || !progress.detail.is_empty();
+        step.brake == Brake::PauseRollout && !tried
+    })?;
+    Some(Entry::Sent { call: Call::Brake(next.id), present: Vec::new() })
+}
+
+/// The next held step to let go on.
+fn release(operation: &Operation, world: &World<'_>) -> Option<Entry> {
+    let next = steps_in(operation, StepState::Held).find(|step| {
+        operation.progress(step.id).brake.is_none() && !world.in_flight.contains(&Call::Release(step.id))
+    })?;
+    Some(Entry::Sent { call: Call::Release(next.id), present: Vec::new() })
+}
+
+fn stop(operation: &Operation, world: &World<'_>, why: &str) -> Option<Entry> {
+    if let Some(step) = steps_in(operation, StepState::Waiting).next() {
+        return Some(Entry::Skipped { step: step.id, reason: Text::new(why) });
+    }
+    if let Some(entry) = brake(operation, world) {
+        return Some(entry);
+    }
+    // Answers that are still on their way decide whether a brake is needed.
+    if !world.in_flight.is_empty() || steps_in(operation, StepState::Sent).next().is_some() {
+        return None;
+    }
+    let count = |state| operation.steps.values().filter(|progress| progress.state == state).count();
+    let reason = format!(
+        "{why}: {} done, {} held, {} left to the platform, {} not started",
+        count(StepState::Verified),
+        count(StepState::Held),
+        count(StepState::Accepted),
+        count(StepState::Skipped)
+    );
+    Some(Entry::Ended { outcome: Outcome::Stopped, reason: Text::new(&reason) })
+}
+
+fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
+    for (index, wave) in operation.plan.waves.iter().enumerate() {
+        let number = index as u16 + 1;
+        let state = |step: &&Step| operation.progress(step.id).state;
+        if index > 0 && !operation.healthy_waves.contains(&(number - 1)) {
+            return pass_gate(operation, gates, world, index, wave.gate);
+        }
+        if let Some(entry) = wave
+            .steps
+            .iter()
+            .filter(|step| state(step) == StepState::Waiting)
+            .find_map(|step| start(operation, gates, world, step))
+        {
+            return Some(entry);
+        }
+        if wave.steps.iter().any(|step| state(&step) != StepState::Verified) {
+            return None;
+        }
+    }
+    let reason = Text::new(&format!("{} of {} steps verified", operation.steps.len(), operation.steps.len()));
+    Some(Entry::Ended { outcome: Outcome::Done, reason })
+}
+
+/// The gate between two waves: the one before must have been healthy without a break for as long as the policy asks.
+fn pass_gate(operation: &Operation, gates: &mut Gates, world: &World<'_>, index: usize, gate: Gate) -> Option<Entry> {
+    let before = &operation.plan.waves[index - 1];
+    let number = index as u16;
+    let Gate::Healthy(bake) = gate else { return Some(Entry::WaveHealthy { wave: number }) };
+    let sick = before.steps.iter().find(|step| !is_wave_healthy(step, operation.progress(step.id).state, world.fleet));
+    if let Some(sick) = sick {
+        gates.healthy_since.remove(&number);
+        let last_good = operation.steps.values().filter_map(|progress| progress.verified_at).max();
+        let limit = world.policy.for_place(&before.place).step_timeout;
+        let since = last_good.unwrap_or(operation.started_at).max(operation.claimed_at);
+        if elapsed(since, world.now) > limit + bake {
+            let reason = format!("wave {number} did not stay healthy for {} s", bake.as_secs());
+            return Some(Entry::Failed { step: sick.id, reason: Text::new(&reason) });
+        }
+        gates.waiting_for = Some(Text::new(&format!("wave {number} must be healthy: {} is not", sick.workload)));
+        return None;
+    }
+    let since = *gates.healthy_since.entry(number).or_insert(world.now);
+    let baked = elapsed(since, world.now);
+    if baked >= bake {
+        return Some(Entry::WaveHealthy { wave: number });
+    }
+    let left = (bake - baked).as_secs().max(1);
+    gates.waiting_for = Some(Text::new(&format!("wave {number} bakes: {left} s to go")));
+    None
+}
+
+/// Sends a step if its place is live and the floor is kept.
+fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Step) -> Option<Entry> {
+    let place = world.fleet.place(&step.workload.place);
+    if !place.is_some_and(|place| place.state.is_live()) {
+        gates.waiting_for = Some(Text::new(&format!("{} does not answer", step.workload.place)));
+        return None;
+    }
+    if let Some((first, last)) = operation.progress(step.id).blocked {
+        let detail = &operation.progress(step.id).detail;
+        if elapsed(first, world.now) > world.policy.for_place(&step.workload.place).step_timeout {
+            return Some(Entry::Failed {
+                step: step.id,
+                reason: Text::new(&format!("it was blocked all the time: {detail}")),
+            });
+        }
+        if elapsed(last, world.now) < BLOCKED_RETRY {
+            gates.waiting_for = Some(detail.clone());
+            return None;
+        }
+    }
+    let mut present: Vec<Uid> = Vec::new();
+    if matches!(step.action, Action::Evict { .. }) {
+        let others = operation.plan.steps().filter(|other| other.workload == step.workload && other.id != step.id);
+        let busy = others.into_iter().any(|other| {
+            matches!(operation.progress(other.id).state, StepState::Sent | StepState::Accepted | StepState::Held)
+        });
+        if busy {
+            gates.waiting_for = Some(Text::new("one instance of a workload at a time"));
+            return None;
+        }
+        if let Some(why) = below_floor(world, step) {
+            gates.waiting_for = Some(why);
+            return None;
+        }
+        let workload = world.fleet.workload(&step.workload)?;
+        present = world.fleet.instances_of(workload).map(|instance| instance.seen.uid.clone()).collect();
+    }
+    Some(Entry::Sent { call: Call::Step(step.id), present })
+}
+
+/// Why taking this instance away now would leave too few healthy ones.
+fn below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
+    let Action::Evict { instance, .. } = &step.action else { return None };
+    let workload = world.fleet.workload(&step.workload)?;
+    let target = world.fleet.instances_of(workload).find(|present| present.seen.uid == *instance)?;
+    let is_healthy = target.seen.phase == Phase::Running && target.seen.health == Health::Healthy;
+    let tally = workload.judgement.tally;
+    let floor = world.policy.for_place(&step.workload.place).floor_percent;
+    let needed = crate::domain::plan::healthy_floor(workload.seen.desired, floor);
+    let left = tally.healthy.saturating_sub(u32::from(is_healthy));
+    let is_moving = workload.seen.rollout == Rollout::Progressing;
+    if is_healthy && (left < needed || left == 0) {
+        return Some(Text::new(&format!("{left} of {} would be left, the floor is {needed}", workload.seen.desired)));
+    }
+    is_moving.then(|| Text::new("a rollout of the workload is on its way"))
+}
+
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    let between = now.duration_since(since);
+    if between.is_negative() { Duration::ZERO } else { between.unsigned_abs() }
+}

@@ -1,0 +1,218 @@
+//! How far a step is by what the fleet shows: each instance looked at, never a status count alone.
+//!
+//! Never believes an observation of an older generation, or of a place that is not live.
+
+use jiff::Timestamp;
+
+use super::{StepProgress, StepState};
+use crate::domain::fleet::{Fleet, Instance, Workload};
+use crate::domain::history::current_revision;
+use crate::domain::image::Comparison;
+use crate::domain::observation::{Health, Phase, Rollout};
+use crate::domain::plan::{Action, Step};
+use crate::domain::text::Text;
+
+/// What the fleet shows of a step that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Done: old incarnations gone, new ones on the target and healthy.
+    Done(Text),
+    /// On its way: how many of how many are there.
+    OnItsWay {
+        /// Instances that are on the target and healthy.
+        done: u32,
+        /// Instances that shall be.
+        total: u32,
+    },
+    /// It will not come to its end by itself.
+    Failed(Text),
+    /// The place does not answer, or answers with something older than the step.
+    NotSeen(Text),
+}
+
+/// Looks at one accepted step.
+pub fn progress_of(step: &Step, progress: &StepProgress, fleet: &Fleet) -> Progress {
+    let Some(place) = fleet.place(&step.workload.place) else {
+        return Progress::NotSeen(Text::new("its place is not connected"));
+    };
+    if !place.state.is_live() {
+        return Progress::NotSeen(Text::new(&format!("{} is {}", place.id, place.state.as_str())));
+    }
+    if !is_after(place.heard_at, progress.accepted_at) {
+        return Progress::NotSeen(Text::new("nothing was heard from its place since it was sent"));
+    }
+    let Some(workload) = fleet.workload(&step.workload).filter(|workload| workload.seen.uid == step.bound.uid) else {
+        return Progress::Failed(Text::new("the workload was deleted"));
+    };
+    match &step.action {
+        Action::RestoreRevision { .. } | Action::SetImage { .. } => rolled(step, progress, fleet, workload),
+        Action::Evict { instance, .. } => {
+            let old = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
+            evicted(step, progress, fleet, workload, old)
+        }
+    }
+}
+
+fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Workload) -> Progress {
+    let seen = &workload.seen;
+    let Some(receipt) = &progress.receipt else {
+        return Progress::NotSeen(Text::new("its answer is not known"));
+    };
+    if seen.generation < receipt.generation || seen.observed_generation < receipt.generation {
+        return Progress::OnItsWay { done: 0, total: seen.desired };
+    }
+    if receipt.template.as_ref().is_some_and(|template| *template != seen.template.hash) {
+        let by: Vec<&str> = seen.owners.iter().map(|owner| owner.manager.as_str()).collect();
+        return Progress::Failed(Text::new(&format!(
+            "somebody changed the template again (the image field is owned by {})",
+            if by.is_empty() { "nobody known".to_string() } else { by.join(", ") }
+        )));
+    }
+    if let Rollout::Failed(why) = &seen.rollout {
+        return Progress::Failed(why.clone());
+    }
+    let current = current_revision(&workload.revisions, &seen.template.hash).map(|revision| &revision.uid);
+    let is_new = |instance: &Instance| match (&instance.seen.owner, current) {
+        (Some(owner), Some(current)) => owner.uid == *current,
+        _ => false,
+    };
+    let mut done = 0;
+    let mut left_over = 0;
+    for instance in fleet.instances_of(workload) {
+        match instance.seen.phase {
+            Phase::Succeeded | Phase::Failed if !is_new(instance) => {}
+            _ if is_new(instance) && is_healthy(instance) && runs_target(step, instance) => done += 1,
+            _ => left_over += 1,
+        }
+    }
+    let is_settled = seen.rollout == Rollout::Stable && current.is_some();
+    if is_settled && left_over == 0 && done == seen.desired {
+        let image = step.to.image.as_ref().map_or_else(|| step.to.label(), |image| image.short(12).to_string());
+        return Progress::Done(Text::new(&format!(
+            "{done} of {} run {image} and are healthy; none is left",
+            seen.desired
+        )));
+    }
+    Progress::OnItsWay { done, total: seen.desired }
+}
+
+fn evicted(
+    step: &Step,
+    progress: &StepProgress,
+    fleet: &Fleet,
+    workload: &Workload,
+    old: Option<&Instance>,
+) -> Progress {
+    if old.is_some() {
+        return Progress::OnItsWay { done: 0, total: 1 };
+    }
+    let new = fleet
+        .instances_of(workload)
+        .find(|instance| instance.seen.phase.is_counted() && !progress.present.contains(&instance.seen.uid));
+    match new {
+        Some(new) if is_healthy(new) && runs_target(step, new) => {
+            Progress::Done(Text::new(&format!("{} took its place and is healthy", new.seen.name)))
+        }
+        Some(new) if is_healthy(new) => Progress::Failed(Text::new(&format!(
+            "{} took its place, but does not run the expected image: a stale image on its node, or a tag that moved",
+            new.seen.name
+        ))),
+        // Scaled down meanwhile: nothing has to come back.
+        None if workload.judgement.tally.healthy >= workload.seen.desired => {
+            Progress::Done(Text::new("it is gone and was not needed any more"))
+        }
+        Some(_) | None => Progress::OnItsWay { done: 0, total: 1 },
+    }
+}
+
+/// Whether the instance runs what the step wants. Where no exact image is known, being asked for it must do.
+fn runs_target(step: &Step, instance: &Instance) -> bool {
+    let container = instance.seen.containers.iter().find(|container| container.name == step.to.container);
+    let Some(container) = container else { return false };
+    let asked_for_it =
+        step.to.reference.as_ref().zip(container.asked.as_ref()).is_some_and(|(wanted, asked)| wanted.asks_same(asked));
+    match (&step.to.image, &container.running) {
+        (_, None) => false,
+        (Some(wanted), Some(running)) => match wanted.compare(running) {
+            Comparison::Same => true,
+            // Pinned to it: only another document of the same image can be reported.
+            Comparison::Different | Comparison::Undecidable => {
+                asked_for_it && step.to.reference.as_ref().is_some_and(|wanted| wanted.digest().is_some())
+            }
+        },
+        (None, Some(_)) => step.to.reference.is_none() || asked_for_it,
+    }
+}
+
+fn is_healthy(instance: &Instance) -> bool {
+    instance.seen.phase == Phase::Running && instance.seen.health == Health::Healthy
+}
+
+fn is_after(heard: Option<Timestamp>, accepted: Option<Timestamp>) -> bool {
+    match (heard, accepted) {
+        (Some(heard), Some(accepted)) => heard > accepted,
+        _ => false,
+    }
+}
+
+/// What the fleet says about a step whose answer was lost.
+pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timestamp) -> Recovered {
+    let Some(place) = fleet.place(&step.workload.place).filter(|place| place.state.is_live()) else {
+        return Recovered::NotKnown;
+    };
+    if !is_after(place.heard_at, Some(since)) {
+        return Recovered::NotKnown;
+    }
+    let Some(workload) = fleet.workload(&step.workload).filter(|workload| workload.seen.uid == step.bound.uid) else {
+        return Recovered::Unclear(Text::new("the workload was deleted meanwhile"));
+    };
+    let by_us = workload.seen.touched_by.as_ref().is_some_and(|by| by.split_whitespace().next() == Some(operation));
+    match &step.action {
+        Action::RestoreRevision { .. } | Action::SetImage { .. } if by_us => {
+            Recovered::WasDone { generation: workload.seen.generation, template: workload.seen.template.hash.clone() }
+        }
+        Action::RestoreRevision { .. } | Action::SetImage { .. } => {
+            let same = workload.seen.template.hash == step.bound.template;
+            Recovered::Unclear(Text::new(if same {
+                "its template is still the old one and carries no mark of this operation: it looks not done; look once more, then plan again"
+            } else {
+                "its template was changed, but not with the mark of this operation; look at who changed it"
+            }))
+        }
+        Action::Evict { instance, name, .. } => {
+            match fleet.instances_of(workload).find(|present| present.seen.uid == *instance) {
+                None => Recovered::Gone,
+                Some(present) if present.seen.phase == Phase::Draining => Recovered::Gone,
+                Some(_) => Recovered::Unclear(Text::new(&format!(
+                    "instance {name} is still there: it looks not done; look once more, then plan again"
+                ))),
+            }
+        }
+    }
+}
+
+/// What became of a step whose answer was lost.
+pub(super) enum Recovered {
+    /// The fleet can't tell yet.
+    NotKnown,
+    /// The change carries our mark.
+    WasDone {
+        /// The workload's generation now.
+        generation: u64,
+        /// What it asks for now.
+        template: crate::domain::observation::TemplateHash,
+    },
+    /// The instance is gone or going.
+    Gone,
+    /// The operator must look.
+    Unclear(Text),
+}
+
+/// Whether every instance of a step's workload is healthy now.
+pub(super) fn is_wave_healthy(step: &Step, state: StepState, fleet: &Fleet) -> bool {
+    let live = fleet.place(&step.workload.place).is_some_and(|place| place.state.is_live());
+    let healthy = fleet.workload(&step.workload).is_some_and(|workload| {
+        workload.seen.rollout == Rollout::Stable && workload.judgement.tally.healthy >= workload.seen.desired
+    });
+    state == StepState::Verified && live && healthy
+}

@@ -1,0 +1,520 @@
+//! What an operation will do, before it does anything: waves of steps, checks, refusals, brakes, and the code that
+//! starts it.
+//!
+//! Never holds a template or a secret: a step names the source (uid, number, hash), its body is made again when sent.
+
+mod choose;
+mod compose;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+pub(in crate::domain) use compose::healthy_floor;
+pub use compose::{Change, Goto, Pick, PlanRequest, Reach, Scope, compose, select};
+
+use super::fleet::{Fleet, Workload};
+use super::id::{PlaceId, PlanId, StepId, Uid, WorkloadId};
+use super::image::{ImageId, ImageRef};
+use super::observation::{FieldOwner, Rollout, Strategy, TemplateHash, Undoer};
+use super::policy::Confirm;
+use super::text::Text;
+
+/// A plan. It decides nothing more once it is made: a bound fact that moves makes it void.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Its name.
+    pub id: PlanId,
+    /// What it is for.
+    pub verb: Verb,
+    /// One line: service, from, to.
+    pub title: Text,
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// Until when its code is good.
+    pub expires_at: Timestamp,
+    /// In the order in which they run.
+    pub waves: Vec<Wave>,
+    /// What was looked at, and how it looked.
+    pub checks: Vec<Check>,
+    /// Why it can't start; a plan with refusals has no code.
+    pub refusals: Vec<Refusal>,
+    /// Who would undo it.
+    pub will_be_undone_by: Vec<UndoneBy>,
+    /// What a stop in the middle leaves.
+    pub abort_leaves: Text,
+    /// What starts it.
+    pub confirm: Confirm,
+}
+
+/// What a plan is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Bring instances to what they should run.
+    Replace,
+    /// Go back to an earlier version.
+    Rollback,
+}
+
+/// The steps that may run before the next gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Where.
+    pub place: PlaceId,
+    /// What must hold before it starts.
+    pub gate: Gate,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// What must hold before a wave starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// Nothing: it is the first.
+    Open,
+    /// The wave before it has stayed healthy for this long.
+    Healthy(Duration),
+}
+
+/// One request to one provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its place in the plan.
+    pub id: StepId,
+    /// On which workload.
+    pub workload: WorkloadId,
+    /// What is asked of the provider.
+    pub action: Action,
+    /// What the main container is asked to run now.
+    pub from: Side,
+    /// What it shall run.
+    pub to: Side,
+    /// How many instances will be replaced.
+    pub instances: u32,
+    /// How many the workload has.
+    pub total: u32,
+    /// What goes back with the image (limits, environment names, ports).
+    pub also_goes_back: Vec<Text>,
+    /// What stops it where it is.
+    pub brake: Brake,
+    /// A pause that the step takes off.
+    pub unpause: Unpause,
+    /// The command that would do the same.
+    pub equivalent: Text,
+    /// The facts it was decided on.
+    pub bound: Bound,
+}
+
+/// What is asked of a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Put the whole template of an earlier revision back.
+    RestoreRevision {
+        /// The revision.
+        revision: Uid,
+        /// Its number when the plan was made.
+        number: u64,
+        /// Its template's hash.
+        hash: TemplateHash,
+    },
+    /// Change the image of one container and nothing else.
+    SetImage {
+        /// The container.
+        container: Text,
+        /// The image.
+        image: ImageRef,
+    },
+    /// Have one instance taken away and made again from the template.
+    Evict {
+        /// The instance.
+        instance: Uid,
+        /// Its name.
+        name: Text,
+        /// What it ran when the plan was made.
+        image: Option<ImageId>,
+    },
+}
+
+/// One side of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Side {
+    /// The main container's image as it is asked for.
+    pub reference: Option<ImageRef>,
+    /// Exactly, where known.
+    pub image: Option<ImageId>,
+    /// What a person calls it.
+    pub version: Option<Text>,
+    /// The container meant.
+    pub container: Text,
+}
+
+/// What stops a step where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Brake {
+    /// The workload's own rollout is paused; a debt until it is released.
+    PauseRollout,
+    /// There is none; the text says what the platform will still do.
+    None(Text),
+}
+
+/// Whether a step takes a pause off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unpause {
+    /// There is none.
+    NotPaused,
+    /// The workload is held; the same request releases it, else it would be accepted and do nothing.
+    Release,
+}
+
+/// The facts that a step was decided on. If one of them moved the step is refused, not adapted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// The workload's incarnation.
+    pub uid: Uid,
+    /// What it asked for.
+    pub template: TemplateHash,
+    /// Whether its rollout was held.
+    pub paused: Paused,
+    /// How it replaces.
+    pub strategy: Strategy,
+    /// Who owned the image field.
+    pub owners: Vec<FieldOwner>,
+}
+
+/// Whether a workload's rollout is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paused {
+    /// It is.
+    Paused,
+    /// It is not.
+    Running,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What.
+    pub name: Text,
+    /// How it looked.
+    pub verdict: CheckVerdict,
+    /// In words.
+    pub detail: Text,
+}
+
+/// How a check looked. Ordered from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckVerdict {
+    /// Good.
+    Pass,
+    /// Could not be looked at.
+    Unknown,
+    /// Worth reading before the code is typed.
+    Warn,
+    /// Forbids the plan.
+    Fail,
+}
+
+/// Why something selected can't be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Where; `None` if it is about the whole request.
+    pub place: Option<PlaceId>,
+    /// What.
+    pub workload: Option<WorkloadId>,
+    /// Why not.
+    pub reason: Text,
+    /// What to do instead.
+    pub hint: Text,
+}
+
+/// Who would undo a plan in one workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoneBy {
+    /// Where.
+    pub place: PlaceId,
+    /// What.
+    pub workload: WorkloadId,
+    /// Who, and how fast.
+    pub undoer: Undoer,
+}
+
+/// What a provider adds to a step before the plan is shown: it has looked, and changed nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inspection {
+    /// What goes back with the image.
+    pub also_goes_back: Vec<Text>,
+    /// Permissions, dry run, budgets.
+    pub checks: Vec<Check>,
+    /// Who would undo it, as far as only the provider can see.
+    pub undoers: Vec<Undoer>,
+    /// The command that would do the same.
+    pub equivalent: Option<Text>,
+    /// Why the step can't be done: reason and hint.
+    pub refusals: Vec<(Text, Text)>,
+}
+
+/// The four letters that start a plan. Made from its content: another plan has another code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code([u8; 4]);
+
+/// Letters of codes: no vowels (no words), nothing that looks like another.
+const CODE_LETTERS: &[u8; 18] = b"bcdfghjkmnpqrstvwx";
+
+impl Plan {
+    /// All steps in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.waves.iter().flat_map(|wave| &wave.steps)
+    }
+
+    /// One step.
+    pub fn step(&self, id: StepId) -> Option<&Step> {
+        self.steps().find(|step| step.id == id)
+    }
+
+    /// How many instances it replaces.
+    pub fn instances(&self) -> u32 {
+        self.steps().map(|step| step.instances).sum()
+    }
+
+    /// The code that starts it; `None` if it can't start.
+    pub fn code(&self) -> Option<Code> {
+        if !self.refusals.is_empty() || self.steps().next().is_none() {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        hash.update(self.id.0.as_bytes());
+        for step in self.steps() {
+            let content = content_of(step);
+            hash.update((content.len() as u64).to_be_bytes());
+            hash.update(content);
+        }
+        Some(Code::of(&hash.finalize()))
+    }
+
+    /// Whether `y` is enough: only where every place allows it, for one workload and at most five instances.
+    pub fn is_small(&self) -> bool {
+        self.confirm == Confirm::YesForSmall && self.steps().count() == 1 && self.instances() <= 5
+    }
+
+    /// Adds what a provider found out about one step.
+    pub fn absorb(&mut self, id: StepId, inspection: Inspection) {
+        let Some(step) = self.waves.iter_mut().flat_map(|wave| &mut wave.steps).find(|step| step.id == id) else {
+            return;
+        };
+        step.also_goes_back = inspection.also_goes_back;
+        if let Some(equivalent) = inspection.equivalent {
+            step.equivalent = equivalent;
+        }
+        let (place, workload) = (step.workload.place.clone(), step.workload.clone());
+        self.refusals.extend(inspection.refusals.into_iter().map(|(reason, hint)| Refusal {
+            place: Some(place.clone()),
+            workload: Some(workload.clone()),
+            reason,
+            hint,
+        }));
+        self.checks.extend(inspection.checks);
+        self.will_be_undone_by.extend(inspection.undoers.into_iter().map(|undoer| UndoneBy {
+            place: place.clone(),
+            workload: workload.clone(),
+            undoer,
+        }));
+        self.will_be_undone_by.dedup();
+    }
+
+    /// The bound facts that are no longer so, step by step, in words; empty while the plan holds.
+    pub fn moved(&self, fleet: &Fleet) -> Vec<(StepId, Vec<Text>)> {
+        let differences = self.steps().map(|step| (step.id, step.moved(fleet)));
+        differences.filter(|(_, moved)| !moved.is_empty()).collect()
+    }
+}
+
+impl Step {
+    /// Which of its bound facts are no longer so.
+    pub fn moved(&self, fleet: &Fleet) -> Vec<Text> {
+        let Some(workload) = fleet.workload(&self.workload) else {
+            return vec![Text::new("the workload is gone")];
+        };
+        let mut moved = self.bound.differences(&Bound::of(workload));
+        if let Action::RestoreRevision { revision, hash, .. } = &self.action {
+            match workload.revisions.iter().find(|known| known.uid == *revision) {
+                Some(known) if known.template.hash == *hash => {}
+                Some(_) => moved.push(Text::new("the revision to go back to has changed")),
+                None => moved.push(Text::new("the revision to go back to is gone")),
+            }
+        }
+        if let Action::Evict { instance, image, name } = &self.action {
+            let present = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
+            let running = present.and_then(|present| {
+                let main = present.seen.containers.iter().find(|seen| seen.name == self.from.container);
+                main.and_then(|container| container.running.clone())
+            });
+            match present {
+                None => moved.push(Text::new(&format!("instance {name} is gone"))),
+                Some(_) if running != *image => {
+                    moved.push(Text::new(&format!("instance {name} runs another image now")))
+                }
+                Some(_) => {}
+            }
+        }
+        moved
+    }
+}
+
+impl Bound {
+    /// The facts as they are now.
+    pub fn of(workload: &Workload) -> Bound {
+        let seen = &workload.seen;
+        Bound {
+            uid: seen.uid.clone(),
+            template: seen.template.hash.clone(),
+            paused: if seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
+            strategy: seen.strategy.clone(),
+            owners: seen.owners.clone(),
+        }
+    }
+
+    /// What is different now, in words.
+    pub fn differences(&self, now: &Bound) -> Vec<Text> {
+        let managers = |owners: &[FieldOwner]| {
+            let names: Vec<&str> = owners.iter().map(|owner| owner.manager.as_str()).collect();
+            if names.is_empty() { "nobody".to_string() } else { names.join(", ") }
+        };
+        let mut differences = Vec::new();
+        if self.uid != now.uid {
+            differences.push(Text::new("the workload was deleted and made again"));
+        }
+        if self.template != now.template {
+            differences.push(Text::new("its template was changed"));
+        }
+        match (self.paused, now.paused) {
+            (Paused::Running, Paused::Paused) => differences.push(Text::new("its rollout was paused")),
+            (Paused::Paused, Paused::Running) => differences.push(Text::new("its rollout was resumed")),
+            _ => {}
+        }
+        if self.strategy != now.strategy {
+            differences.push(Text::new("its update strategy was changed"));
+        }
+        if self.owners != now.owners {
+            let (before, after) = (managers(&self.owners), managers(&now.owners));
+            differences.push(Text::new(&format!("the image field was owned by {before}, now by {after}")));
+        }
+        differences
+    }
+}
+
+impl Code {
+    /// From a hash.
+    fn of(hash: &[u8]) -> Code {
+        let mut number = hash.iter().take(8).fold(0u64, |number, &byte| number << 8 | u64::from(byte));
+        let mut letters = [0; 4];
+        for letter in &mut letters {
+            *letter = CODE_LETTERS[(number % CODE_LETTERS.len() as u64) as usize];
+            number /= CODE_LETTERS.len() as u64;
+        }
+        Code(letters)
+    }
+
+    /// The four letters.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("????")
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.as_str())
+    }
+}
+
+impl Brake {
+    /// What it is, in words.
+    pub fn as_text(&self) -> Text {
+        match self {
+            Brake::PauseRollout => Text::new("pauses the rollout where it is"),
+            Brake::None(why) => why.clone(),
+        }
+    }
+}
+
+impl Verb {
+    /// The word that scripts hold on to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verb::Replace => "replace",
+            Verb::Rollback => "rollback",
+        }
+    }
+}
+
+impl Action {
+    /// The word that scripts hold on to.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Action::RestoreRevision { .. } => "restore_revision",
+            Action::SetImage { .. } => "set_image",
+            Action::Evict { .. } => "evict",
+        }
+    }
+}
+
+impl Side {
+    /// How a person would name this side: version and short digest.
+    pub fn label(&self) -> String {
+        let image = self.image.as_ref().map(|image| image.short(12));
+        match (image, &self.version) {
+            (Some(image), Some(version)) => format!("{image} ({version})"),
+            (Some(image), None) => image.to_string(),
+            (None, Some(version)) => version.to_string(),
+            (None, None) => self.reference.as_ref().map_or("unknown".to_string(), ToString::to_string),
+        }
+    }
+}
+
+impl CheckVerdict {
+    /// The word that scripts hold on to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CheckVerdict::Pass => "pass",
+            CheckVerdict::Unknown => "unknown",
+            CheckVerdict::Warn => "warn",
+            CheckVerdict::Fail => "fail",
+        }
+    }
+}
+
+/// The content of a step that its code stands for. Written out field by field: `domain` has no JSON.
+fn content_of(step: &Step) -> String {
+    let Step {
+        id,
+        workload,
+        action,
+        from,
+        to,
+        instances: _,
+        total: _,
+        also_goes_back: _,
+        brake,
+        unpause,
+        equivalent: _,
+        bound,
+    } = step;
+    format!("{id}|{workload}|{action:?}|{}|{}|{brake:?}|{unpause:?}|{bound:?}", from.label(), to.label())
+}
+
+/// A short name made from content: letters and digits that can't be mistaken.
+pub(super) fn short_name(prefix: &str, length: usize, content: &str) -> Text {
+    const LETTERS: &[u8; 30] = b"23456789bcdfghjkmnpqrstvwxzaey";
+    let hash = Sha256::digest(content.as_bytes());
+    let name: String =
+        hash.iter().take(length).map(|&byte| char::from(LETTERS[usize::from(byte) % LETTERS.len()])).collect();
+    Text::new(&format!("{prefix}{name}"))
+}

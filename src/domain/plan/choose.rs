@@ -1,0 +1,368 @@
+//! For one workload: which steps bring it where the operator wants it, or why none do.
+//!
+//! Never looks at other workloads; waves, floors and refusals of the whole plan are made in `compose`.
+
+use sha2::{Digest as _, Sha256};
+
+use super::compose::is_named;
+use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Goto, Pick, PlanRequest, Side, Step, Unpause};
+use crate::domain::drift::Verdict;
+use crate::domain::fleet::{Fleet, Instance, Workload};
+use crate::domain::history::{GoodEvidence, Version};
+use crate::domain::id::{StepId, WorkloadKind};
+use crate::domain::image::ImageRef;
+use crate::domain::observation::{Health, Phase, Rollout};
+use crate::domain::text::Text;
+
+/// What a workload needs.
+pub(super) enum Choice {
+    /// These steps.
+    Steps {
+        /// In order.
+        steps: Vec<Step>,
+        /// What was looked at.
+        checks: Vec<Check>,
+    },
+    /// Nothing: it asks for the target and every instance is on it.
+    AlreadyThere(String),
+    /// It can't be done.
+    Refused {
+        /// Why.
+        reason: String,
+        /// What to do instead.
+        hint: String,
+    },
+}
+
+/// Chooses for one workload.
+pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice {
+    match &request.goto {
+        Goto::Expected => match request.pick {
+            Pick::Off => replace(fleet, workload),
+            Pick::Oldest(_) | Pick::Random { .. } => replace_picked(fleet, workload, request.pick),
+        },
+        Goto::LastGood => match workload.last_good() {
+            Some(version) => go_to(request, fleet, workload, version),
+            None => refused(
+                "it has no earlier version that is known to be good",
+                "pick a version yourself: B on the screen, --to or --to-revision on the command line",
+            ),
+        },
+        Goto::Revision(number) => match workload.judgement.versions.iter().find(|version| version.number == *number) {
+            Some(version) => go_to(request, fleet, workload, version),
+            None => refused(
+                &format!("it has no revision {number}; it has {}", numbers(workload)),
+                "name one of these with --to-revision",
+            ),
+        },
+        Goto::Image(wanted) => {
+            let named = |version: &&Version| {
+                let reference = version.reference.as_ref();
+                let image = version.image.as_ref();
+                reference.is_some_and(|reference| is_named(reference, wanted))
+                    || image.is_some_and(|image| {
+                        let prefix = wanted.trim_start_matches("sha256:");
+                        prefix.len() >= 4 && image.distinctive().starts_with(prefix)
+                    })
+            };
+            let is_in_history = workload.judgement.versions.iter().find(named);
+            match (is_in_history, wanted.parse::<ImageRef>()) {
+                (Some(version), _) => go_to(request, fleet, workload, version),
+                (None, Ok(image)) if wanted.contains([':', '/', '@']) => set_image(request, workload, &image),
+                (None, _) => refused(
+                    &format!("no version of it is called {wanted}; it has {}", numbers(workload)),
+                    "name a whole image reference, or a version of its history",
+                ),
+            }
+        }
+    }
+}
+
+fn refused(reason: &str, hint: &str) -> Choice {
+    Choice::Refused { reason: reason.to_string(), hint: hint.to_string() }
+}
+
+fn numbers(workload: &Workload) -> String {
+    let versions = workload.judgement.versions.iter().map(|version| match &version.version {
+        Some(name) => format!("{} ({name})", version.number),
+        None => version.number.to_string(),
+    });
+    let list: Vec<String> = versions.take(12).collect();
+    if list.is_empty() { "none".to_string() } else { list.join(", ") }
+}
+
+fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Version) -> Choice {
+    if version.hash == workload.seen.template.hash && workload.seen.rollout != Rollout::Paused {
+        return stay(fleet, workload, version);
+    }
+    if request.change == Change::ImageOnly {
+        return match &version.reference {
+            Some(image) => set_image(request, workload, &image.clone()),
+            None => refused("the image of that version is not known", "go back to the whole template"),
+        };
+    }
+    let action = Action::RestoreRevision {
+        revision: version.revision.clone(),
+        number: version.number,
+        hash: version.hash.clone(),
+    };
+    let to = Side {
+        reference: version.reference.clone(),
+        image: version.image.clone(),
+        version: version.version.clone(),
+        container: workload.judgement.main.clone(),
+    };
+    let evidence = match (&version.evidence, &version.rejected) {
+        (Some(GoodEvidence::Observed), _) => (CheckVerdict::Pass, "an operation of ours saw it healthy".to_string()),
+        (Some(GoodEvidence::History), _) => (CheckVerdict::Pass, "from the history; assumed good".to_string()),
+        (None, Some(why)) => (CheckVerdict::Warn, format!("not a last good version: {why}")),
+        (None, None) => (CheckVerdict::Warn, "nothing speaks for it".to_string()),
+    };
+    let name = version.version.clone().unwrap_or_else(|| Text::new(&format!("revision {}", version.number)));
+    let mut checks = vec![check("target", evidence.0, format!("{}: {name}, {}", workload.id, evidence.1))];
+    checks.extend(rollout_checks(workload));
+    Choice::Steps { steps: vec![roll(workload, action, to)], checks }
+}
+
+/// The template already asks for the target; what is not on it yet must be made again, instance by instance.
+fn stay(fleet: &Fleet, workload: &Workload, version: &Version) -> Choice {
+    let stuck: Vec<&Instance> = fleet
+        .instances_of(workload)
+        .filter(|instance| instance.seen.phase.is_counted())
+        .filter(|instance| {
+            let of_revision = instance.seen.owner.as_ref().is_some_and(|owner| owner.uid == version.revision);
+            !of_revision || instance.verdict == Verdict::Drift
+        })
+        .collect();
+    if !stuck.is_empty() && !matches!(workload.seen.rollout, Rollout::Progressing) {
+        return Choice::Steps { steps: evictions(workload, &stuck), checks: Vec::new() };
+    }
+    match workload.seen.rollout {
+        Rollout::Progressing => Choice::AlreadyThere("asks for it already; the rollout is on its way".to_string()),
+        _ => Choice::AlreadyThere("asks for it and every instance is on it".to_string()),
+    }
+}
+
+fn set_image(request: &PlanRequest, workload: &Workload, image: &ImageRef) -> Choice {
+    let containers = &workload.seen.template.containers;
+    let same = |name: &Text| containers.iter().any(|asked| asked.name == *name);
+    let by_repository = || {
+        let mut found =
+            containers.iter().filter(|asked| asked.image.as_ref().is_some_and(|asked| asked.is_same_repository(image)));
+        found.next().filter(|_| found.next().is_none()).map(|asked| asked.name.clone())
+    };
+    let container = match &request.container {
+        Some(named) if same(named) => named.clone(),
+        Some(named) => return refused(&format!("it has no container {named}"), "name one of its containers"),
+        None => match by_repository() {
+            Some(found) => found,
+            None => {
+                return refused(
+                    &format!("none of its containers, or more than one, runs {}", image.repository()),
+                    "name the container with --container",
+                );
+            }
+        },
+    };
+    let asked = workload.container(&container).and_then(|asked| asked.image.as_ref());
+    if asked.is_some_and(|asked| asked.as_str() == image.as_str()) {
+        return Choice::AlreadyThere(format!("asks for {image} already"));
+    }
+    let to = Side {
+        reference: Some(image.clone()),
+        image: image.pinned(),
+        version: image.version(),
+        container: container.clone(),
+    };
+    let ran = workload
+        .judgement
+        .versions
+        .iter()
+        .any(|version| version.reference.as_ref().is_some_and(|reference| reference.asks_same(image)));
+    let mut checks = vec![if ran {
+        check("target", CheckVerdict::Pass, format!("{}: {image} is in its history", workload.id))
+    } else {
+        check("target", CheckVerdict::Warn, format!("{}: {image} is not in its history", workload.id))
+    }];
+    if image.digest().is_none() {
+        let detail = format!("{}: {image} is not pinned; the tag may stand for another image by now", workload.id);
+        checks.push(check("pinned", CheckVerdict::Warn, detail));
+    }
+    checks.extend(rollout_checks(workload));
+    let action = Action::SetImage { container, image: image.clone() };
+    Choice::Steps { steps: vec![roll(workload, action, to)], checks }
+}
+
+fn replace(fleet: &Fleet, workload: &Workload) -> Choice {
+    let off: Vec<&Instance> = fleet
+        .instances_of(workload)
+        .filter(|instance| instance.seen.phase.is_counted() && instance.is_off(workload))
+        .collect();
+    let expectation = workload.judgement.expected.as_ref();
+    let target = expectation.and_then(|expectation| expectation.main()).and_then(|target| target.reference.clone());
+    let requested = workload.requested();
+    let asks_for_target = target.as_ref().zip(requested).is_none_or(|(target, asked)| target.asks_same(asked));
+    if off.is_empty() && asks_for_target {
+        return Choice::AlreadyThere("nothing is off".to_string());
+    }
+    let on_target = |instance: &Instance| instance.verdict == Verdict::Ok;
+    let healthy = fleet.instances_of(workload).any(|instance| {
+        on_target(instance) && instance.seen.phase == Phase::Running && instance.seen.health == Health::Healthy
+    });
+    if !healthy {
+        return refused(
+            "no instance of the expected image is healthy there: replacing could spread a bad image",
+            "go back to the last good version instead: b, or `plan rollback`",
+        );
+    }
+    match target {
+        Some(image) if !asks_for_target => {
+            let container = workload.judgement.main.clone();
+            let to = Side {
+                reference: Some(image.clone()),
+                image: image.pinned(),
+                version: image.version(),
+                container: container.clone(),
+            };
+            let steps = vec![roll(workload, Action::SetImage { container, image }, to)];
+            Choice::Steps { steps, checks: rollout_checks(workload) }
+        }
+        _ => Choice::Steps { steps: evictions(workload, &off), checks: stale_pull(workload) },
+    }
+}
+
+fn replace_picked(fleet: &Fleet, workload: &Workload, pick: Pick) -> Choice {
+    let mut instances: Vec<&Instance> = fleet
+        .instances_of(workload)
+        .filter(|instance| matches!(instance.seen.phase, Phase::Running | Phase::Pending))
+        .collect();
+    let count = match pick {
+        Pick::Oldest(count) => {
+            instances
+                .sort_by(|a, b| a.seen.started_at.cmp(&b.seen.started_at).then_with(|| a.seen.uid.cmp(&b.seen.uid)));
+            count
+        }
+        Pick::Random { count, seed } => {
+            let order = |instance: &Instance| Sha256::digest(format!("{seed}|{}", instance.seen.uid)).to_vec();
+            instances.sort_by_cached_key(|instance| order(instance));
+            count
+        }
+        Pick::Off => 0,
+    };
+    instances.truncate(count as usize);
+    if instances.is_empty() {
+        return Choice::AlreadyThere("it has no instance".to_string());
+    }
+    Choice::Steps { steps: evictions(workload, &instances), checks: stale_pull(workload) }
+}
+
+fn roll(workload: &Workload, action: Action, to: Side) -> Step {
+    let paused = workload.seen.rollout == Rollout::Paused;
+    Step {
+        id: StepId { wave: 0, step: 0 },
+        workload: workload.id.clone(),
+        action,
+        from: side_now(workload),
+        to,
+        instances: workload.seen.desired,
+        total: workload.seen.desired,
+        also_goes_back: Vec::new(),
+        brake: match workload.id.kind {
+            WorkloadKind::Deployment => Brake::PauseRollout,
+            _ => Brake::None(Text::new("the platform finishes what it has started")),
+        },
+        unpause: if paused { Unpause::Release } else { Unpause::NotPaused },
+        equivalent: Text::default(),
+        bound: Bound::of(workload),
+    }
+}
+
+fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Step> {
+    let to = match workload.judgement.expected.as_ref().and_then(|expectation| expectation.main()) {
+        Some(target) => Side {
+            reference: target.reference.clone(),
+            image: target.image.clone().or_else(|| workload.judgement.requested.clone()),
+            version: target.reference.as_ref().and_then(ImageRef::version),
+            container: workload.judgement.main.clone(),
+        },
+        None => Side { image: workload.judgement.requested.clone(), ..side_now(workload) },
+    };
+    instances
+        .iter()
+        .map(|instance| {
+            let container = instance.seen.containers.iter().find(|seen| seen.name == workload.judgement.main);
+            let running = container.and_then(|container| container.running.clone());
+            let asked = container.and_then(|container| container.asked.clone());
+            Step {
+                id: StepId { wave: 0, step: 0 },
+                workload: workload.id.clone(),
+                action: Action::Evict {
+                    instance: instance.seen.uid.clone(),
+                    name: instance.seen.name.clone(),
+                    image: running.clone(),
+                },
+                from: Side {
+                    version: asked.as_ref().and_then(ImageRef::version),
+                    reference: asked,
+                    image: running,
+                    container: workload.judgement.main.clone(),
+                },
+                to: to.clone(),
+                instances: 1,
+                total: workload.seen.desired,
+                also_goes_back: Vec::new(),
+                brake: Brake::None(Text::new("an eviction that was accepted can't be called back")),
+                unpause: Unpause::NotPaused,
+                equivalent: Text::default(),
+                bound: Bound::of(workload),
+            }
+        })
+        .collect()
+}
+
+fn side_now(workload: &Workload) -> Side {
+    let reference = workload.requested().cloned();
+    Side {
+        image: workload.judgement.requested.clone(),
+        version: workload.seen.template.version.clone().or_else(|| reference.as_ref().and_then(ImageRef::version)),
+        reference,
+        container: workload.judgement.main.clone(),
+    }
+}
+
+fn rollout_checks(workload: &Workload) -> Vec<Check> {
+    match &workload.seen.rollout {
+        Rollout::Stable => Vec::new(),
+        Rollout::Progressing => {
+            vec![check("rollout", CheckVerdict::Pass, format!("{}: this supersedes a rollout on its way", workload.id))]
+        }
+        Rollout::Failed(why) => {
+            vec![check(
+                "rollout",
+                CheckVerdict::Pass,
+                format!("{}: this supersedes a failed rollout ({why})", workload.id),
+            )]
+        }
+        Rollout::Paused => {
+            let detail = format!("{}: its rollout is held; the same request releases it", workload.id);
+            vec![check("rollout", CheckVerdict::Warn, detail)]
+        }
+    }
+}
+
+/// The same template makes the same stale image again on a node that caches it under a tag that moved.
+fn stale_pull(workload: &Workload) -> Vec<Check> {
+    let unpinned = workload.requested().is_some_and(|asked| asked.digest().is_none());
+    if !unpinned {
+        return Vec::new();
+    }
+    let detail = format!(
+        "{}: its template names a tag; with pull policy IfNotPresent a node may start its cached image again",
+        workload.id
+    );
+    vec![check("stale pull", CheckVerdict::Warn, detail)]
+}
+
+fn check(name: &str, verdict: CheckVerdict, detail: String) -> Check {
+    Check { name: Text::new(name), verdict, detail: Text::new(&detail) }
+}

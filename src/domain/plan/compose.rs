@@ -1,0 +1,442 @@
+//! From a request and the fleet to a plan: which workloads, in which waves, and what forbids it.
+//!
+//! Never asks a provider: what only a provider can see (dry run, permissions) is added by `Plan::absorb`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::choose::{Choice, choose};
+use super::{Check, CheckVerdict, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, short_name};
+use crate::domain::fleet::{Fleet, Workload};
+use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId};
+use crate::domain::image::ImageRef;
+use crate::domain::observation::{Applies, Health, Undoer};
+use crate::domain::policy::{Confirm, Policy};
+use crate::domain::selector::{Facts, Selector, is_service_name};
+use crate::domain::text::Text;
+
+/// What an operator asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlanRequest {
+    /// Where to go.
+    pub goto: Goto,
+    /// On what.
+    pub scope: Scope,
+    /// Which instances, for a replacement.
+    pub pick: Pick,
+    /// The container meant; else the main one, or the one with the image's repository.
+    pub container: Option<Text>,
+    /// Leave the rest of the template as it is.
+    pub change: Change,
+    /// Whether several namespaces of a place and several kinds of a service are meant.
+    pub reach: Reach,
+    /// How long the plan waits for its code.
+    pub valid: Duration,
+}
+
+/// Where a plan goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Goto {
+    /// To what should run.
+    Expected,
+    /// To the last good version.
+    LastGood,
+    /// To the revision of this number.
+    Revision(u64),
+    /// To an image: a reference, a tag, or the start of a digest.
+    Image(Text),
+}
+
+/// On what.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scope {
+    /// Whatever matches; a word without a key must be a service's name.
+    Matching(Selector),
+    /// These (rows that were marked on a screen).
+    Exactly(Vec<WorkloadId>),
+}
+
+/// Which instances a replacement takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// Those that are off.
+    Off,
+    /// The oldest, whatever they run.
+    Oldest(u32),
+    /// Some, whatever they run; the seed makes the choice repeatable.
+    Random {
+        /// How many.
+        count: u32,
+        /// For the choice.
+        seed: u64,
+    },
+}
+
+/// How much of the template changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The whole earlier template.
+    WholeTemplate,
+    /// The image of one container.
+    ImageOnly,
+}
+
+/// How far a plan may reach by one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// One namespace of a place, one kind of workload.
+    Narrow,
+    /// All of them (`--wide`).
+    Wide,
+}
+
+/// Makes a plan. `busy` tells which running operation already drives a workload.
+pub fn compose(
+    request: &PlanRequest,
+    fleet: &Fleet,
+    policy: &Policy,
+    now: Timestamp,
+    busy: &dyn Fn(&WorkloadId) -> Option<Text>,
+) -> Plan {
+    let mut workloads = select(&request.scope, fleet);
+    workloads.sort_by(|a, b| {
+        let rank = |workload: &Workload| policy.rank(&workload.id.place);
+        rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id))
+    });
+    let mut draft = Draft { refusals: too_wide(request, &workloads), ..Draft::default() };
+    if workloads.is_empty() {
+        draft.refuse(None, "nothing matches", "`rolldeck fleet` lists what there is");
+    }
+    for workload in &workloads {
+        draft.add(request, fleet, policy, workload, busy);
+    }
+    draft.finish(request, policy, now, &workloads)
+}
+
+/// The workloads that a scope means.
+pub fn select<'a>(scope: &Scope, fleet: &'a Fleet) -> Vec<&'a Workload> {
+    match scope {
+        Scope::Exactly(ids) => ids.iter().filter_map(|id| fleet.workload(id)).collect(),
+        Scope::Matching(selector) => fleet
+            .workloads()
+            .filter(|workload| {
+                let images = workload.image_texts();
+                let images: Vec<&str> = images.iter().map(Text::as_str).collect();
+                selector.is_match(&workload.facts(&images), &mut is_service_name)
+            })
+            .collect(),
+    }
+}
+
+impl Workload {
+    /// What a workload says of itself to a filter. `images` are its `image_texts`.
+    pub fn facts<'a>(&'a self, images: &'a [&'a str]) -> Facts<'a> {
+        Facts {
+            service: &self.seen.service,
+            place: &self.id.place.0,
+            namespace: self.id.namespace.as_deref().unwrap_or_default(),
+            kind: self.id.kind.as_str(),
+            name: &self.id.name,
+            verdict: self.judgement.verdict,
+            is_off: self.judgement.tally.off() > 0,
+            is_unhealthy: self.judgement.tally.unhealthy() > 0,
+            images,
+            age: None,
+        }
+    }
+
+    /// Every image that its row may show: expected, requested, running, by reference and digest.
+    pub fn image_texts(&self) -> Vec<Text> {
+        let asked = self.seen.template.containers.iter().filter_map(|asked| asked.image.as_ref());
+        let mut texts: Vec<Text> = asked.map(|image| Text::new(image.as_str())).collect();
+        for cohort in &self.judgement.running {
+            texts.extend(cohort.image.as_ref().map(|image| Text::new(image.as_str())));
+            texts.extend(cohort.reference.as_ref().map(|reference| Text::new(reference.as_str())));
+        }
+        let expected = self.judgement.expected.iter().flat_map(|expectation| &expectation.targets);
+        texts.extend(expected.filter_map(|target| target.reference.as_ref().map(|image| Text::new(image.as_str()))));
+        texts.sort();
+        texts.dedup();
+        texts
+    }
+}
+
+/// One name may stand for things that have nothing to do with each other: that must be said, not assumed.
+fn too_wide(request: &PlanRequest, workloads: &[&Workload]) -> Vec<Refusal> {
+    let Scope::Matching(selector) = &request.scope else { return Vec::new() };
+    if request.reach == Reach::Wide {
+        return Vec::new();
+    }
+    let mut refusals = Vec::new();
+    let mut namespaces: BTreeMap<&PlaceId, BTreeSet<&str>> = BTreeMap::new();
+    let mut kinds: BTreeMap<&Text, BTreeSet<&str>> = BTreeMap::new();
+    for workload in workloads {
+        let namespace = workload.id.namespace.as_deref().unwrap_or_default();
+        namespaces.entry(&workload.id.place).or_default().insert(namespace);
+        kinds.entry(&workload.seen.service).or_default().insert(workload.id.kind.as_str());
+    }
+    let list = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<&str>>().join(", ");
+    if !selector.names_namespace() {
+        for (place, names) in namespaces.iter().filter(|(_, names)| names.len() > 1) {
+            refusals.push(Refusal {
+                place: Some((*place).clone()),
+                workload: None,
+                reason: Text::new(&format!("this touches several namespaces: {}", list(names))),
+                hint: Text::new("add ns:NAME, or --wide if all are meant"),
+            });
+        }
+    }
+    if !selector.names_kind() {
+        for (service, names) in kinds.iter().filter(|(_, names)| names.len() > 1) {
+            refusals.push(Refusal {
+                place: None,
+                workload: None,
+                reason: Text::new(&format!("{service} has several kinds of workload: {}", list(names))),
+                hint: Text::new("add kind:NAME, or --wide if all are meant"),
+            });
+        }
+    }
+    refusals
+}
+
+/// A plan in the making.
+#[derive(Default)]
+struct Draft {
+    steps: Vec<Step>,
+    checks: Vec<Check>,
+    refusals: Vec<Refusal>,
+    undone_by: Vec<UndoneBy>,
+    already_there: u32,
+}
+
+impl Draft {
+    fn add(
+        &mut self,
+        request: &PlanRequest,
+        fleet: &Fleet,
+        policy: &Policy,
+        workload: &Workload,
+        busy: &dyn Fn(&WorkloadId) -> Option<Text>,
+    ) {
+        let place_state = fleet.place(&workload.id.place).map(|place| &place.state);
+        if let Some(state) = place_state.filter(|state| !state.is_live()) {
+            let reason = format!("{} is {}: what is shown may be old", workload.id.place, state.as_str());
+            let hint = format!("wait until it answers, or leave it out with -place:{}", workload.id.place);
+            return self.refuse(Some(workload), &reason, &hint);
+        }
+        if let Some(operation) = busy(&workload.id) {
+            let reason = format!("operation {operation} is driving it");
+            return self.refuse(Some(workload), &reason, "stop or finish that operation first (screen 5)");
+        }
+        if let Some(reason) = &workload.seen.inoperable {
+            let hint = format!("leave it out with -kind:{}", workload.id.kind);
+            return self.refuse(Some(workload), reason, &hint);
+        }
+        match choose(request, fleet, workload) {
+            Choice::Refused { reason, hint } => self.refuse(Some(workload), &reason, &hint),
+            Choice::AlreadyThere(detail) => {
+                self.already_there += 1;
+                self.check("already there", CheckVerdict::Pass, format!("{}: {detail}", workload.id));
+            }
+            Choice::Steps { steps, checks } => {
+                self.look_at_floor(policy, fleet, workload, &steps);
+                self.checks.extend(checks);
+                self.steps.extend(steps);
+                self.find_undoers(workload);
+            }
+        }
+    }
+
+    fn refuse(&mut self, workload: Option<&Workload>, reason: &str, hint: &str) {
+        self.refusals.push(Refusal {
+            place: workload.map(|workload| workload.id.place.clone()),
+            workload: workload.map(|workload| workload.id.clone()),
+            reason: Text::new(reason),
+            hint: Text::new(hint),
+        });
+    }
+
+    fn check(&mut self, name: &str, verdict: CheckVerdict, detail: String) {
+        self.checks.push(Check { name: Text::new(name), verdict, detail: Text::new(&detail) });
+    }
+
+    /// The platform itself must keep enough instances while it replaces: what its strategy may take away is compared
+    /// with the policy's floor.
+    fn look_at_floor(&mut self, policy: &Policy, fleet: &Fleet, workload: &Workload, steps: &[Step]) {
+        let floor = policy.for_place(&workload.id.place).floor_percent;
+        let desired = workload.seen.desired;
+        let tally = workload.judgement.tally;
+        let needed = healthy_floor(desired, floor);
+        let strategy = &workload.seen.strategy;
+        let rolls = steps.iter().any(|step| !matches!(step.action, super::Action::Evict { .. }));
+        let missing = if !rolls {
+            u32::from(steps.iter().any(|step| takes_healthy(fleet, workload, step)))
+        } else if strategy.kind == "Recreate" {
+            desired
+        } else {
+            share_of(strategy.max_unavailable.as_deref().unwrap_or("25%"), desired)
+        };
+        let left = desired.saturating_sub(missing);
+        if tally.healthy == 0 || desired == 0 {
+            let detail = format!("{}: no instance is healthy now, nothing can be lost", workload.id);
+            self.check("healthy floor", CheckVerdict::Warn, detail);
+        } else if rolls && left < needed {
+            let reason = format!(
+                "its strategy ({}) may leave {left} of {desired} healthy; the policy's floor is {floor}%, that is {needed}",
+                strategy.describe()
+            );
+            self.refuse(
+                Some(workload),
+                &reason,
+                "lower `floor` for this place in [[policy.places]], or change the strategy",
+            );
+        } else if !rolls && missing > 0 && tally.healthy.saturating_sub(missing) < needed.max(1) {
+            let left = tally.healthy.saturating_sub(missing);
+            let reason = format!(
+                "taking one instance away leaves {left} of {desired} healthy; the policy's floor is {floor}%, that is {needed}"
+            );
+            self.refuse(
+                Some(workload),
+                &reason,
+                "lower `floor` for this place in [[policy.places]], or scale it up first",
+            );
+        } else {
+            let detail = format!("{}: at least {left} of {desired} stay, the floor is {needed}", workload.id);
+            self.check("healthy floor", CheckVerdict::Pass, detail);
+        }
+    }
+
+    fn find_undoers(&mut self, workload: &Workload) {
+        let appliers = workload.seen.owners.iter().filter(|owner| owner.applies == Applies::Continuously);
+        let owners = appliers.map(|owner| Undoer {
+            by: owner.manager.clone(),
+            what: Text::new("owns the image field and applies it again"),
+            how_fast: Text::new("at its next sync"),
+        });
+        for undoer in owners.chain(workload.seen.undoers.iter().cloned()) {
+            let known = |known: &UndoneBy| known.workload == workload.id && known.undoer.by == undoer.by;
+            if !self.undone_by.iter().any(known) {
+                self.undone_by.push(UndoneBy {
+                    place: workload.id.place.clone(),
+                    workload: workload.id.clone(),
+                    undoer,
+                });
+            }
+        }
+    }
+
+    fn finish(mut self, request: &PlanRequest, policy: &Policy, now: Timestamp, workloads: &[&Workload]) -> Plan {
+        if self.steps.is_empty() && self.refusals.is_empty() {
+            let reason = if self.already_there > 0 { "everything is there already" } else { "nothing is off" };
+            self.refuse(None, reason, "nothing to do");
+        }
+        let verb = if request.goto == Goto::Expected { Verb::Replace } else { Verb::Rollback };
+        let title = title(verb, workloads, &self.steps);
+        let content = format!("{now}|{title}|{:?}", self.steps);
+        let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
+        let brakeless = self.steps.iter().any(|step| matches!(step.brake, super::Brake::None(_)));
+        let abort_leaves = if brakeless {
+            "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
+        } else {
+            "x s stops here: what was replaced stays, the rollout is held (a debt until released); p pauses"
+        };
+        Plan {
+            id: PlanId(short_name("p-", 5, &content)),
+            verb,
+            title,
+            made_at: now,
+            expires_at: now + request.valid,
+            waves: waves(self.steps, policy),
+            checks: self.checks,
+            refusals: self.refusals,
+            will_be_undone_by: self.undone_by,
+            abort_leaves: Text::new(abort_leaves),
+            confirm: confirm.unwrap_or(Confirm::Code),
+        }
+    }
+}
+
+/// Whether a step takes away an instance that is healthy now.
+fn takes_healthy(fleet: &Fleet, workload: &Workload, step: &Step) -> bool {
+    let super::Action::Evict { instance, .. } = &step.action else { return false };
+    let mut present = fleet.instances_of(workload);
+    present.any(|present| present.seen.uid == *instance && present.seen.health == Health::Healthy)
+}
+
+/// One wave for each place; steps come sorted by place already.
+fn waves(steps: Vec<Step>, policy: &Policy) -> Vec<Wave> {
+    let mut waves: Vec<Wave> = Vec::new();
+    for mut step in steps {
+        if waves.last().is_none_or(|last| last.place != step.workload.place) {
+            let gate = match waves.last() {
+                None => Gate::Open,
+                Some(before) => Gate::Healthy(policy.for_place(&before.place).bake),
+            };
+            waves.push(Wave { place: step.workload.place.clone(), gate, steps: Vec::new() });
+        }
+        let number = waves.len() as u16;
+        if let Some(wave) = waves.last_mut() {
+            step.id = StepId { wave: number, step: wave.steps.len() as u16 + 1 };
+            wave.steps.push(step);
+        }
+    }
+    waves
+}
+
+fn title(verb: Verb, workloads: &[&Workload], steps: &[Step]) -> Text {
+    let services: BTreeSet<&Text> = workloads.iter().map(|workload| &workload.seen.service).collect();
+    let what = match services.len() {
+        0 => "nothing".to_string(),
+        1..=3 => services.into_iter().map(Text::as_str).collect::<Vec<&str>>().join(", "),
+        more => format!("{more} services"),
+    };
+    let sides: BTreeSet<(String, String)> = steps.iter().map(|step| (step.from.label(), step.to.label())).collect();
+    match (sides.len(), sides.first()) {
+        (1, Some((from, to))) if from != to => Text::new(&format!("{} {what}: {from} -> {to}", verb.as_str())),
+        (1, Some((from, _))) => Text::new(&format!("{} {what}: {from}", verb.as_str())),
+        _ => Text::new(&format!("{} {what}", verb.as_str())),
+    }
+}
+
+/// How many instances must stay healthy: the floor, rounded up.
+pub(in crate::domain) fn healthy_floor(desired: u32, floor_percent: u8) -> u32 {
+    (u64::from(desired) * u64::from(floor_percent)).div_ceil(100) as u32
+}
+
+/// A number, or a percentage of all rounded down (Kubernetes: `maxUnavailable`).
+fn share_of(raw: &str, of: u32) -> u32 {
+    match raw.strip_suffix('%') {
+        Some(percent) => percent.parse::<u64>().map_or(of, |percent| (u64::from(of) * percent / 100) as u32),
+        None => raw.parse().unwrap_or(of),
+    }
+}
+
+impl crate::domain::observation::Strategy {
+    /// In words: `RollingUpdate, max unavailable 25%, max surge 1`.
+    pub fn describe(&self) -> String {
+        let mut words = vec![self.kind.to_string()];
+        words.extend(self.max_unavailable.as_ref().map(|value| format!("max unavailable {value}")));
+        words.extend(self.max_surge.as_ref().map(|value| format!("max surge {value}")));
+        words.join(", ")
+    }
+}
+
+/// Whether two references would be one version to a person: the same image, or the same tag of one repository.
+pub(super) fn is_named(reference: &ImageRef, wanted: &str) -> bool {
+    if reference.as_str() == wanted || reference.tag() == Some(wanted) {
+        return true;
+    }
+    if let Some(digest) = reference.digest() {
+        let prefix = wanted.trim_start_matches("sha256:");
+        if prefix.len() >= 4 && digest.hex().starts_with(prefix) {
+            return true;
+        }
+    }
+    wanted.parse::<ImageRef>().is_ok_and(|wanted| {
+        wanted.is_same_repository(reference)
+            && wanted.tag() == reference.tag()
+            && (wanted.digest().is_none() || wanted.digest() == reference.digest())
+    })
+}

@@ -1,0 +1,106 @@
+//! How careful an operation is: floors, bakes, time-outs, the order of places.
+//!
+//! Never knows a provider; `for_place` is all that others ask.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::PlaceId;
+use super::selector::glob_matches;
+use super::text::Text;
+
+/// The policy of one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacePolicy {
+    /// Healthy instances of a service in a place never fall below this share through us, in percent.
+    pub floor_percent: u8,
+    /// How long a wave must stay healthy before the next one starts.
+    pub bake: Duration,
+    /// How long a step may go without progress before it has failed.
+    pub step_timeout: Duration,
+    /// Whether small plans there ask for a code like all others.
+    pub confirm: Confirm,
+}
+
+/// What starts a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirm {
+    /// `y` is enough for one workload and at most five instances.
+    YesForSmall,
+    /// The four-letter code.
+    Code,
+}
+
+/// An exception for some places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRule {
+    /// Glob over place ids.
+    pub places: Text,
+    /// Instead of the floor.
+    pub floor_percent: Option<u8>,
+    /// Instead of the bake.
+    pub bake: Option<Duration>,
+    /// Instead of the time-out.
+    pub step_timeout: Option<Duration>,
+    /// Instead of the confirmation.
+    pub confirm: Option<Confirm>,
+}
+
+/// The whole policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Where no rule says otherwise.
+    pub base: PlacePolicy,
+    /// Exceptions; later ones win.
+    pub rules: Vec<PolicyRule>,
+    /// Globs over place ids: waves follow this order, unnamed places last, by name.
+    pub order: Vec<Text>,
+    /// How long a plan waits for its code.
+    pub valid: Duration,
+    /// How long ago a change of the requested image still counts as late news.
+    pub changed_lately: Duration,
+}
+
+impl Default for PlacePolicy {
+    fn default() -> PlacePolicy {
+        PlacePolicy {
+            floor_percent: 75,
+            bake: Duration::from_secs(60),
+            step_timeout: Duration::from_secs(600),
+            confirm: Confirm::Code,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Policy {
+        Policy {
+            base: PlacePolicy::default(),
+            rules: Vec::new(),
+            order: Vec::new(),
+            valid: Duration::from_secs(600),
+            changed_lately: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl Policy {
+    /// What holds in one place.
+    pub fn for_place(&self, place: &PlaceId) -> PlacePolicy {
+        let mut policy = self.base;
+        for rule in self.rules.iter().filter(|rule| glob_matches(&rule.places, &place.0)) {
+            policy.floor_percent = rule.floor_percent.unwrap_or(policy.floor_percent);
+            policy.bake = rule.bake.unwrap_or(policy.bake);
+            policy.step_timeout = rule.step_timeout.unwrap_or(policy.step_timeout);
+            policy.confirm = rule.confirm.unwrap_or(policy.confirm);
+        }
+        policy
+    }
+
+    /// Where in the order of waves a place stands; equal ranks are sorted by name.
+    pub fn rank(&self, place: &PlaceId) -> usize {
+        self.order.iter().position(|glob| glob_matches(glob, &place.0)).unwrap_or(self.order.len())
+    }
+}

@@ -1,0 +1,4 @@
+//! Rolldeck: which image every running instance really runs, and the way back.
+
+pub mod domain;
+pub mod providers;

@@ -1,0 +1,208 @@
+//! The code that speaks to places: one folder for each kind of place, one line in `KINDS`.
+//!
+//! Never judges and never decides: a provider reports observations, looks at a step before it is shown, and sends the
+//! one request that it is ordered to send. Start with `trait Provider`, then read a provider's `convert` (pure).
+
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
+pub mod sim;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::domain::expectation::ServiceKeys;
+use crate::domain::id::{OperationId, PlaceId};
+use crate::domain::journal::{Call, Receipt};
+use crate::domain::observation::Batch;
+use crate::domain::plan::{Bound, Inspection, Step};
+use crate::domain::text::Text;
+
+/// Every kind of place that this program can speak to.
+pub const KINDS: &[Kind] = &[
+    #[cfg(feature = "kubernetes")]
+    kubernetes::KIND,
+    sim::KIND,
+];
+
+/// Work that a provider does for its caller. It is cancelled by being dropped.
+pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A kind of place.
+pub struct Kind {
+    /// Its name in the configuration (`kind = "kubernetes"`).
+    pub name: &'static str,
+    /// The places that the surroundings offer without any configuration.
+    pub discover: fn(&Surroundings) -> Vec<Found>,
+    /// Whether these settings make sense; every fault at once, each with the key that it is about.
+    pub check: fn(&Map<String, Value>) -> Vec<SettingFault>,
+    /// Makes the provider of one place. Must return at once: nothing is asked over the network yet.
+    pub connect: fn(PlaceSpec, Surroundings, Mutations) -> Result<Connected, ConnectError>,
+}
+
+/// What surrounds the process, read once at its start.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// Kubeconfig files in order of precedence, as `--kubeconfig`, `KUBECONFIG` or the home directory say.
+    pub kubeconfigs: Vec<PathBuf>,
+    /// Which labels name the service.
+    pub service_keys: ServiceKeys,
+}
+
+/// One place as configured or found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PlaceSpec {
+    /// Its id.
+    pub id: PlaceId,
+    /// The name of its kind.
+    pub kind: &'static str,
+    /// What its provider alone understands (`context`, `namespaces`, …).
+    pub settings: Map<String, Value>,
+}
+
+/// A place that the surroundings offer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// The place.
+    pub spec: PlaceSpec,
+    /// Whether its own tools would take it without being asked (the current context).
+    pub standing: Standing,
+}
+
+/// What is to be thought of a place that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The one in force.
+    Current,
+    /// One among others.
+    Other,
+    /// It can't be read; the text says why.
+    Broken(Text),
+}
+
+/// A setting that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingFault {
+    /// The key, as written or missing.
+    pub key: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+/// Whether requests that change something may exist in this process at all. Only the runtime makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutations {
+    /// `--read-only`, or the place is configured so: no operator is made, so no changing request can be sent.
+    Forbidden,
+    /// An operator is made.
+    Allowed,
+}
+
+/// A place that can be watched, and operated if that is allowed.
+pub struct Connected {
+    /// Reads.
+    pub provider: Arc<dyn Provider>,
+    /// Changes; `None` where mutations are forbidden.
+    pub operator: Option<Arc<dyn Operator>>,
+}
+
+/// Why a provider could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{what}; {hint}")]
+pub struct ConnectError {
+    /// What was tried and what happened.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Reads one place. Has no way to change anything there.
+pub trait Provider: Send + Sync {
+    /// Reports everything that is there, then every change, until dropped. Reconnects by itself; reports how the place
+    /// answers (`Observation::Place`) and a heartbeat whenever it answered and nothing had changed.
+    fn watch(self: Arc<Self>, sink: Sink) -> Work<()>;
+
+    /// Looks at a step before the plan is shown: permissions, what goes back with the image, the equivalent command.
+    fn inspect(self: Arc<Self>, step: Step) -> Work<Inspection>;
+}
+
+/// Changes one place. Exists only where mutations are allowed.
+pub trait Operator: Send + Sync {
+    /// What the place itself says to a step that is not meant (a server-side dry run).
+    fn rehearse(self: Arc<Self>, step: Step) -> Work<Inspection>;
+
+    /// Reads the object once more, compares the bound facts, and sends the one request. Never sends twice, except after
+    /// an answer that proves that nothing was done (a conflict), at most three times.
+    fn execute(self: Arc<Self>, order: Order) -> Work<Answer>;
+}
+
+/// One request to send. Made by the runtime alone, after its journal entry is on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// For which operation; it leaves its mark on the object.
+    pub operation: OperationId,
+    /// Who started it.
+    pub who: Text,
+    /// The step, or its brake.
+    pub call: Call,
+    /// The step that it is about, with the facts it is bound to.
+    pub step: Step,
+}
+
+/// How a request went.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// The provider took it. Not yet done.
+    Accepted(Receipt),
+    /// Certainly nothing was done.
+    Refused(Text),
+    /// Nothing was done now, it may be possible later (a disruption budget).
+    Blocked(Text),
+    /// Nothing was sent: a bound fact is no longer so.
+    Moved {
+        /// What is different.
+        differences: Vec<Text>,
+        /// How the facts are now.
+        bound: Box<Bound>,
+    },
+    /// It was sent, and nobody knows what became of it.
+    Unanswered(Text),
+}
+
+/// Where a provider puts what it saw.
+#[derive(Clone)]
+pub struct Sink {
+    place: PlaceId,
+    sender: mpsc::Sender<Batch>,
+}
+
+impl Sink {
+    /// A sink for one place.
+    pub fn new(place: PlaceId, sender: mpsc::Sender<Batch>) -> Sink {
+        Sink { place, sender }
+    }
+
+    /// The place that reports into it.
+    pub fn place(&self) -> &PlaceId {
+        &self.place
+    }
+
+    /// Hands a batch over, stamped with the time it was fetched; waits while the other side is busy. A sink whose other
+    /// side is gone swallows it: the watcher is about to be dropped.
+    pub async fn send(&self, fetched_at: jiff::Timestamp, observations: Vec<crate::domain::observation::Observation>) {
+        let batch = Batch { place: self.place.clone(), fetched_at, observations };
+        if self.sender.send(batch).await.is_err() {
+            tracing::debug!(place = %self.place, "nobody listens any more");
+        }
+    }
+}
+
+/// The kind of that name.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}

@@ -1,0 +1,3 @@
+//! Every test that crosses a boundary of the crate, in one binary.
+
+mod real;

@@ -1,0 +1,4 @@
+//! Tests on real servers. Where those are not there each test says that it leaves itself out; CI leaves none out.
+
+pub(crate) mod cluster;
+mod control_plane;
