@@ -270,6 +270,12 @@ pub fn is_off(verdict: Verdict, workload: &WorkloadSeen) -> bool {
     }
 }
 
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Snapshot").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
 impl Snapshot {
     /// The workload and service of an instance of this snapshot.
     pub fn workload_of(&self, instance: &Instance) -> Option<(&WorkloadId, &Text)> {

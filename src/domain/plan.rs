@@ -511,7 +511,7 @@ fn content_of(step: &Step) -> String {
 }
 
 /// A short name made from content: letters and digits that can't be mistaken.
-pub(super) fn short_name(prefix: &str, length: usize, content: &str) -> Text {
+pub fn short_name(prefix: &str, length: usize, content: &str) -> Text {
     const LETTERS: &[u8; 30] = b"23456789bcdfghjkmnpqrstvwxzaey";
     let hash = Sha256::digest(content.as_bytes());
     let name: String =

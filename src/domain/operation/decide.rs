@@ -20,6 +20,9 @@ use crate::domain::text::Text;
 /// How long a step that a disruption budget blocked waits before it is tried again.
 const BLOCKED_RETRY: Duration = Duration::from_secs(15);
 
+/// How long a request whose answer was lost may still take effect.
+const LOST_REQUEST: Duration = Duration::from_secs(20);
+
 /// What the rule looks at beside the operation.
 pub struct World<'a> {
     /// What is known.
@@ -96,7 +99,13 @@ fn settle_lost(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> O
                 return Some(Entry::Accepted { call, receipt: receipt(generation, Some(template)) });
             }
             Recovered::Gone => return Some(Entry::Accepted { call, receipt: receipt(0, None) }),
-            Recovered::Unclear(reason) => return Some(Entry::Unresolved { step: step.id, reason }),
+            // A request that lost its answer may still be on its way: what the fleet shows is believed a while later.
+            Recovered::Unclear(reason) if elapsed(since, world.now) > LOST_REQUEST => {
+                return Some(Entry::Unresolved { step: step.id, reason });
+            }
+            Recovered::Unclear(_) => {
+                gates.waiting_for = Some(Text::new("an answer was lost; the fleet will show what became of it"));
+            }
             Recovered::NotKnown => {
                 let waited = elapsed(since, world.now);
                 if waited > world.policy.for_place(&step.workload.place).step_timeout {

@@ -1,0 +1,69 @@
+//! Everything that can be asked of the outside. Closed, plain data, imperative: the runtime does it and answers with an
+//! event.
+//!
+//! Never done here. `Execute` is asked for by an appended `Sent` entry alone (`operations.rs`).
+
+use super::event::ControlRequest;
+use super::filter::FilterQuestion;
+use crate::domain::id::{OperationId, PlaceId, PlanId};
+use crate::domain::journal::{Call, Entry};
+use crate::domain::plan::Step;
+use crate::domain::text::Text;
+
+/// Something to do.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Write this entry, sync it, answer with `StoreEvent::Appended`. A `Started` entry takes the operation's lock first.
+    Append {
+        /// The operation.
+        operation: OperationId,
+        /// The entry.
+        entry: Box<Entry>,
+    },
+    /// Take the lock of an operation that nobody drives; answer with `StoreEvent::Driven`.
+    Claim(OperationId),
+    /// Let the lock of an ended operation go.
+    Release(OperationId),
+    /// Ask the process that drives an operation.
+    Ask {
+        /// The operation.
+        operation: OperationId,
+        /// What for.
+        request: ControlRequest,
+    },
+    /// Send this request; answer with `ProviderEvent::Executed`.
+    Execute {
+        /// The operation.
+        operation: OperationId,
+        /// The request.
+        call: Call,
+        /// The step, with the facts it is bound to.
+        step: Box<Step>,
+        /// Who started the operation.
+        who: Text,
+    },
+    /// Have a provider look at every step of a plan before it is shown; answer with `ProviderEvent::Inspected` for each.
+    Inspect {
+        /// The plan.
+        plan: PlanId,
+        /// Its steps.
+        steps: Vec<Step>,
+    },
+    /// Connect a place that is known and not connected.
+    Connect(PlaceId),
+    /// Filter and sort many rows on a worker; answer with `Event::Filtered`.
+    Filter(FilterQuestion),
+    /// Hand text to the terminal's clipboard.
+    Copy {
+        /// The text.
+        text: String,
+        /// What it is, for the footer.
+        what: Text,
+    },
+    /// Stop the process until its shell brings it back.
+    Suspend,
+    /// Give the terminal back and go on without a screen until the operations of this process have ended.
+    Detach,
+    /// End the process.
+    Quit,
+}

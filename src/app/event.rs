@@ -1,0 +1,148 @@
+//! Everything that can happen. Closed, plain data: an event can be printed, stored, compared and played again.
+//!
+//! Never a closure, never a future. Time itself arrives as an event.
+
+use crossterm::event::KeyEvent;
+use jiff::Timestamp;
+
+use super::filter::FilterAnswer;
+use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
+use crate::domain::journal::{Call, Receipt, Record, Request};
+use crate::domain::observation::Batch;
+use crate::domain::operation::Alive;
+use crate::domain::plan::{Bound, Inspection};
+use crate::domain::text::Text;
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// It is this late now. Arrives every second, and before anything that depends on it.
+    Ticked(Timestamp),
+    /// The operator did something at the terminal.
+    Terminal(TerminalEvent),
+    /// A place reported.
+    Observed(Batch),
+    /// The store answered, or saw what another process wrote.
+    Store(StoreEvent),
+    /// A provider answered about a step.
+    Provider(ProviderEvent),
+    /// A worker finished a filter.
+    Filtered(FilterAnswer),
+    /// The process was asked for something from outside.
+    Process(ProcessEvent),
+}
+
+/// What the operator did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TerminalEvent {
+    /// A key.
+    Pressed(KeyEvent),
+    /// Text pasted in one piece.
+    Pasted(String),
+    /// The terminal has this many columns and rows now.
+    Resized(u16, u16),
+    /// Text was handed to the terminal's clipboard (OSC 52); the text says what.
+    Copied(Text),
+}
+
+/// What the store tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreEvent {
+    /// The entry that was asked for is on disk.
+    Appended(Record),
+    /// It could not be written. Nothing more is sent for that operation.
+    AppendFailed {
+        /// The operation.
+        operation: OperationId,
+        /// What happened and what to do.
+        reason: Text,
+    },
+    /// Entries that another process wrote, or that were there at the start.
+    Replayed(Vec<Record>),
+    /// Who drives an operation, as its lock says.
+    Driven {
+        /// The operation.
+        operation: OperationId,
+        /// Who.
+        alive: Alive,
+    },
+    /// An operator asks for something, in this or another process.
+    Requested {
+        /// Of which operation.
+        operation: OperationId,
+        /// What.
+        request: ControlRequest,
+        /// Who.
+        by: Text,
+    },
+}
+
+/// What an operator asks of a running operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlRequest {
+    /// Pause, resume or stop.
+    Plain(Request),
+    /// Go on after the plan moved, with the new code.
+    ResumeWithCode(Text),
+}
+
+/// What a provider answers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProviderEvent {
+    /// It looked at one step of a plan that is not started.
+    Inspected {
+        /// The plan.
+        plan: PlanId,
+        /// The step.
+        step: StepId,
+        /// What it saw.
+        inspection: Inspection,
+    },
+    /// A request of an operation has its answer.
+    Executed {
+        /// The operation.
+        operation: OperationId,
+        /// The request.
+        call: Call,
+        /// The answer.
+        answer: CallAnswer,
+    },
+    /// A place could not be connected at all.
+    NotConnected {
+        /// The place.
+        place: PlaceId,
+        /// Why, and what to do.
+        reason: Text,
+    },
+}
+
+/// How a request went; the plain-data twin of `providers::Answer`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallAnswer {
+    /// The provider took it.
+    Accepted(Receipt),
+    /// Certainly nothing was done.
+    Refused(Text),
+    /// Nothing was done now, it may be possible later.
+    Blocked(Text),
+    /// Nothing was sent: a bound fact moved.
+    Moved {
+        /// What is different.
+        differences: Vec<Text>,
+        /// How the facts are now.
+        bound: Box<Bound>,
+    },
+    /// It was sent, and nobody knows what became of it.
+    Unanswered(Text),
+}
+
+/// What the process was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProcessEvent {
+    /// SIGTERM or SIGINT: no new step; what is in flight is left to the platform.
+    TerminateAsked,
+    /// SIGHUP, or the terminal is gone: go on without a screen until the operation ends.
+    TerminalLost,
+    /// Back in the foreground after a suspension.
+    Resumed,
+}

@@ -1,0 +1,344 @@
+//! The operations that this process knows, drives or watches: from answers to journal entries and back.
+//!
+//! Two rules live here and nowhere else. A request is sent by an appended `Sent` entry alone, so that no later event
+//! sends it again. One entry of an operation is on its way to the disk at a time, so that a slow disk writes none twice.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+
+use super::effect::Effect;
+use super::event::{CallAnswer, ControlRequest, StoreEvent};
+use crate::domain::fleet::Fleet;
+use crate::domain::id::{OperationId, WorkloadId};
+use crate::domain::journal::{Call, Driver, Entry, Record, Request};
+use crate::domain::operation::{Alive, Debt, Gates, Mode, Operation, World, decide, own_records};
+use crate::domain::plan::{Plan, Unpause, short_name};
+use crate::domain::policy::Policy;
+use crate::domain::text::Text;
+
+/// All operations of the journal.
+#[derive(Debug, Default)]
+pub struct Operations {
+    tracked: BTreeMap<OperationId, Tracked>,
+}
+
+/// One operation with what this process knows beside its entries.
+#[derive(Debug)]
+pub struct Tracked {
+    /// The fold of its entries.
+    pub operation: Operation,
+    /// Who drives it.
+    pub alive: Alive,
+    /// What the rule remembers between two looks.
+    pub gates: Gates,
+    /// Requests that wait for their answer.
+    pub in_flight: BTreeSet<Call>,
+    /// Why nothing new is decided by this process, if so; answers are still written down.
+    pub halted: Option<Text>,
+    appending: Option<Entry>,
+    outbox: VecDeque<Entry>,
+}
+
+impl Operations {
+    /// Every operation, oldest id first.
+    pub fn iter(&self) -> impl Iterator<Item = &Tracked> {
+        self.tracked.values()
+    }
+
+    /// One operation.
+    pub fn get(&self, id: &OperationId) -> Option<&Tracked> {
+        self.tracked.get(id)
+    }
+
+    /// Newest first.
+    pub fn newest_first(&self) -> Vec<&Tracked> {
+        let mut sorted: Vec<&Tracked> = self.tracked.values().collect();
+        sorted.sort_by(|a, b| {
+            b.operation.started_at.cmp(&a.operation.started_at).then_with(|| a.operation.id.cmp(&b.operation.id))
+        });
+        sorted
+    }
+
+    /// The operation that the banner names: one of this process first, then one of another, then an interrupted one.
+    pub fn on_banner(&self) -> Option<&Tracked> {
+        let running = || self.newest_first().into_iter().filter(|tracked| tracked.operation.ended.is_none());
+        running().min_by_key(|tracked| match tracked.alive {
+            Alive::Here => 0,
+            Alive::Elsewhere => 1,
+            Alive::Nobody => 2,
+        })
+    }
+
+    /// Whether this process drives an operation that has not ended.
+    pub fn is_driving(&self) -> bool {
+        self.tracked.values().any(|tracked| tracked.alive == Alive::Here && tracked.operation.ended.is_none())
+    }
+
+    /// The running operation that drives a workload.
+    pub fn busy(&self, workload: &WorkloadId) -> Option<Text> {
+        let driving = self
+            .tracked
+            .values()
+            .find(|tracked| tracked.alive != Alive::Nobody && tracked.operation.is_driving(workload));
+        driving.map(|tracked| tracked.operation.id.0.clone())
+    }
+
+    /// Everything that is owed, by any operation.
+    pub fn debts(&self) -> impl Iterator<Item = (&OperationId, &Debt)> {
+        self.tracked
+            .values()
+            .flat_map(|tracked| tracked.operation.debts.iter().map(|debt| (&tracked.operation.id, debt)))
+    }
+
+    /// Starts a confirmed plan; the caller has checked the code.
+    pub fn start(
+        &mut self,
+        plan: Plan,
+        driver: Driver,
+        incident: Option<Text>,
+        now: Timestamp,
+    ) -> (OperationId, Vec<Effect>) {
+        let content = format!("{}|{now}|{}|{}", plan.id, driver.boot, driver.pid);
+        let id = OperationId(short_name("o-", 6, &content));
+        let entry = Entry::Started { plan: Box::new(plan), by: driver, incident };
+        (id.clone(), vec![Effect::Append { operation: id, entry: Box::new(entry) }])
+    }
+
+    /// Takes in what the store tells.
+    pub fn store(&mut self, event: StoreEvent, driver: &Driver) -> Vec<Effect> {
+        match event {
+            StoreEvent::Appended(record) => self.appended(&record),
+            StoreEvent::AppendFailed { operation, reason } => {
+                if let Some(tracked) = self.tracked.get_mut(&operation) {
+                    tracked.appending = None;
+                    tracked.halted = Some(reason);
+                }
+                Vec::new()
+            }
+            StoreEvent::Replayed(records) => {
+                for record in &records {
+                    self.fold(record, Alive::Nobody);
+                }
+                Vec::new()
+            }
+            StoreEvent::Driven { operation, alive } => self.driven(&operation, alive, driver),
+            StoreEvent::Requested { operation, request, by } => {
+                self.requested(&operation, request, by);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Takes in how a request went: it becomes an entry.
+    pub fn executed(&mut self, operation: &OperationId, call: Call, answer: CallAnswer) {
+        let Some(tracked) = self.tracked.get_mut(operation) else { return };
+        tracked.in_flight.remove(&call);
+        tracked.outbox.push_back(match answer {
+            CallAnswer::Accepted(receipt) => Entry::Accepted { call, receipt },
+            CallAnswer::Refused(reason) => Entry::Refused { call, reason },
+            CallAnswer::Blocked(reason) => Entry::Blocked { call, reason },
+            CallAnswer::Moved { differences, bound } => tracked.moved(call, differences, bound),
+            CallAnswer::Unanswered(reason) => Entry::Unanswered { call, reason },
+        });
+        if call == Call::Step(call.step()) {
+            self.pay_debts_of_released(operation, call);
+        }
+    }
+
+    /// Asks for something: of this process's own operation at once, of another's through the store, of nobody's by
+    /// taking it over first.
+    pub fn ask(&mut self, operation: &OperationId, request: ControlRequest, by: &Text) -> Vec<Effect> {
+        let Some(tracked) = self.tracked.get_mut(operation).filter(|tracked| tracked.operation.ended.is_none()) else {
+            return Vec::new();
+        };
+        match tracked.alive {
+            Alive::Here => {
+                self.requested(operation, request, by.clone());
+                Vec::new()
+            }
+            Alive::Elsewhere => vec![Effect::Ask { operation: operation.clone(), request }],
+            Alive::Nobody => {
+                vec![Effect::Ask { operation: operation.clone(), request }, Effect::Claim(operation.clone())]
+            }
+        }
+    }
+
+    /// What follows from everything that is known now: the next entries to write. Call it after each event.
+    pub fn advance(&mut self, fleet: &Fleet, policy: &Policy, now: Timestamp) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for tracked in self.tracked.values_mut() {
+            if tracked.appending.is_some() || !(tracked.alive == Alive::Here || tracked.owes_entry()) {
+                continue;
+            }
+            let is_deciding = tracked.alive == Alive::Here && tracked.halted.is_none();
+            let next = tracked.outbox.pop_front().or_else(|| {
+                if !is_deciding {
+                    return None;
+                }
+                let world = World { fleet, policy, now, in_flight: &tracked.in_flight };
+                decide(&tracked.operation, &mut tracked.gates, &world)
+            });
+            if let Some(entry) = next {
+                tracked.appending = Some(entry.clone());
+                effects.push(Effect::Append { operation: tracked.operation.id.clone(), entry: Box::new(entry) });
+            }
+        }
+        effects
+    }
+
+    /// Stops sending: SIGTERM. What is in flight is left to the platform, the journal keeps what is known.
+    pub fn halt(&mut self, why: &str) {
+        for tracked in self.tracked.values_mut().filter(|tracked| tracked.alive == Alive::Here) {
+            tracked.halted = Some(Text::new(why));
+        }
+    }
+
+    /// Whether nothing of this process waits for the disk or for an answer.
+    pub fn is_idle(&self) -> bool {
+        self.tracked
+            .values()
+            .all(|tracked| tracked.appending.is_none() && tracked.in_flight.is_empty() && tracked.outbox.is_empty())
+    }
+
+    /// After the clock jumped: every bake starts again.
+    pub fn restart_bakes(&mut self) {
+        for tracked in self.tracked.values_mut() {
+            tracked.gates.restart_bakes();
+        }
+    }
+
+    /// Hands what the journal knows of versions to the fleet.
+    pub fn teach(&self, fleet: &mut Fleet) {
+        for (workload, record) in own_records(self.tracked.values().map(|tracked| &tracked.operation)) {
+            if fleet.record_of(&workload) != Some(&record) {
+                fleet.set_record(workload, record);
+            }
+        }
+    }
+
+    fn appended(&mut self, record: &Record) -> Vec<Effect> {
+        self.fold(record, Alive::Here);
+        let Some(tracked) = self.tracked.get_mut(&record.operation) else { return Vec::new() };
+        tracked.appending = None;
+        match &record.entry {
+            Entry::Sent { call, .. } => {
+                // The only place that sends.
+                let Some(step) = tracked.operation.plan.step(call.step()).cloned() else { return Vec::new() };
+                tracked.in_flight.insert(*call);
+                vec![Effect::Execute {
+                    operation: record.operation.clone(),
+                    call: *call,
+                    step: Box::new(step),
+                    who: tracked.operation.driver.who.clone(),
+                }]
+            }
+            Entry::Ended { .. } => vec![Effect::Release(record.operation.clone())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn fold(&mut self, record: &Record, alive: Alive) {
+        if let Some(tracked) = self.tracked.get_mut(&record.operation) {
+            tracked.operation.apply(record);
+            return;
+        }
+        if let Some(operation) = Operation::begin(record) {
+            self.tracked.insert(
+                record.operation.clone(),
+                Tracked {
+                    operation,
+                    alive,
+                    gates: Gates::default(),
+                    in_flight: BTreeSet::new(),
+                    halted: None,
+                    appending: None,
+                    outbox: VecDeque::new(),
+                },
+            );
+        }
+    }
+
+    fn driven(&mut self, operation: &OperationId, alive: Alive, driver: &Driver) -> Vec<Effect> {
+        let Some(tracked) = self.tracked.get_mut(operation) else { return Vec::new() };
+        let taken_over = alive == Alive::Here && tracked.alive != Alive::Here && tracked.operation.ended.is_none();
+        tracked.alive = alive;
+        if taken_over {
+            tracked.outbox.push_front(Entry::Claimed { by: driver.clone() });
+        }
+        Vec::new()
+    }
+
+    fn requested(&mut self, operation: &OperationId, request: ControlRequest, by: Text) {
+        let Some(tracked) = self.tracked.get_mut(operation).filter(|tracked| tracked.operation.ended.is_none()) else {
+            return;
+        };
+        let entry = match (&request, &tracked.operation.mode) {
+            (ControlRequest::Plain(Request::Pause), Mode::Running)
+            | (ControlRequest::Plain(Request::Resume), Mode::Paused { .. }) => match request {
+                ControlRequest::Plain(request) => Some(Entry::Asked { request, by }),
+                ControlRequest::ResumeWithCode(_) => None,
+            },
+            (ControlRequest::Plain(Request::Stop), mode) if !matches!(mode, Mode::Stopping { .. }) => {
+                Some(Entry::Asked { request: Request::Stop, by })
+            }
+            (ControlRequest::ResumeWithCode(_), Mode::Paused { .. }) => {
+                Some(Entry::Asked { request: Request::Resume, by })
+            }
+            (ControlRequest::ResumeWithCode(code), Mode::PlanMoved { step, bound, .. })
+                if tracked.operation.resume_code().is_some_and(|wanted| wanted.as_str() == code.as_str()) =>
+            {
+                Some(Entry::Rebound { step: *step, bound: bound.clone() })
+            }
+            _ => None,
+        };
+        let is_known = |entry: &Entry| tracked.outbox.contains(entry) || tracked.appending.as_ref() == Some(entry);
+        if let Some(entry) = entry.filter(|entry| !is_known(entry)) {
+            tracked.outbox.push_back(entry);
+        }
+    }
+
+    /// A step that takes a pause off pays the debt of whoever put it on.
+    fn pay_debts_of_released(&mut self, operation: &OperationId, call: Call) {
+        let Some(step) = self.tracked.get(operation).and_then(|tracked| tracked.operation.plan.step(call.step()))
+        else {
+            return;
+        };
+        if step.unpause != Unpause::Release {
+            return;
+        }
+        let workload = step.workload.clone();
+        let accepted = |tracked: &Tracked| {
+            tracked.outbox.iter().any(|entry| matches!(entry, Entry::Accepted { call: done, .. } if *done == call))
+        };
+        if !self.tracked.get(operation).is_some_and(accepted) {
+            return;
+        }
+        let how = Text::new(&format!("released by {operation}"));
+        for tracked in self.tracked.values_mut() {
+            if tracked.operation.debts.iter().any(|debt| debt.workload == workload) {
+                let paid = Entry::DebtPaid { workload: workload.clone(), how: how.clone() };
+                tracked.outbox.push_back(paid);
+            }
+        }
+    }
+}
+
+impl Tracked {
+    /// A paid debt of an operation that nobody drives may be written by any process.
+    fn owes_entry(&self) -> bool {
+        self.alive == Alive::Nobody && matches!(self.outbox.front(), Some(Entry::DebtPaid { .. }))
+    }
+
+    /// A moved fact: on the first step of an operation it refuses, later it pauses with a new code.
+    fn moved(&self, call: Call, differences: Vec<Text>, bound: Box<crate::domain::plan::Bound>) -> Entry {
+        let list: Vec<&str> = differences.iter().map(Text::as_str).collect();
+        let reason = Text::new(&format!("nothing was sent: {}", list.join("; ")));
+        match call {
+            Call::Step(step) if self.operation.steps.values().any(|progress| progress.accepted_at.is_some()) => {
+                Entry::Moved { step, differences, bound }
+            }
+            Call::Step(_) | Call::Brake(_) | Call::Release(_) => Entry::Refused { call, reason },
+        }
+    }
+}
