@@ -3,3 +3,4 @@
 pub mod app;
 pub mod domain;
 pub mod providers;
+pub mod runtime;

@@ -5,9 +5,11 @@
 
 pub mod effect;
 pub mod event;
+pub mod fault;
 pub mod filter;
 pub mod model;
 pub mod operations;
+pub mod report;
 pub mod settings;
 pub mod ui;
 pub mod update;

@@ -34,6 +34,7 @@ pub const KINDS: &[Kind] = &[
 pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A kind of place.
+#[derive(Debug)]
 pub struct Kind {
     /// Its name in the configuration (`kind = "kubernetes"`).
     pub name: &'static str,

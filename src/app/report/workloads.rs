@@ -1,0 +1,328 @@
+//! Rows of `drift` and `fleet`: one for each workload.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::table::Table;
+use crate::domain::drift::{Cohort, Judgement, Mark, Tally, Verdict};
+use crate::domain::expectation::Target;
+use crate::domain::fleet::{Fleet, Workload};
+use crate::domain::history::GoodEvidence;
+use crate::domain::image::{ImageId, ImageRef};
+use crate::domain::observation::Role;
+use crate::domain::selector::{Facts, Selector};
+use crate::domain::text::Text;
+
+/// Counts of instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    instances: u32,
+    ok: u32,
+    drift: u32,
+    mixed: u32,
+    outlier: u32,
+    unknown: u32,
+    quarantined: u32,
+}
+
+/// One workload.
+#[derive(Debug, Serialize)]
+pub struct WorkloadRow {
+    /// Its service.
+    pub service: Text,
+    /// Its place.
+    pub place: Text,
+    namespace: Option<Text>,
+    workload: Text,
+    kind: &'static str,
+    container: Text,
+    /// The worst of its instances.
+    pub verdict: Verdict,
+    reason: Text,
+    /// How many are off.
+    pub off: u32,
+    total: u32,
+    healthy: u32,
+    since: Option<Timestamp>,
+    requested_since: Option<Timestamp>,
+    expected: Option<ExpectedImage>,
+    expected_more: Vec<ExpectedImage>,
+    requested: Option<Image>,
+    running: Vec<RunningImage>,
+    last_good: Option<LastGood>,
+    containers: Vec<ContainerRow>,
+    marks: Vec<Mark>,
+}
+
+/// An image by its three names.
+#[derive(Debug, Serialize)]
+struct Image {
+    image: Option<Text>,
+    reference: Option<Text>,
+    version: Option<Text>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExpectedImage {
+    #[serde(flatten)]
+    image: Image,
+    source: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct RunningImage {
+    #[serde(flatten)]
+    image: Image,
+    instances: u32,
+    evidence: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct LastGood {
+    image: Option<Text>,
+    version: Option<Text>,
+    revision: String,
+    evidence: GoodEvidence,
+}
+
+#[derive(Debug, Serialize)]
+struct ContainerRow {
+    name: Text,
+    role: Role,
+    expected: Option<Image>,
+    requested: Option<Image>,
+    running: Vec<RunningImage>,
+}
+
+/// All workloads that match, worst first, with the totals over them.
+pub fn workload_rows(
+    fleet: &Fleet,
+    selector: &Selector,
+    is_word: &mut dyn FnMut(&str, &Facts<'_>) -> bool,
+) -> (Totals, Vec<WorkloadRow>) {
+    let mut matching: Vec<&Workload> = fleet
+        .workloads()
+        .filter(|workload| {
+            let images = workload.image_texts();
+            let images: Vec<&str> = images.iter().map(Text::as_str).collect();
+            selector.is_match(&workload.facts(&images), is_word)
+        })
+        .collect();
+    matching.sort_by(|a, b| {
+        let severity = |workload: &Workload| {
+            let tally = workload.judgement.tally;
+            (
+                tally.off() > 0 && tally.unhealthy() > 0,
+                tally.unhealthy() > 0,
+                tally.off() > 0,
+                workload.judgement.verdict,
+            )
+        };
+        severity(b).cmp(&severity(a)).then_with(|| (&a.seen.service, &a.id).cmp(&(&b.seen.service, &b.id)))
+    });
+    let tally = matching.iter().fold(Tally::default(), |sum, workload| sum.plus(workload.judgement.tally));
+    (Totals::of(tally), matching.into_iter().map(|workload| row(fleet, workload)).collect())
+}
+
+impl Totals {
+    fn of(tally: Tally) -> Totals {
+        Totals {
+            instances: tally.instances,
+            ok: tally.ok,
+            drift: tally.drift,
+            mixed: tally.mixed,
+            outlier: tally.outlier,
+            unknown: tally.unknown,
+            quarantined: tally.quarantined,
+        }
+    }
+}
+
+impl WorkloadRow {
+    /// The rows as a table for people.
+    pub fn table(rows: &[WorkloadRow]) -> Table {
+        let mut table = Table::new(&[
+            "STATE",
+            "SERVICE",
+            "PLACE",
+            "NAMESPACE",
+            "WORKLOAD",
+            "OFF",
+            "HEALTHY",
+            "EXPECTED",
+            "RUNNING",
+            "REASON",
+        ]);
+        for row in rows {
+            let running: Vec<String> =
+                row.running.iter().map(|cohort| format!("{} x{}", cohort.image.label(), cohort.instances)).collect();
+            let expected = row.expected.as_ref().map_or("not declared".to_string(), |expected| expected.image.label());
+            table.rows.push(vec![
+                row.verdict.as_str().to_string(),
+                row.service.to_string(),
+                row.place.to_string(),
+                row.namespace.as_ref().map_or("-".to_string(), ToString::to_string),
+                format!("{} {}", row.kind, row.workload),
+                format!("{}/{}", row.off, row.total),
+                format!("{}/{}", row.healthy, row.total),
+                expected,
+                if running.is_empty() { "no data".to_string() } else { running.join(", ") },
+                row.reason.to_string(),
+            ]);
+        }
+        table
+    }
+}
+
+impl Image {
+    fn label(&self) -> String {
+        let short = self.image.as_ref().map(|image| {
+            let hex = image.split_once(':').map_or(image.as_str(), |(_, hex)| hex);
+            hex.chars().take(12).collect::<String>()
+        });
+        match (short, &self.version) {
+            (Some(short), Some(version)) => format!("{short} {version}"),
+            (Some(short), None) => short,
+            (None, Some(version)) => version.to_string(),
+            (None, None) => self.reference.as_ref().map_or("no data".to_string(), ToString::to_string),
+        }
+    }
+}
+
+fn row(fleet: &Fleet, workload: &Workload) -> WorkloadRow {
+    let Judgement { verdict, reason, tally, main, expected, running, since, marks, .. } = &workload.judgement;
+    let mut targets = expected.iter().flat_map(|expected| {
+        expected
+            .targets
+            .iter()
+            .map(|target| ExpectedImage { image: target_image(target), source: expected.source.as_str() })
+    });
+    let first = targets.next();
+    WorkloadRow {
+        service: workload.seen.service.clone(),
+        place: workload.id.place.0.clone(),
+        namespace: workload.id.namespace.clone(),
+        workload: workload.id.name.clone(),
+        kind: workload.id.kind.as_str(),
+        container: main.clone(),
+        verdict: *verdict,
+        reason: reason.clone(),
+        off: tally.off(),
+        total: tally.instances.max(tally.desired),
+        healthy: tally.healthy,
+        since: *since,
+        requested_since: workload.seen.requested_since,
+        expected: first,
+        expected_more: targets.collect(),
+        requested: requested(workload),
+        running: running.iter().map(running_image).collect(),
+        last_good: workload.last_good().and_then(|version| {
+            Some(LastGood {
+                image: version.image.as_ref().map(text_of),
+                version: version.version.clone(),
+                revision: version.number.to_string(),
+                evidence: version.evidence?,
+            })
+        }),
+        containers: containers(fleet, workload),
+        marks: marks.clone(),
+    }
+}
+
+fn requested(workload: &Workload) -> Option<Image> {
+    let reference = workload.requested()?;
+    let version = workload.seen.template.version.clone().or_else(|| reference.version());
+    Some(Image {
+        image: workload.judgement.requested.as_ref().map(text_of),
+        reference: Some(Text::new(reference.as_str())),
+        version,
+    })
+}
+
+/// Every container of the template, and every one that instances have beside it (injected, debug).
+fn containers(fleet: &Fleet, workload: &Workload) -> Vec<ContainerRow> {
+    let template = &workload.seen.template.containers;
+    let mut rows: Vec<ContainerRow> = template
+        .iter()
+        .map(|asked| ContainerRow {
+            name: asked.name.clone(),
+            role: asked.role,
+            expected: workload
+                .judgement
+                .expected
+                .as_ref()
+                .filter(|expected| expected.container == asked.name)
+                .and_then(|expected| expected.main().map(target_image))
+                .or_else(|| asked.image.as_ref().filter(|image| image.digest().is_some()).map(reference_image)),
+            requested: asked.image.as_ref().map(reference_image),
+            running: Vec::new(),
+        })
+        .collect();
+    for instance in fleet.instances_of(workload).filter(|instance| instance.seen.phase.is_counted()) {
+        for container in &instance.seen.containers {
+            let at = rows.iter().position(|row| row.name == container.name).unwrap_or_else(|| {
+                let role =
+                    if template.is_empty() || container.role == Role::Debug { container.role } else { Role::Injected };
+                rows.push(ContainerRow {
+                    name: container.name.clone(),
+                    role,
+                    expected: None,
+                    requested: None,
+                    running: Vec::new(),
+                });
+                rows.len() - 1
+            });
+            let image = container.running.as_ref().map(text_of);
+            match rows[at].running.iter_mut().find(|known| known.image.image == image) {
+                Some(known) => known.instances += 1,
+                None => rows[at].running.push(RunningImage {
+                    evidence: evidence(container.running.as_ref()),
+                    image: Image {
+                        image,
+                        reference: container.asked.as_ref().map(|asked| Text::new(asked.as_str())),
+                        version: container.asked.as_ref().and_then(ImageRef::version),
+                    },
+                    instances: 1,
+                }),
+            }
+        }
+    }
+    rows
+}
+
+fn running_image(cohort: &Cohort) -> RunningImage {
+    RunningImage {
+        image: Image {
+            image: cohort.image.as_ref().map(text_of),
+            reference: cohort.reference.as_ref().map(|reference| Text::new(reference.as_str())),
+            version: cohort.reference.as_ref().and_then(ImageRef::version),
+        },
+        instances: cohort.instances,
+        evidence: evidence(cohort.image.as_ref()),
+    }
+}
+
+/// A container status is what runs; without one only the wish of the instance is known.
+fn evidence(image: Option<&ImageId>) -> &'static str {
+    if image.is_some() { "running" } else { "declared" }
+}
+
+fn target_image(target: &Target) -> Image {
+    Image {
+        image: target.image.as_ref().map(text_of),
+        reference: target.reference.as_ref().map(|reference| Text::new(reference.as_str())),
+        version: target.reference.as_ref().and_then(ImageRef::version),
+    }
+}
+
+fn reference_image(reference: &ImageRef) -> Image {
+    Image {
+        image: reference.pinned().as_ref().map(text_of),
+        reference: Some(Text::new(reference.as_str())),
+        version: reference.version(),
+    }
+}
+
+pub(super) fn text_of(image: &ImageId) -> Text {
+    Text::new(image.as_str())
+}

@@ -1,0 +1,364 @@
+//! The configuration file: read once, every fault found at once, with file, line, column and a hint.
+//!
+//! Never falls back to a default because of a fault: a bad file stops the program before the screen.
+
+mod reader;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use toml::de::DeTable;
+
+use crate::app::fault::Fault;
+use crate::domain::expectation::{Declaration, ServiceKeys};
+use crate::domain::image::ImageRef;
+use crate::domain::policy::{Confirm, PlacePolicy, Policy, PolicyRule};
+use crate::domain::selector::duration;
+use crate::domain::text::Text;
+use crate::providers;
+use reader::{Faults, Table, nearest};
+
+/// What a configuration file says.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The file, if there was one.
+    pub file: Option<PathBuf>,
+    /// The places.
+    pub places: Vec<ConfiguredPlace>,
+    /// Which labels name the service.
+    pub service_keys: ServiceKeys,
+    /// What should run.
+    pub declarations: Vec<Declaration>,
+    /// How careful operations are.
+    pub policy: Policy,
+    /// Registries that are spoken to in another way than HTTPS.
+    pub registries: Vec<Registry>,
+    /// Every value in force with the place it comes from.
+    pub origins: Vec<Setting>,
+}
+
+/// One `[[places]]`.
+#[derive(Debug)]
+pub struct ConfiguredPlace {
+    /// Its id, if one is given.
+    pub id: Option<Text>,
+    /// Its kind.
+    pub kind: &'static providers::Kind,
+    /// What its provider alone understands.
+    pub settings: Map<String, Value>,
+    /// What starts a plan there (`production = false` makes `y` enough for small ones).
+    pub confirm: Confirm,
+    /// Whether no request that changes something may exist for it.
+    pub read_only: bool,
+}
+
+/// One `[[registries]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    /// Host, with port where it is not the usual one.
+    pub host: Text,
+    /// Whether it is spoken to without TLS.
+    pub plain_http: bool,
+}
+
+/// One value in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its key.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// Where it comes from: a line of the file, or the default.
+    pub origin: String,
+}
+
+/// A configuration file that can't be used.
+#[derive(Debug)]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// All faults, in the order of the file.
+    pub faults: Vec<Fault>,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let faults = self.faults.len();
+        let plural = if faults == 1 { "fault" } else { "faults" };
+        write!(formatter, "the configuration has {faults} {plural}:")?;
+        for fault in &self.faults {
+            write!(formatter, "\n  {}:{fault}", self.file.display())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Every fault of it at once; a file that can't be read is a fault at its first line.
+pub fn read(file: &Path) -> Result<Config, ConfigError> {
+    let failed = |faults| ConfigError { file: file.to_path_buf(), faults };
+    let unreadable = |error: std::io::Error| {
+        failed(vec![Fault {
+            line: 1,
+            column: 1,
+            message: format!("it can't be read: {error}"),
+            hint: "check the path given with --config".to_string(),
+        }])
+    };
+    let source = std::fs::read_to_string(file).map_err(unreadable)?;
+    let mut config = parse(&source, &file.display().to_string()).map_err(failed)?;
+    config.file = Some(file.to_path_buf());
+    Ok(config)
+}
+
+/// Understands the text of a configuration file; `name` is used in origins.
+///
+/// # Errors
+/// Every fault of it at once.
+pub fn parse(source: &str, name: &str) -> Result<Config, Vec<Fault>> {
+    let (document, errors) = DeTable::parse_recoverable(source);
+    if !errors.is_empty() {
+        let fault = |error: &toml::de::Error| {
+            Fault::at(source, error.span().map_or(0, |span| span.start), error.message(), "see the TOML format")
+        };
+        return Err(errors.iter().map(fault).collect());
+    }
+    let faults = Faults::new(source);
+    let root = Table::new(document.get_ref(), document.span(), &faults);
+    let mut config = Config { origins: Vec::new(), ..Config::default() };
+    config.places = root.tables("places").iter().filter_map(|table| place(table, name, &mut config.origins)).collect();
+    if let Some(services) = root.table("services") {
+        if let Some(keys) = services.strings("keys") {
+            if keys.is_empty() {
+                services.fault_at("keys", "`keys` is empty", "name at least one label, or leave the key out");
+            }
+            config.service_keys = ServiceKeys(keys.iter().map(|key| Text::new(key)).collect());
+            note(&mut config.origins, &services, name, "services.keys", "keys", &keys.join(", "));
+        }
+        services.refuse_unknown();
+    }
+    config.declarations =
+        root.tables("expect").iter().filter_map(|table| declaration(table, name, &mut config.origins)).collect();
+    if let Some(table) = root.table("policy") {
+        config.policy = policy(&table, name, &mut config.origins);
+    }
+    config.registries = root.tables("registries").iter().filter_map(registry).collect();
+    root.refuse_unknown();
+    add_defaults(&mut config);
+    let faults = faults.into_list();
+    if faults.is_empty() { Ok(config) } else { Err(faults) }
+}
+
+impl Config {
+    /// Every value in force with its origin, one a line.
+    pub fn show(&self) -> String {
+        let mut text = match &self.file {
+            Some(file) => format!("# read from {}\n", file.display()),
+            None => "# no configuration file; all values are defaults\n".to_string(),
+        };
+        for setting in &self.origins {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "{} = {:?}  # {}", setting.key, setting.value, setting.origin);
+        }
+        text
+    }
+}
+
+fn note(origins: &mut Vec<Setting>, table: &Table<'_, '_>, file: &str, key: &str, name: &str, value: &str) {
+    if let Some(line) = table.line_of(name) {
+        origins.push(Setting { key: key.to_string(), value: value.to_string(), origin: format!("{file}:{line}") });
+    }
+}
+
+fn place(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Option<ConfiguredPlace> {
+    let names: Vec<&str> = providers::KINDS.iter().map(|kind| kind.name).collect();
+    let Some(kind_name) = table.string("kind") else {
+        if table.line_of("kind").is_none() {
+            table.fault("a place needs a `kind`", format!("known kinds: {}", names.join(", ")));
+        }
+        return None;
+    };
+    let Some(kind) = providers::kind(&kind_name) else {
+        let hint = match nearest(&kind_name, &names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known kinds: {}", names.join(", ")),
+        };
+        table.fault_at("kind", format!("`{kind_name}` is no kind of place"), hint);
+        return None;
+    };
+    let id = table.string("id");
+    let production = table.boolean("production").unwrap_or(true);
+    let read_only = table.boolean("read_only").unwrap_or(false);
+    let settings = table.rest();
+    for fault in (kind.check)(&settings) {
+        table.fault_at(&fault.key, fault.message, "");
+    }
+    let label = id.clone().unwrap_or_else(|| kind_name.clone());
+    for (name, value) in [("production", production.to_string()), ("read_only", read_only.to_string())] {
+        note(origins, table, file, &format!("places.{label}.{name}"), name, &value);
+    }
+    for (key, value) in &settings {
+        note(origins, table, file, &format!("places.{label}.{key}"), key, &value.to_string());
+    }
+    let confirm = if production { Confirm::Code } else { Confirm::YesForSmall };
+    Some(ConfiguredPlace { id: id.map(|id| Text::new(&id)), kind, settings, confirm, read_only })
+}
+
+fn declaration(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Option<Declaration> {
+    let service = table.string("service");
+    let image = table.parsed("image", "like registry/repository:tag@sha256:…", |raw| {
+        raw.parse::<ImageRef>().map_err(|error| error.to_string())
+    });
+    let container = table.string("container");
+    let places = table.strings("places").unwrap_or_default();
+    if service.is_none() && table.line_of("service").is_none() {
+        table.fault("an expectation needs a `service`", "service = \"checkout\"");
+    }
+    if image.is_none() && table.line_of("image").is_none() {
+        table.fault("an expectation needs an `image`", "image = \"registry/checkout:v41@sha256:…\"");
+    }
+    table.refuse_unknown();
+    let (service, image) = (service?, image?);
+    note(origins, table, file, &format!("expect.{service}"), "image", image.as_str());
+    Some(Declaration {
+        service: Text::new(&service),
+        image,
+        container: container.map(|container| Text::new(&container)),
+        places: places.iter().map(|place| Text::new(place)).collect(),
+    })
+}
+
+fn policy(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Policy {
+    let mut policy = Policy::default();
+    let base = rule(table);
+    policy.base = PlacePolicy {
+        floor_percent: base.floor_percent.unwrap_or(policy.base.floor_percent),
+        bake: base.bake.unwrap_or(policy.base.bake),
+        step_timeout: base.step_timeout.unwrap_or(policy.base.step_timeout),
+        confirm: policy.base.confirm,
+    };
+    if let Some(order) = table.strings("order") {
+        note(origins, table, file, "policy.order", "order", &order.join(", "));
+        policy.order = order.iter().map(|place| Text::new(place)).collect();
+    }
+    if let Some(lately) = time(table, "changed_lately") {
+        policy.changed_lately = lately;
+    }
+    for key in ["floor", "bake", "step_timeout", "changed_lately"] {
+        if let (Some(line), Some(value)) = (table.line_of(key), table.string_again(key)) {
+            origins.push(Setting { key: format!("policy.{key}"), value, origin: format!("{file}:{line}") });
+        }
+    }
+    for exception in table.tables("places") {
+        let places = exception.string("places").or_else(|| exception.string("place"));
+        let found = rule(&exception);
+        match places {
+            Some(places) => policy.rules.push(PolicyRule { places: Text::new(&places), ..found }),
+            None => exception.fault("an exception needs `places`, a glob over place ids", "places = \"k8s/staging*\""),
+        }
+        exception.refuse_unknown();
+    }
+    table.refuse_unknown();
+    policy
+}
+
+fn rule(table: &Table<'_, '_>) -> PolicyRule {
+    PolicyRule {
+        places: Text::default(),
+        floor_percent: table.parsed("floor", "a percentage from \"0%\" to \"100%\"", percent),
+        bake: time(table, "bake"),
+        step_timeout: time(table, "step_timeout"),
+        confirm: None,
+    }
+}
+
+fn time(table: &Table<'_, '_>, key: &'static str) -> Option<Duration> {
+    table.parsed(key, "a time like \"90s\", \"10m\", \"2h\"", |raw| duration(raw).map_err(|error| error.to_string()))
+}
+
+fn percent(raw: &str) -> Result<u8, String> {
+    let number = raw.strip_suffix('%').and_then(|number| number.parse::<u8>().ok()).filter(|&number| number <= 100);
+    number.ok_or_else(|| format!("`{raw}` is no percentage"))
+}
+
+fn registry(table: &Table<'_, '_>) -> Option<Registry> {
+    let host = table.string("host");
+    let plain_http = table.boolean("plain_http").unwrap_or(false);
+    if host.is_none() {
+        table.fault("a registry needs a `host`", "host = \"registry.internal:5000\"");
+    }
+    table.refuse_unknown();
+    Some(Registry { host: Text::new(&host?), plain_http })
+}
+
+fn add_defaults(config: &mut Config) {
+    let base = config.policy.base;
+    let defaults = [
+        ("services.keys", config.service_keys.0.iter().map(Text::as_str).collect::<Vec<&str>>().join(", ")),
+        ("policy.floor", format!("{}%", base.floor_percent)),
+        ("policy.bake", format!("{}s", base.bake.as_secs())),
+        ("policy.step_timeout", format!("{}s", base.step_timeout.as_secs())),
+        ("policy.changed_lately", format!("{}s", config.policy.changed_lately.as_secs())),
+    ];
+    for (key, value) in defaults {
+        if !config.origins.iter().any(|setting| setting.key == key) {
+            config.origins.push(Setting { key: key.to_string(), value, origin: "default".to_string() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, wanted: &[&str]) {
+        let faults = parse(source, "config.toml").err().unwrap_or_default();
+        let found: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(found, wanted, "{source}");
+    }
+
+    #[test]
+    fn every_fault_is_found_with_its_line_and_column() {
+        check("[policy]\nfloor = \"75%\"\nbake = \"60s\"\norder = [\"a\"]", &[]);
+        check(
+            "[policy]\nflor = \"75%\"\nbake = 60\nfloor = \"175%\"",
+            &[
+                "2:1: `flor` is not known; did you mean `floor`?",
+                "3:8: `bake` is integer; it must be a string in quotes",
+                "4:9: `175%` is no percentage; a percentage from \"0%\" to \"100%\"",
+            ],
+        );
+        check(
+            "[[expect]]\nimage = \"repo@sha256:12\"",
+            &[
+                "1:1: an expectation needs a `service`; service = \"checkout\"",
+                "2:9: `sha256:12` is no digest: it must be sha256: followed by 64 hexadecimal digits; like registry/repository:tag@sha256:…",
+            ],
+        );
+        check(
+            "[[places]]\nkind = \"kubernets\"",
+            &["2:8: `kubernets` is no kind of place; did you mean `kubernetes`?"],
+        );
+    }
+
+    #[test]
+    fn broken_toml_names_the_place_where_it_breaks() {
+        let faults = parse("[policy\nfloor = 3", "config.toml").err().unwrap_or_default();
+        assert!(faults.iter().any(|fault| fault.line == 1), "{faults:?}");
+    }
+
+    #[test]
+    fn values_in_force_say_where_they_come_from() {
+        let config = parse("[policy]\n\nbake = \"5s\"", "config.toml").expect("valid");
+        assert_eq!(config.policy.base.bake, Duration::from_secs(5));
+        let shown = config.show();
+        assert!(shown.contains("policy.bake = \"5s\"  # config.toml:3"), "{shown}");
+        assert!(shown.contains("policy.floor = \"75%\"  # default"), "{shown}");
+    }
+}

@@ -1,0 +1,338 @@
+//! `journal.db`: entries of operations, requests to their drivers, plans that wait for their code. Synced at each entry.
+//!
+//! Never updates an entry. An entry that can't be read is an error with its number, not a gap.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::files::{StoreError, open, open_to_read};
+use crate::app::event::ControlRequest;
+use crate::domain::id::{OperationId, PlanId};
+use crate::domain::journal::{Entry, Record, Request};
+use crate::domain::plan::Plan;
+use crate::domain::text::Text;
+
+/// How many wrong codes end a plan.
+pub const WRONG_CODES: u32 = 5;
+
+/// Each one adds; none is ever changed after a release.
+const MIGRATIONS: &[&str] = &["
+CREATE TABLE entries (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL, at TEXT NOT NULL, entry TEXT NOT NULL
+) STRICT;
+CREATE INDEX entries_by_operation ON entries (operation, sequence);
+CREATE TABLE requests (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, operation TEXT NOT NULL, at TEXT NOT NULL, by TEXT NOT NULL,
+    request TEXT NOT NULL, taken INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE plans (
+    id TEXT PRIMARY KEY, plan TEXT NOT NULL, expires_at TEXT NOT NULL, wrong_codes INTEGER NOT NULL DEFAULT 0, operation TEXT
+) STRICT;
+"];
+
+/// The journal's database.
+pub struct Journal {
+    connection: Connection,
+    path: PathBuf,
+}
+
+/// A plan that was saved for its code.
+#[derive(Debug, Clone)]
+pub struct SavedPlan {
+    /// The plan.
+    pub plan: Plan,
+    /// How many wrong codes were tried.
+    pub wrong_codes: u32,
+    /// The operation that it was started as.
+    pub operation: Option<OperationId>,
+}
+
+impl Journal {
+    /// Opens the journal in a state directory that was prepared.
+    ///
+    /// # Errors
+    /// As `StoreError` says; the caller opens read-only instead.
+    pub fn open(directory: &Path) -> Result<Journal, StoreError> {
+        let path = directory.join("journal.db");
+        Ok(Journal { connection: open(&path, MIGRATIONS)?, path })
+    }
+
+    /// Opens the journal only to read it, as after a newer program wrote it.
+    ///
+    /// # Errors
+    /// `Damaged` if it is no database.
+    pub fn open_to_read(directory: &Path) -> Result<Journal, StoreError> {
+        let path = directory.join("journal.db");
+        Ok(Journal { connection: open_to_read(&path)?, path })
+    }
+
+    /// Writes one entry and syncs it.
+    ///
+    /// # Errors
+    /// `Write` if the disk does not take it; then it is not in the journal.
+    pub fn append(&mut self, operation: &OperationId, at: Timestamp, entry: &Entry) -> Result<Record, StoreError> {
+        let json = serde_json::to_string(entry).map_err(|error| self.unwritable(error.to_string()))?;
+        let transaction = self.connection.transaction().map_err(|error| write_error(&self.path, &error))?;
+        let written = transaction
+            .execute(
+                "INSERT INTO entries (operation, at, entry) VALUES (?1, ?2, ?3)",
+                params![operation.0.as_str(), at.to_string(), json],
+            )
+            .and_then(|_| match entry {
+                Entry::Started { plan, .. } => transaction.execute(
+                    "UPDATE plans SET operation = ?2 WHERE id = ?1",
+                    params![plan.id.0.as_str(), operation.0.as_str()],
+                ),
+                _ => Ok(0),
+            });
+        written.map_err(|error| write_error(&self.path, &error))?;
+        let sequence = transaction.last_insert_rowid() as u64;
+        transaction.commit().map_err(|error| write_error(&self.path, &error))?;
+        Ok(Record { sequence, operation: operation.clone(), at, entry: entry.clone() })
+    }
+
+    /// Every entry after this sequence number, in order.
+    ///
+    /// # Errors
+    /// `Damaged`, naming the entry, if one can't be understood.
+    pub fn replay(&self, after: u64) -> Result<Vec<Record>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT sequence, operation, at, entry FROM entries WHERE sequence > ?1 ORDER BY sequence")
+            .map_err(|error| self.damaged(error.to_string()))?;
+        let rows = statement
+            .query_map(params![after as i64], |row| {
+                Ok((
+                    row.get::<_, i64>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get::<_, String>(2)?,
+                    row.get::<_, String>(3)?,
+                ))
+            })
+            .map_err(|error| self.damaged(error.to_string()))?;
+        let mut records = Vec::new();
+        for row in rows {
+            let (sequence, operation, at, entry) = row.map_err(|error| self.damaged(error.to_string()))?;
+            let wrong = |what: String| self.damaged(format!("entry {sequence}: {what}"));
+            records.push(Record {
+                sequence: sequence as u64,
+                operation: OperationId(Text::new(&operation)),
+                at: at.parse().map_err(|error: jiff::Error| wrong(error.to_string()))?,
+                entry: serde_json::from_str(&entry).map_err(|error| wrong(error.to_string()))?,
+            });
+        }
+        Ok(records)
+    }
+
+    /// Changes whenever another process has written; cheap enough to be asked many times a second.
+    ///
+    /// # Errors
+    /// `Damaged` if the file can't be read any more.
+    pub fn data_version(&self) -> Result<i64, StoreError> {
+        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.map_err(|error| self.damaged(error.to_string()))
+    }
+
+    /// Leaves a request for the process that drives an operation.
+    ///
+    /// # Errors
+    /// `Write` if the disk does not take it.
+    pub fn ask(
+        &self,
+        operation: &OperationId,
+        at: Timestamp,
+        by: &str,
+        request: &ControlRequest,
+    ) -> Result<(), StoreError> {
+        self.connection
+            .execute(
+                "INSERT INTO requests (operation, at, by, request) VALUES (?1, ?2, ?3, ?4)",
+                params![operation.0.as_str(), at.to_string(), by, request_text(request)],
+            )
+            .map(|_| ())
+            .map_err(|error| write_error(&self.path, &error))
+    }
+
+    /// Takes the requests for an operation; each is taken once.
+    ///
+    /// # Errors
+    /// `Write` if they can't be marked as taken.
+    pub fn take_requests(&self, operation: &OperationId) -> Result<Vec<(ControlRequest, Text)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare_cached(
+                "UPDATE requests SET taken = 1 WHERE operation = ?1 AND taken = 0 RETURNING number, by, request",
+            )
+            .map_err(|error| self.damaged(error.to_string()))?;
+        let rows = statement
+            .query_map(params![operation.0.as_str()], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            })
+            .map_err(|error| write_error(&self.path, &error))?;
+        let mut taken: Vec<(i64, String, String)> =
+            rows.collect::<Result<_, _>>().map_err(|error| write_error(&self.path, &error))?;
+        taken.sort_unstable_by_key(|(number, ..)| *number);
+        Ok(taken.into_iter().filter_map(|(_, by, text)| Some((parse_request(&text)?, Text::new(&by)))).collect())
+    }
+
+    /// Whether a request waits for an operation.
+    ///
+    /// # Errors
+    /// `Damaged` if the file can't be read.
+    pub fn has_requests(&self, operation: &OperationId) -> Result<bool, StoreError> {
+        let found = self
+            .connection
+            .query_row(
+                "SELECT 1 FROM requests WHERE operation = ?1 AND taken = 0 LIMIT 1",
+                params![operation.0.as_str()],
+                |_| Ok(()),
+            )
+            .optional();
+        Ok(found.map_err(|error| self.damaged(error.to_string()))?.is_some())
+    }
+
+    /// Keeps a plan for its code.
+    ///
+    /// # Errors
+    /// `Write` if the disk does not take it.
+    pub fn save_plan(&self, plan: &Plan) -> Result<(), StoreError> {
+        let json = serde_json::to_string(plan).map_err(|error| self.unwritable(error.to_string()))?;
+        self.connection
+            .execute(
+                "INSERT OR REPLACE INTO plans (id, plan, expires_at) VALUES (?1, ?2, ?3)",
+                params![plan.id.0.as_str(), json, plan.expires_at.to_string()],
+            )
+            .map(|_| ())
+            .map_err(|error| write_error(&self.path, &error))
+    }
+
+    /// A saved plan.
+    ///
+    /// # Errors
+    /// `Damaged` if it can't be understood.
+    pub fn plan(&self, id: &PlanId) -> Result<Option<SavedPlan>, StoreError> {
+        let row = self
+            .connection
+            .query_row("SELECT plan, wrong_codes, operation FROM plans WHERE id = ?1", params![id.0.as_str()], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, row.get::<_, Option<String>>(2)?))
+            })
+            .optional()
+            .map_err(|error| self.damaged(error.to_string()))?;
+        let Some((json, wrong_codes, operation)) = row else { return Ok(None) };
+        let plan = serde_json::from_str(&json).map_err(|error| self.damaged(format!("plan {id}: {error}")))?;
+        let operation = operation.map(|operation| OperationId(Text::new(&operation)));
+        Ok(Some(SavedPlan { plan, wrong_codes, operation }))
+    }
+
+    /// Counts a wrong code; answers how many there were now.
+    ///
+    /// # Errors
+    /// `Write` if the disk does not take it.
+    pub fn count_wrong_code(&self, id: &PlanId) -> Result<u32, StoreError> {
+        self.connection
+            .query_row(
+                "UPDATE plans SET wrong_codes = wrong_codes + 1 WHERE id = ?1 RETURNING wrong_codes",
+                params![id.0.as_str()],
+                |row| row.get(0),
+            )
+            .map_err(|error| write_error(&self.path, &error))
+    }
+
+    fn damaged(&self, reason: String) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), reason }
+    }
+
+    fn unwritable(&self, reason: String) -> StoreError {
+        StoreError::Write { path: self.path.clone(), reason }
+    }
+}
+
+fn write_error(path: &Path, error: &rusqlite::Error) -> StoreError {
+    StoreError::Write { path: path.to_path_buf(), reason: error.to_string() }
+}
+
+fn request_text(request: &ControlRequest) -> String {
+    match request {
+        ControlRequest::Plain(Request::Pause) => "pause".to_string(),
+        ControlRequest::Plain(Request::Resume) => "resume".to_string(),
+        ControlRequest::Plain(Request::Stop) => "stop".to_string(),
+        ControlRequest::ResumeWithCode(code) => format!("resume {code}"),
+    }
+}
+
+/// A request of a newer program that is not understood is left out; the one who asked sees that nothing happened.
+fn parse_request(text: &str) -> Option<ControlRequest> {
+    match text.split_once(' ') {
+        Some(("resume", code)) => Some(ControlRequest::ResumeWithCode(Text::new(code))),
+        _ => match text {
+            "pause" => Some(ControlRequest::Plain(Request::Pause)),
+            "resume" => Some(ControlRequest::Plain(Request::Resume)),
+            "stop" => Some(ControlRequest::Plain(Request::Stop)),
+            _ => None,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::journal::Outcome;
+
+    fn entry(reason: &str) -> Entry {
+        Entry::Ended { outcome: Outcome::Stopped, reason: Text::new(reason) }
+    }
+
+    #[test]
+    fn entries_come_back_in_order_and_to_other_processes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        super::super::prepare(directory.path()).expect("prepared");
+        let mut mine = Journal::open(directory.path()).expect("opens");
+        let other = Journal::open(directory.path()).expect("opens twice");
+        let before = other.data_version().expect("readable");
+        let operation = OperationId(Text::new("o-1"));
+        let first = mine.append(&operation, Timestamp::UNIX_EPOCH, &entry("a")).expect("written");
+        mine.append(&operation, Timestamp::UNIX_EPOCH, &entry("b")).expect("written");
+        assert_ne!(other.data_version().expect("readable"), before);
+        assert_eq!(other.replay(0).expect("readable").len(), 2);
+        assert_eq!(other.replay(first.sequence).expect("readable")[0].entry, entry("b"));
+    }
+
+    #[test]
+    fn a_request_is_taken_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let journal = Journal::open(directory.path()).expect("opens");
+        let operation = OperationId(Text::new("o-1"));
+        let request = ControlRequest::ResumeWithCode(Text::new("kdpt"));
+        journal.ask(&operation, Timestamp::UNIX_EPOCH, "ana", &request).expect("written");
+        assert!(journal.has_requests(&operation).expect("readable"));
+        assert_eq!(journal.take_requests(&operation).expect("taken"), vec![(request, Text::new("ana"))]);
+        assert!(journal.take_requests(&operation).expect("taken").is_empty());
+    }
+
+    #[test]
+    fn a_damaged_journal_is_refused_with_what_to_do() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(
+            directory.path().join("journal.db"),
+            "this is no database, but it is long enough to be read as one",
+        )
+        .expect("written");
+        let error = Journal::open(directory.path()).err().expect("refused").to_string();
+        assert!(error.contains("move it aside"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_schema_is_not_written_to_but_can_be_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        drop(Journal::open(directory.path()).expect("opens"));
+        let connection = Connection::open(directory.path().join("journal.db")).expect("opens");
+        connection.pragma_update(None, "user_version", 99).expect("set");
+        drop(connection);
+        assert!(matches!(Journal::open(directory.path()), Err(StoreError::Newer { found: 99, .. })));
+        let mut to_read = Journal::open_to_read(directory.path()).expect("opens");
+        assert!(to_read.replay(0).expect("readable").is_empty());
+        assert!(to_read.append(&OperationId(Text::new("o-1")), Timestamp::UNIX_EPOCH, &entry("a")).is_err());
+    }
+}

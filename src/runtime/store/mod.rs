@@ -1,0 +1,14 @@
+//! What survives: the journal of operations with its locks, requests and plans.
+//!
+//! One small interface (append and replay, claim, requests, plans), so that a shared database can stand behind it later.
+//! Never rewrites an entry. The files are of this machine; network file systems are refused.
+
+mod files;
+mod journal;
+mod locks;
+mod thread;
+
+pub use files::{StoreError, prepare};
+pub use journal::{Journal, SavedPlan, WRONG_CODES};
+pub use locks::{Locks, this_driver};
+pub use thread::Store;

@@ -1,0 +1,250 @@
+//! The store's own thread: it alone writes, and it looks several times a second for what other processes wrote.
+//!
+//! Never drops a request of the loop: each is answered by an event. A blocked terminal or provider never delays it.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::journal::Journal;
+use super::locks::Locks;
+use crate::app::event::{ControlRequest, Event, StoreEvent};
+use crate::domain::id::OperationId;
+use crate::domain::journal::{Driver, Entry, Record};
+use crate::domain::operation::Alive;
+use crate::domain::text::Text;
+
+/// How often other processes are looked at: a request is obeyed within a second.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The loop's side of the store.
+pub struct Store {
+    orders: Option<mpsc::Sender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Order {
+    Append(OperationId, Box<Entry>),
+    Claim(OperationId),
+    Release(OperationId),
+    Ask(OperationId, ControlRequest),
+}
+
+impl Store {
+    /// Starts the thread. Everything that is in the journal is replayed first.
+    pub fn start(journal: Journal, locks: Locks, driver: Driver, events: UnboundedSender<Event>) -> Store {
+        let (orders, inbox) = mpsc::channel();
+        let worker = Worker {
+            journal,
+            locks,
+            driver,
+            events,
+            open: BTreeMap::new(),
+            last: 0,
+            data_version: None,
+            is_broken: false,
+        };
+        let thread = std::thread::Builder::new().name("store".to_string()).spawn(move || worker.run(&inbox)).ok();
+        Store { orders: Some(orders), thread }
+    }
+
+    /// A store that is not there: nothing can be started, and whoever asks is told why.
+    pub fn absent() -> Store {
+        Store { orders: None, thread: None }
+    }
+
+    /// Writes an entry; a `Started` entry takes the lock first.
+    pub fn append(&self, operation: OperationId, entry: Box<Entry>) {
+        self.order(Order::Append(operation, entry));
+    }
+
+    /// Takes an operation over that nobody drives.
+    pub fn claim(&self, operation: OperationId) {
+        self.order(Order::Claim(operation));
+    }
+
+    /// Lets go of an ended operation.
+    pub fn release(&self, operation: OperationId) {
+        self.order(Order::Release(operation));
+    }
+
+    /// Leaves a request for the process that drives an operation.
+    pub fn ask(&self, operation: OperationId, request: ControlRequest) {
+        self.order(Order::Ask(operation, request));
+    }
+
+    /// Waits until everything that was ordered is on disk.
+    pub fn close(mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported by the panic hook already.
+            let _ = thread.join();
+        }
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            // The thread only ends when this handle is closed, or by a panic that the hook reports.
+            let _ = orders.send(order);
+        }
+    }
+}
+
+struct Worker {
+    journal: Journal,
+    locks: Locks,
+    driver: Driver,
+    events: UnboundedSender<Event>,
+    /// Operations that have not ended, with the last known driver.
+    open: BTreeMap<OperationId, Option<Alive>>,
+    last: u64,
+    data_version: Option<i64>,
+    is_broken: bool,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &mpsc::Receiver<Order>) {
+        self.look();
+        let mut looked = Instant::now();
+        loop {
+            match inbox.recv_timeout(LOOK_EVERY.saturating_sub(looked.elapsed())) {
+                Ok(order) => self.obey(order),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if looked.elapsed() >= LOOK_EVERY {
+                self.look();
+                looked = Instant::now();
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Append(operation, entry) => self.append(operation, &entry),
+            Order::Claim(operation) => {
+                self.read_news();
+                match self.locks.claim(&operation, &self.driver) {
+                    Ok(alive) => {
+                        self.open.insert(operation.clone(), Some(alive));
+                        self.tell(StoreEvent::Driven { operation: operation.clone(), alive });
+                        self.take_requests(&operation);
+                    }
+                    Err(error) => self.failed(operation, &error.to_string()),
+                }
+            }
+            Order::Release(operation) => self.locks.release(&operation),
+            Order::Ask(operation, request) => {
+                let asked = self.journal.ask(&operation, Timestamp::now(), &self.driver.who, &request);
+                if let Err(error) = asked {
+                    self.failed(operation, &error.to_string());
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, operation: OperationId, entry: &Entry) {
+        if matches!(entry, Entry::Started { .. }) {
+            match self.locks.claim(&operation, &self.driver) {
+                Ok(Alive::Here) => {}
+                Ok(_) => return self.failed(operation, "another process holds its lock"),
+                Err(error) => return self.failed(operation, &error.to_string()),
+            }
+        }
+        match self.journal.append(&operation, Timestamp::now(), entry) {
+            Ok(record) => {
+                // What others wrote before is told before, so that entries are folded in their order.
+                self.read_news_before(record.sequence);
+                self.last = record.sequence;
+                self.note(&record);
+                self.tell(StoreEvent::Appended(record));
+            }
+            Err(error) => self.failed(operation, &error.to_string()),
+        }
+    }
+
+    /// What other processes wrote, asked and hold.
+    fn look(&mut self) {
+        let version = self.journal.data_version().ok();
+        if version != self.data_version || self.data_version.is_none() {
+            self.read_news();
+            self.data_version = version;
+        }
+        let open: Vec<OperationId> = self.open.keys().cloned().collect();
+        for operation in open {
+            let alive = self.locks.look(&operation);
+            if self.open.get(&operation) != Some(&Some(alive)) {
+                self.open.insert(operation.clone(), Some(alive));
+                self.tell(StoreEvent::Driven { operation: operation.clone(), alive });
+            }
+            if alive == Alive::Here {
+                self.take_requests(&operation);
+            }
+        }
+    }
+
+    fn read_news(&mut self) {
+        self.read_news_before(u64::MAX);
+    }
+
+    fn read_news_before(&mut self, end: u64) {
+        match self.journal.replay(self.last) {
+            Ok(mut records) => {
+                records.retain(|record| record.sequence < end);
+                if records.is_empty() {
+                    return;
+                }
+                self.last = records.last().map_or(self.last, |record| record.sequence);
+                for record in &records {
+                    self.note(record);
+                }
+                self.tell(StoreEvent::Replayed(records));
+            }
+            Err(error) if !self.is_broken => {
+                self.is_broken = true;
+                tracing::error!(%error, "the journal can't be read");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn note(&mut self, record: &Record) {
+        match record.entry {
+            Entry::Started { .. } => {
+                self.open.insert(record.operation.clone(), None);
+            }
+            Entry::Ended { .. } => {
+                self.open.remove(&record.operation);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_requests(&mut self, operation: &OperationId) {
+        if !self.journal.has_requests(operation).unwrap_or(false) {
+            return;
+        }
+        match self.journal.take_requests(operation) {
+            Ok(requests) => {
+                for (request, by) in requests {
+                    self.tell(StoreEvent::Requested { operation: operation.clone(), request, by });
+                }
+            }
+            Err(error) => tracing::error!(%error, "requests of other processes can't be taken"),
+        }
+    }
+
+    fn failed(&self, operation: OperationId, reason: &str) {
+        tracing::error!(%operation, reason, "the store refused");
+        self.tell(StoreEvent::AppendFailed { operation, reason: Text::new(reason) });
+    }
+
+    fn tell(&self, event: StoreEvent) {
+        // The loop is gone only while the process ends.
+        let _ = self.events.send(Event::Store(event));
+    }
+}
