@@ -2,12 +2,17 @@
 //!
 //! Never holds a handle, a channel or a lock.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::operations::Operations;
 use super::settings::Settings;
 use super::ui::Ui;
 use crate::domain::fleet::Fleet;
+use crate::domain::id::PlaceId;
+use crate::domain::plan::{Plan, PlanRequest, Refusal, compose};
+use crate::domain::text::Text;
 
 /// The whole state.
 pub struct Model {
@@ -31,5 +36,23 @@ impl Model {
             fleet.add_place(place.id.clone());
         }
         Model { settings, now, fleet, operations: Operations::default(), ui: Ui::default() }
+    }
+
+    /// Makes a plan from what is known now, with what only this process knows: what is read-only here, and which
+    /// operations run.
+    pub fn plan(&self, request: &PlanRequest) -> Plan {
+        let mut plan = compose(request, &self.fleet, &self.settings.policy, self.now, &|id| self.operations.busy(id));
+        let places: BTreeSet<&PlaceId> = plan.waves.iter().map(|wave| &wave.place).collect();
+        let refusals = places.into_iter().filter_map(|place| {
+            Some(Refusal {
+                place: Some(place.clone()),
+                workload: None,
+                reason: self.settings.read_only(place)?.clone(),
+                hint: Text::new("start rolldeck without read-only to change anything"),
+            })
+        });
+        let refusals: Vec<Refusal> = refusals.collect();
+        plan.refusals.extend(refusals);
+        plan
     }
 }

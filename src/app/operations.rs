@@ -130,6 +130,16 @@ impl Operations {
         }
     }
 
+    /// Folds a whole journal; `look` tells who drives an operation that has not ended.
+    pub fn replay(&mut self, records: Vec<Record>, look: impl Fn(&OperationId) -> Alive) {
+        for record in &records {
+            self.fold(record, Alive::Nobody);
+        }
+        for tracked in self.tracked.values_mut().filter(|tracked| tracked.operation.ended.is_none()) {
+            tracked.alive = look(&tracked.operation.id);
+        }
+    }
+
     /// Takes in how a request went: it becomes an entry.
     pub fn executed(&mut self, operation: &OperationId, call: Call, answer: CallAnswer) {
         let Some(tracked) = self.tracked.get_mut(operation) else { return };

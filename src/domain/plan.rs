@@ -3,7 +3,9 @@
 //!
 //! Never holds a template or a secret: a step names the source (uid, number, hash), its body is made again when sent.
 
+mod bound;
 mod choose;
+mod code;
 mod compose;
 
 use std::time::Duration;
@@ -12,13 +14,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use bound::{Bound, Paused};
+pub use code::Code;
 pub(in crate::domain) use compose::healthy_floor;
 pub use compose::{Change, Goto, Pick, PlanRequest, Reach, Scope, compose, select};
 
-use super::fleet::{Fleet, Workload};
 use super::id::{PlaceId, PlanId, StepId, Uid, WorkloadId};
 use super::image::{ImageId, ImageRef};
-use super::observation::{FieldOwner, Rollout, Strategy, TemplateHash, Undoer};
+use super::observation::{TemplateHash, Undoer};
 use super::policy::Confirm;
 use super::text::Text;
 
@@ -173,31 +176,6 @@ pub enum Unpause {
     Release,
 }
 
-/// The facts that a step was decided on. If one of them moved the step is refused, not adapted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bound {
-    /// The workload's incarnation.
-    pub uid: Uid,
-    /// What it asked for.
-    pub template: TemplateHash,
-    /// Whether its rollout was held.
-    pub paused: Paused,
-    /// How it replaces.
-    pub strategy: Strategy,
-    /// Who owned the image field.
-    pub owners: Vec<FieldOwner>,
-}
-
-/// Whether a workload's rollout is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Paused {
-    /// It is.
-    Paused,
-    /// It is not.
-    Running,
-}
-
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
@@ -262,13 +240,6 @@ pub struct Inspection {
     pub refusals: Vec<(Text, Text)>,
 }
 
-/// The four letters that start a plan. Made from its content: another plan has another code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code([u8; 4]);
-
-/// Letters of codes: no vowels (no words), nothing that looks like another.
-const CODE_LETTERS: &[u8; 18] = b"bcdfghjkmnpqrstvwx";
-
 impl Plan {
     /// All steps in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
@@ -283,21 +254,6 @@ impl Plan {
     /// How many instances it replaces.
     pub fn instances(&self) -> u32 {
         self.steps().map(|step| step.instances).sum()
-    }
-
-    /// The code that starts it; `None` if it can't start.
-    pub fn code(&self) -> Option<Code> {
-        if !self.refusals.is_empty() || self.steps().next().is_none() {
-            return None;
-        }
-        let mut hash = Sha256::new();
-        hash.update(self.id.0.as_bytes());
-        for step in self.steps() {
-            let content = content_of(step);
-            hash.update((content.len() as u64).to_be_bytes());
-            hash.update(content);
-        }
-        Some(Code::of(&hash.finalize()))
     }
 
     /// Whether `y` is enough: only where every place allows it, for one workload and at most five instances.
@@ -328,110 +284,6 @@ impl Plan {
             undoer,
         }));
         self.will_be_undone_by.dedup();
-    }
-
-    /// The bound facts that are no longer so, step by step, in words; empty while the plan holds.
-    pub fn moved(&self, fleet: &Fleet) -> Vec<(StepId, Vec<Text>)> {
-        let differences = self.steps().map(|step| (step.id, step.moved(fleet)));
-        differences.filter(|(_, moved)| !moved.is_empty()).collect()
-    }
-}
-
-impl Step {
-    /// Which of its bound facts are no longer so.
-    pub fn moved(&self, fleet: &Fleet) -> Vec<Text> {
-        let Some(workload) = fleet.workload(&self.workload) else {
-            return vec![Text::new("the workload is gone")];
-        };
-        let mut moved = self.bound.differences(&Bound::of(workload));
-        if let Action::RestoreRevision { revision, hash, .. } = &self.action {
-            match workload.revisions.iter().find(|known| known.uid == *revision) {
-                Some(known) if known.template.hash == *hash => {}
-                Some(_) => moved.push(Text::new("the revision to go back to has changed")),
-                None => moved.push(Text::new("the revision to go back to is gone")),
-            }
-        }
-        if let Action::Evict { instance, image, name } = &self.action {
-            let present = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
-            let running = present.and_then(|present| {
-                let main = present.seen.containers.iter().find(|seen| seen.name == self.from.container);
-                main.and_then(|container| container.running.clone())
-            });
-            match present {
-                None => moved.push(Text::new(&format!("instance {name} is gone"))),
-                Some(_) if running != *image => {
-                    moved.push(Text::new(&format!("instance {name} runs another image now")))
-                }
-                Some(_) => {}
-            }
-        }
-        moved
-    }
-}
-
-impl Bound {
-    /// The facts as they are now.
-    pub fn of(workload: &Workload) -> Bound {
-        let seen = &workload.seen;
-        Bound {
-            uid: seen.uid.clone(),
-            template: seen.template.hash.clone(),
-            paused: if seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
-            strategy: seen.strategy.clone(),
-            owners: seen.owners.clone(),
-        }
-    }
-
-    /// What is different now, in words.
-    pub fn differences(&self, now: &Bound) -> Vec<Text> {
-        let managers = |owners: &[FieldOwner]| {
-            let names: Vec<&str> = owners.iter().map(|owner| owner.manager.as_str()).collect();
-            if names.is_empty() { "nobody".to_string() } else { names.join(", ") }
-        };
-        let mut differences = Vec::new();
-        if self.uid != now.uid {
-            differences.push(Text::new("the workload was deleted and made again"));
-        }
-        if self.template != now.template {
-            differences.push(Text::new("its template was changed"));
-        }
-        match (self.paused, now.paused) {
-            (Paused::Running, Paused::Paused) => differences.push(Text::new("its rollout was paused")),
-            (Paused::Paused, Paused::Running) => differences.push(Text::new("its rollout was resumed")),
-            _ => {}
-        }
-        if self.strategy != now.strategy {
-            differences.push(Text::new("its update strategy was changed"));
-        }
-        if self.owners != now.owners {
-            let (before, after) = (managers(&self.owners), managers(&now.owners));
-            differences.push(Text::new(&format!("the image field was owned by {before}, now by {after}")));
-        }
-        differences
-    }
-}
-
-impl Code {
-    /// From a hash.
-    fn of(hash: &[u8]) -> Code {
-        let mut number = hash.iter().take(8).fold(0u64, |number, &byte| number << 8 | u64::from(byte));
-        let mut letters = [0; 4];
-        for letter in &mut letters {
-            *letter = CODE_LETTERS[(number % CODE_LETTERS.len() as u64) as usize];
-            number /= CODE_LETTERS.len() as u64;
-        }
-        Code(letters)
-    }
-
-    /// The four letters.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or("????")
-    }
-}
-
-impl std::fmt::Display for Code {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.pad(self.as_str())
     }
 }
 
@@ -489,25 +341,6 @@ impl CheckVerdict {
             CheckVerdict::Fail => "fail",
         }
     }
-}
-
-/// The content of a step that its code stands for. Written out field by field: `domain` has no JSON.
-fn content_of(step: &Step) -> String {
-    let Step {
-        id,
-        workload,
-        action,
-        from,
-        to,
-        instances: _,
-        total: _,
-        also_goes_back: _,
-        brake,
-        unpause,
-        equivalent: _,
-        bound,
-    } = step;
-    format!("{id}|{workload}|{action:?}|{}|{}|{brake:?}|{unpause:?}|{bound:?}", from.label(), to.label())
 }
 
 /// A short name made from content: letters and digits that can't be mistaken.

@@ -40,6 +40,8 @@ pub struct Kind {
     pub name: &'static str,
     /// The places that the surroundings offer without any configuration.
     pub discover: fn(&Surroundings) -> Vec<Found>,
+    /// What a place with these settings is called where its configuration gives no `id`.
+    pub default_id: fn(&Map<String, Value>, &Surroundings) -> String,
     /// Whether these settings make sense; every fault at once, each with the key that it is about.
     pub check: fn(&Map<String, Value>) -> Vec<SettingFault>,
     /// Makes the provider of one place. Must return at once: nothing is asked over the network yet.
@@ -200,6 +202,13 @@ impl Sink {
         if self.sender.send(batch).await.is_err() {
             tracing::debug!(place = %self.place, "nobody listens any more");
         }
+    }
+}
+
+impl Kind {
+    /// The name by which `--context` means a place with these settings, where the kind knows contexts.
+    pub fn context(&self, settings: &Map<String, Value>) -> Option<String> {
+        settings.get("context").and_then(Value::as_str).map(ToString::to_string)
     }
 }
 

@@ -28,26 +28,25 @@ pub struct Store {
 }
 
 enum Order {
-    Append(OperationId, Box<Entry>),
+    Append(OperationId, Timestamp, Box<Entry>),
     Claim(OperationId),
     Release(OperationId),
     Ask(OperationId, ControlRequest),
 }
 
 impl Store {
-    /// Starts the thread. Everything that is in the journal is replayed first.
-    pub fn start(journal: Journal, locks: Locks, driver: Driver, events: UnboundedSender<Event>) -> Store {
+    /// Starts the thread. Entries up to `last` are known to the loop already; of these operations have not ended `open`.
+    pub fn start(
+        journal: Journal,
+        locks: Locks,
+        driver: Driver,
+        events: UnboundedSender<Event>,
+        last: u64,
+        open: Vec<OperationId>,
+    ) -> Store {
         let (orders, inbox) = mpsc::channel();
-        let worker = Worker {
-            journal,
-            locks,
-            driver,
-            events,
-            open: BTreeMap::new(),
-            last: 0,
-            data_version: None,
-            is_broken: false,
-        };
+        let open = open.into_iter().map(|operation| (operation, None)).collect();
+        let worker = Worker { journal, locks, driver, events, open, last, data_version: None, is_broken: false };
         let thread = std::thread::Builder::new().name("store".to_string()).spawn(move || worker.run(&inbox)).ok();
         Store { orders: Some(orders), thread }
     }
@@ -58,8 +57,8 @@ impl Store {
     }
 
     /// Writes an entry; a `Started` entry takes the lock first.
-    pub fn append(&self, operation: OperationId, entry: Box<Entry>) {
-        self.order(Order::Append(operation, entry));
+    pub fn append(&self, operation: OperationId, at: Timestamp, entry: Box<Entry>) {
+        self.order(Order::Append(operation, at, entry));
     }
 
     /// Takes an operation over that nobody drives.
@@ -125,7 +124,7 @@ impl Worker {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Append(operation, entry) => self.append(operation, &entry),
+            Order::Append(operation, at, entry) => self.append(operation, at, &entry),
             Order::Claim(operation) => {
                 self.read_news();
                 match self.locks.claim(&operation, &self.driver) {
@@ -147,7 +146,7 @@ impl Worker {
         }
     }
 
-    fn append(&mut self, operation: OperationId, entry: &Entry) {
+    fn append(&mut self, operation: OperationId, at: Timestamp, entry: &Entry) {
         if matches!(entry, Entry::Started { .. }) {
             match self.locks.claim(&operation, &self.driver) {
                 Ok(Alive::Here) => {}
@@ -155,7 +154,7 @@ impl Worker {
                 Err(error) => return self.failed(operation, &error.to_string()),
             }
         }
-        match self.journal.append(&operation, Timestamp::now(), entry) {
+        match self.journal.append(&operation, at, entry) {
             Ok(record) => {
                 // What others wrote before is told before, so that entries are folded in their order.
                 self.read_news_before(record.sequence);

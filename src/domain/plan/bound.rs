@@ -1,0 +1,118 @@
+//! The facts that a plan was decided on, and how it is told that one of them moved.
+//!
+//! Never adapts a plan: it only says what is different.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Plan, Step};
+use crate::domain::fleet::{Fleet, Workload};
+use crate::domain::id::{StepId, Uid};
+use crate::domain::observation::{FieldOwner, Rollout, Strategy, TemplateHash};
+use crate::domain::text::Text;
+
+/// The facts that a step was decided on. If one of them moved the step is refused, not adapted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// The workload's incarnation.
+    pub uid: Uid,
+    /// What it asked for.
+    pub template: TemplateHash,
+    /// Whether its rollout was held.
+    pub paused: Paused,
+    /// How it replaces.
+    pub strategy: Strategy,
+    /// Who owned the image field.
+    pub owners: Vec<FieldOwner>,
+}
+
+/// Whether a workload's rollout is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Paused {
+    /// It is.
+    Paused,
+    /// It is not.
+    Running,
+}
+
+impl Plan {
+    /// The bound facts that are no longer so, step by step, in words; empty while the plan holds.
+    pub fn moved(&self, fleet: &Fleet) -> Vec<(StepId, Vec<Text>)> {
+        let differences = self.steps().map(|step| (step.id, step.moved(fleet)));
+        differences.filter(|(_, moved)| !moved.is_empty()).collect()
+    }
+}
+
+impl Step {
+    /// Which of its bound facts are no longer so.
+    pub fn moved(&self, fleet: &Fleet) -> Vec<Text> {
+        let Some(workload) = fleet.workload(&self.workload) else {
+            return vec![Text::new("the workload is gone")];
+        };
+        let mut moved = self.bound.differences(&Bound::of(workload));
+        if let Action::RestoreRevision { revision, hash, .. } = &self.action {
+            match workload.revisions.iter().find(|known| known.uid == *revision) {
+                Some(known) if known.template.hash == *hash => {}
+                Some(_) => moved.push(Text::new("the revision to go back to has changed")),
+                None => moved.push(Text::new("the revision to go back to is gone")),
+            }
+        }
+        if let Action::Evict { instance, image, name } = &self.action {
+            let present = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
+            let running = present.and_then(|present| {
+                let main = present.seen.containers.iter().find(|seen| seen.name == self.from.container);
+                main.and_then(|container| container.running.clone())
+            });
+            match present {
+                None => moved.push(Text::new(&format!("instance {name} is gone"))),
+                Some(_) if running != *image => {
+                    moved.push(Text::new(&format!("instance {name} runs another image now")))
+                }
+                Some(_) => {}
+            }
+        }
+        moved
+    }
+}
+
+impl Bound {
+    /// The facts as they are now.
+    pub fn of(workload: &Workload) -> Bound {
+        let seen = &workload.seen;
+        Bound {
+            uid: seen.uid.clone(),
+            template: seen.template.hash.clone(),
+            paused: if seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
+            strategy: seen.strategy.clone(),
+            owners: seen.owners.clone(),
+        }
+    }
+
+    /// What is different now, in words.
+    pub fn differences(&self, now: &Bound) -> Vec<Text> {
+        let managers = |owners: &[FieldOwner]| {
+            let names: Vec<&str> = owners.iter().map(|owner| owner.manager.as_str()).collect();
+            if names.is_empty() { "nobody".to_string() } else { names.join(", ") }
+        };
+        let mut differences = Vec::new();
+        if self.uid != now.uid {
+            differences.push(Text::new("the workload was deleted and made again"));
+        }
+        if self.template != now.template {
+            differences.push(Text::new("its template was changed"));
+        }
+        match (self.paused, now.paused) {
+            (Paused::Running, Paused::Paused) => differences.push(Text::new("its rollout was paused")),
+            (Paused::Paused, Paused::Running) => differences.push(Text::new("its rollout was resumed")),
+            _ => {}
+        }
+        if self.strategy != now.strategy {
+            differences.push(Text::new("its update strategy was changed"));
+        }
+        if self.owners != now.owners {
+            let (before, after) = (managers(&self.owners), managers(&now.owners));
+            differences.push(Text::new(&format!("the image field was owned by {before}, now by {after}")));
+        }
+        differences
+    }
+}

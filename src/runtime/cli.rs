@@ -1,0 +1,270 @@
+//! The command line: what can be typed, nothing more.
+//!
+//! Never reads a file. Completions and the manual page are made from the same definition.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::domain::selector::duration;
+
+/// Which image every running instance really runs, and the way back.
+#[derive(Debug, Parser)]
+#[command(name = "rolldeck", version, about, max_term_width = 100, infer_subcommands = false)]
+#[command(after_help = "Without a command the cockpit opens. `rolldeck demo` tries it on a simulated fleet.")]
+pub struct Cli {
+    /// What all commands understand.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do; nothing opens the cockpit.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What all commands understand.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Options {
+    /// Configuration file [default: $XDG_CONFIG_HOME/rolldeck/config.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "ROLLDECK_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Kubeconfig file, before $KUBECONFIG
+    #[arg(long, global = true, value_name = "FILE", env = "ROLLDECK_KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Only these contexts of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME", env = "ROLLDECK_CONTEXT", value_delimiter = ',')]
+    pub context: Vec<String>,
+    /// All contexts of the kubeconfig
+    #[arg(long, global = true, env = "ROLLDECK_ALL_CONTEXTS")]
+    pub all_contexts: bool,
+    /// Only the places whose id matches this glob
+    #[arg(long, global = true, value_name = "ID", env = "ROLLDECK_PLACE", value_delimiter = ',')]
+    pub place: Vec<String>,
+    /// Make no request that changes anything, whatever is typed
+    #[arg(long, global = true, env = "ROLLDECK_READ_ONLY")]
+    pub read_only: bool,
+    /// Where journal and log are kept [default: $XDG_STATE_HOME/rolldeck]
+    #[arg(long, global = true, value_name = "DIR", env = "ROLLDECK_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t, env = "ROLLDECK_OUTPUT")]
+    pub output: Output,
+    /// Whether colours are used; NO_COLOR counts too
+    #[arg(long, global = true, value_enum, default_value_t, env = "ROLLDECK_COLOR")]
+    pub color: Color,
+    /// A theme: default, mono, or a file
+    #[arg(long, global = true, value_name = "THEME", env = "ROLLDECK_THEME")]
+    pub theme: Option<String>,
+    /// A keymap: default, or a file
+    #[arg(long, global = true, value_name = "KEYMAP", env = "ROLLDECK_KEYMAP")]
+    pub keymap: Option<String>,
+    /// How long to wait for places before answering with what there is
+    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = time, env = "ROLLDECK_TIMEOUT")]
+    pub timeout: Duration,
+    /// The incident that new operations belong to
+    #[arg(long, global = true, value_name = "ID", env = "ROLLDECK_INCIDENT")]
+    pub incident: Option<String>,
+    /// Use a simulated fleet instead of real places
+    #[arg(long, global = true, value_name = "SCENARIO", env = "ROLLDECK_DEMO")]
+    pub demo: Option<String>,
+    /// Log more (twice: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Aligned columns, for people.
+    #[default]
+    Table,
+    /// One JSON object, for scripts.
+    Json,
+    /// Markdown, for incident channels.
+    Markdown,
+}
+
+/// Whether colours are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// Where the terminal is one and NO_COLOR is not set.
+    #[default]
+    Auto,
+    /// Even so.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Open the cockpit on a simulated fleet
+    Demo {
+        /// Which one
+        #[arg(default_value = "bad-release")]
+        scenario: String,
+        /// List the scenarios
+        #[arg(long)]
+        list: bool,
+    },
+    /// Print what is not ok; exits with 1 if something is off
+    Drift(Filter),
+    /// Print every workload
+    Fleet(Filter),
+    /// Print every instance and container
+    Instances(Filter),
+    /// Print the places and how they answer
+    Places,
+    /// Print running and finished operations
+    Operations,
+    /// Make a plan; it changes nothing
+    #[command(subcommand)]
+    Plan(PlanCommand),
+    /// Start a plan and follow it to its end
+    Apply {
+        /// The plan
+        plan: String,
+        /// The code that the plan printed
+        #[arg(long)]
+        code: String,
+    },
+    /// Follow an operation to its end
+    Watch {
+        /// The operation
+        operation: String,
+    },
+    /// Hold an operation: no new step, brakes on
+    Pause {
+        /// The operation
+        operation: String,
+    },
+    /// Go on with a held or interrupted operation, and follow it to its end
+    Resume {
+        /// The operation
+        operation: String,
+        /// The new code, after the plan moved
+        #[arg(long)]
+        code: Option<String>,
+    },
+    /// Stop an operation where it is, and follow it to its end
+    Abort {
+        /// The operation
+        operation: String,
+        /// Go back as well (comes in a later version)
+        #[arg(long = "return")]
+        go_back: bool,
+    },
+    /// Compare one service over its places (comes in a later version)
+    Compare {
+        /// The service
+        service: String,
+    },
+    /// Print what changed where and when (comes in a later version)
+    Timeline(Filter),
+    /// Protect a workload (comes in a later version)
+    Lock(Filter),
+    /// Take a protection off (comes in a later version)
+    Unlock(Filter),
+    /// Ban an image (comes in a later version)
+    Quarantine {
+        /// The image
+        image: String,
+    },
+    /// Lift a ban (comes in a later version)
+    Unquarantine {
+        /// The image
+        image: String,
+    },
+    /// What a version is, place by place (comes in a later version)
+    Release {
+        /// `add` or `list`
+        action: String,
+    },
+    /// Write an incident bundle (comes in a later version)
+    Export,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print shell completions
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// A filter, as on the screens.
+#[derive(Args, Debug)]
+pub struct Filter {
+    /// `svc:checkout place:k8s/prod-* state:drift …`; a word without a key is fuzzy
+    pub selector: Vec<String>,
+}
+
+/// Which plan to make.
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Bring the selected workloads to what they should run
+    Replace {
+        /// What is selected
+        #[command(flatten)]
+        target: PlanTarget,
+        /// These many oldest instances, whatever they run
+        #[arg(long, value_name = "N", conflicts_with = "random")]
+        oldest: Option<u32>,
+        /// These many instances by chance, whatever they run
+        #[arg(long, value_name = "N")]
+        random: Option<u32>,
+    },
+    /// Go back to the last good version, or to the one named
+    Rollback {
+        /// What is selected
+        #[command(flatten)]
+        target: PlanTarget,
+        /// To this image: a reference, a tag, or the start of a digest
+        #[arg(long, value_name = "IMAGE", conflicts_with = "to_revision")]
+        to: Option<String>,
+        /// To the revision of this number
+        #[arg(long, value_name = "N")]
+        to_revision: Option<u64>,
+        /// Change only the image, not the rest of the template
+        #[arg(long)]
+        image_only: bool,
+    },
+}
+
+/// What a plan is about.
+#[derive(Args, Debug)]
+pub struct PlanTarget {
+    /// `svc:checkout place:k8s/prod-*`; a word without a key is one service's name
+    #[arg(required = true)]
+    pub selector: Vec<String>,
+    /// The container meant
+    #[arg(long, value_name = "C")]
+    pub container: Option<String>,
+    /// Several namespaces of a place and several kinds of workload are meant
+    #[arg(long)]
+    pub wide: bool,
+    /// How long the plan waits for its code, up to 60m
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = valid)]
+    pub valid: Duration,
+}
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every fault with file, line and column
+    Check,
+    /// Print the configuration in force with the origin of each value
+    Show,
+}
+
+fn time(raw: &str) -> Result<Duration, String> {
+    duration(raw).map_err(|error| error.to_string())
+}
+
+fn valid(raw: &str) -> Result<Duration, String> {
+    let valid = time(raw)?;
+    if valid > Duration::from_secs(3600) { Err("a plan is valid for 60m at most".to_string()) } else { Ok(valid) }
+}

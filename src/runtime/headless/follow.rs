@@ -1,0 +1,270 @@
+//! `apply`, `watch`, `pause`, `resume`, `abort`: one operation, followed to its end.
+//!
+//! Never starts anything without its code. What it prints at the end is the operation, whatever became of it.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+
+use super::{journal, print, session, settle};
+use crate::app::event::{ControlRequest, Event, ProcessEvent};
+use crate::app::operations::Tracked;
+use crate::app::report::{operation_row, report};
+use crate::domain::id::{OperationId, PlaceId, PlanId};
+use crate::domain::journal::{Outcome, Request};
+use crate::domain::observation::PlaceState;
+use crate::domain::operation::{Alive, Mode, OperationState, StepState};
+use crate::domain::plan::Plan;
+use crate::domain::text::Text;
+use crate::runtime::cli::Options;
+use crate::runtime::headless::print::Exit;
+use crate::runtime::session::Session;
+use crate::runtime::store::WRONG_CODES;
+use crate::runtime::terminal::{Asked, Signals};
+
+/// How long a process that was asked to end waits for answers that are on their way.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+/// How long another process may take to obey; it looks several times a second.
+const OBEY: Duration = Duration::from_secs(5);
+
+pub(super) async fn apply(options: &Options, plan: &str, code: &str) -> anyhow::Result<Exit> {
+    let plan = confirmed(options, &PlanId(Text::new(plan)), code)?;
+    let mut session = session(options)?;
+    wait_for_places(&mut session, &plan, options.timeout).await;
+    if let Some(reason) = why_not(&session, &plan) {
+        print::progress(&format!("refused: {reason}; nothing was done. Make a new plan"));
+        session.close();
+        return Ok(Exit::Off);
+    }
+    let (driver, incident, now) =
+        (session.model.settings.driver.clone(), session.model.settings.incident.clone(), session.model.now);
+    let (operation, effects) = session.model.operations.start(plan, driver, incident, now);
+    session.perform(effects);
+    print::progress(&format!("operation {operation} begins"));
+    follow(session, options, &operation, is_over).await
+}
+
+pub(super) async fn watch(options: &Options, operation: &str) -> anyhow::Result<Exit> {
+    let (session, operation) = open(options, operation)?;
+    follow(session, options, &operation, |tracked| is_over(tracked) || tracked.alive == Alive::Nobody).await
+}
+
+pub(super) async fn pause(options: &Options, operation: &str) -> anyhow::Result<Exit> {
+    let (mut session, operation) = open(options, operation)?;
+    ask(&mut session, &operation, ControlRequest::Plain(Request::Pause))?;
+    let exit = follow(session, options, &operation, |tracked| is_over(tracked) || is_held(tracked)).await?;
+    // Being paused is what was asked for.
+    Ok(if exit == Exit::Off { Exit::Done } else { exit })
+}
+
+pub(super) async fn resume(options: &Options, operation: &str, code: Option<String>) -> anyhow::Result<Exit> {
+    let (mut session, operation) = open(options, operation)?;
+    let tracked = find(&session, &operation)?;
+    if let Mode::PlanMoved { .. } = tracked.operation.mode {
+        let wanted = tracked.operation.resume_code().map(|code| code.to_string());
+        if code != wanted {
+            let said = if code.is_some() { "the code is wrong" } else { "the plan moved: it needs the new code" };
+            return Err(anyhow!("{said}; look at `rolldeck operations --output json` and give --code"));
+        }
+    }
+    let request = match code {
+        Some(code) => ControlRequest::ResumeWithCode(Text::new(&code)),
+        None => ControlRequest::Plain(Request::Resume),
+    };
+    ask(&mut session, &operation, request)?;
+    wait_until_resumed(&mut session, &operation).await?;
+    follow(session, options, &operation, is_over).await
+}
+
+pub(super) async fn abort(options: &Options, operation: &str) -> anyhow::Result<Exit> {
+    let (mut session, operation) = open(options, operation)?;
+    ask(&mut session, &operation, ControlRequest::Plain(Request::Stop))?;
+    follow(session, options, &operation, |tracked| tracked.operation.ended.is_some()).await
+}
+
+/// The plan, if the code is right and it may still start.
+fn confirmed(options: &Options, id: &PlanId, code: &str) -> anyhow::Result<Plan> {
+    let (journal, _) = journal(options)?;
+    let saved = journal
+        .plan(id)?
+        .ok_or_else(|| anyhow!("there is no plan {id} on this machine; make one with `rolldeck plan`"))?;
+    if let Some(operation) = saved.operation {
+        return Err(anyhow!("{id} was started already as {operation}; follow it with `rolldeck watch {operation}`"));
+    }
+    if saved.wrong_codes >= WRONG_CODES {
+        return Err(anyhow!("{id} ended after {WRONG_CODES} wrong codes; make a new plan"));
+    }
+    if saved.plan.expires_at < jiff::Timestamp::now() {
+        return Err(anyhow!("{id} expired at {}; make a new plan", saved.plan.expires_at));
+    }
+    if saved.plan.code().is_none_or(|right| right.as_str() != code) {
+        let wrong = journal.count_wrong_code(id)?;
+        let left = WRONG_CODES.saturating_sub(wrong);
+        return Err(anyhow!("the code is wrong, nothing was done; {left} tries are left"));
+    }
+    Ok(saved.plan)
+}
+
+fn open(options: &Options, operation: &str) -> anyhow::Result<(Session, OperationId)> {
+    let session = session(options)?;
+    let id = OperationId(Text::new(operation));
+    let tracked = find(&session, &id)?;
+    if let Some((outcome, ..)) = &tracked.operation.ended {
+        print::progress(&format!("{id} has ended already: {}", outcome.as_str()));
+    }
+    Ok((session, id))
+}
+
+fn find<'a>(session: &'a Session, operation: &OperationId) -> anyhow::Result<&'a Tracked> {
+    let found = session.model.operations.get(operation);
+    found
+        .with_context(|| format!("there is no operation {operation} on this machine; `rolldeck operations` lists them"))
+}
+
+fn ask(session: &mut Session, operation: &OperationId, request: ControlRequest) -> anyhow::Result<()> {
+    let who = session.model.settings.driver.who.clone();
+    if let Some(halted) = &find(session, operation)?.halted {
+        return Err(anyhow!("{halted}"));
+    }
+    let effects = session.model.operations.ask(operation, request, &who);
+    session.perform(effects);
+    Ok(())
+}
+
+/// Waits for the places of a plan: connects those that nobody asked for.
+async fn wait_for_places(session: &mut Session, plan: &Plan, limit: Duration) {
+    let places: Vec<PlaceId> = plan.waves.iter().map(|wave| wave.place.clone()).collect();
+    session.perform(places.iter().cloned().map(crate::app::effect::Effect::Connect).collect());
+    settle(session, limit).await;
+}
+
+/// Why a confirmed plan can't start after all.
+fn why_not(session: &Session, plan: &Plan) -> Option<String> {
+    for wave in &plan.waves {
+        if let Some(why) = session.model.settings.read_only(&wave.place) {
+            return Some(why.to_string());
+        }
+        match session.model.fleet.place(&wave.place).map(|place| &place.state) {
+            Some(PlaceState::Live) => {}
+            Some(state) => return Some(format!("{} is {}", wave.place, state.as_str())),
+            None => return Some(format!("{} is not known here", wave.place)),
+        }
+    }
+    if let Some(busy) = plan.steps().find_map(|step| session.model.operations.busy(&step.workload)) {
+        return Some(format!("operation {busy} is driving one of its workloads"));
+    }
+    let moved = plan.moved(&session.model.fleet);
+    let (step, differences) = moved.first()?;
+    let list: Vec<&str> = differences.iter().map(Text::as_str).collect();
+    Some(format!("step {step} was decided on facts that moved: {}", list.join("; ")))
+}
+
+/// Waits until a request to go on was obeyed, so that the old pause is not mistaken for a new one.
+async fn wait_until_resumed(session: &mut Session, operation: &OperationId) -> anyhow::Result<()> {
+    let deadline = tokio::time::Instant::now() + OBEY;
+    loop {
+        let tracked = find(session, operation)?;
+        let goes_on = matches!(tracked.operation.mode, Mode::Running | Mode::Stopping { .. });
+        if tracked.operation.ended.is_some() || (goes_on && tracked.alive != Alive::Nobody) {
+            return Ok(());
+        }
+        if tokio::time::timeout_at(deadline, session.turn()).await.is_err() {
+            return Err(anyhow!("nobody went on with {operation}; look at `rolldeck operations`"));
+        }
+    }
+}
+
+/// Over for whoever follows: ended, or it waits for a person.
+fn is_over(tracked: &Tracked) -> bool {
+    tracked.operation.ended.is_some()
+        || matches!(tracked.operation.mode, Mode::PlanMoved { .. })
+        || tracked.halted.is_some()
+}
+
+/// Paused, with every brake that can be put on put on.
+fn is_held(tracked: &Tracked) -> bool {
+    let quiet =
+        tracked.in_flight.is_empty() && tracked.operation.steps.values().all(|progress| progress.brake.is_none());
+    let braked = tracked.operation.plan.steps().all(|step| {
+        let progress = tracked.operation.progress(step.id);
+        progress.state != StepState::Accepted
+            || !progress.detail.is_empty()
+            || step.brake != crate::domain::plan::Brake::PauseRollout
+    });
+    matches!(tracked.operation.mode, Mode::Paused { .. }) && quiet && braked
+}
+
+async fn follow(
+    mut session: Session,
+    options: &Options,
+    operation: &OperationId,
+    is_enough: impl Fn(&Tracked) -> bool,
+) -> anyhow::Result<Exit> {
+    let mut signals = Signals::handle()?;
+    let mut shown = String::new();
+    loop {
+        if let Some(tracked) = session.model.operations.get(operation) {
+            let line = progress_line(tracked);
+            if line != shown {
+                print::progress(&line);
+                shown = line;
+            }
+            if is_enough(tracked) {
+                break;
+            }
+        }
+        tokio::select! {
+            _ = session.turn() => {}
+            asked = signals.next() => match asked {
+                Asked::Terminate => {
+                    session.give(Event::Process(ProcessEvent::TerminateAsked));
+                    break;
+                }
+                // The terminal going away is no reason to stop: an operation goes on without a screen. Nor may it be
+                // suspended: what it drives would stand still without anybody knowing.
+                Asked::HangUp | Asked::Suspend => {}
+            },
+        }
+    }
+    let deadline = tokio::time::Instant::now() + LAST_ANSWERS;
+    while !session.is_idle() && tokio::time::timeout_at(deadline, session.turn()).await.is_ok() {}
+    let tracked = find(&session, operation)?;
+    let row = operation_row(tracked);
+    let exit = exit_of(tracked);
+    let words = row.to_text();
+    print::answer_text(options.output, &report(&session.model, row), &words)?;
+    session.close();
+    Ok(exit)
+}
+
+fn exit_of(tracked: &Tracked) -> Exit {
+    match tracked.operation.state(tracked.alive) {
+        OperationState::Ended(Outcome::Done) => Exit::Done,
+        OperationState::Ended(Outcome::Unresolved) => Exit::Partial,
+        OperationState::Ended(Outcome::Failed | Outcome::Stopped | Outcome::Refused)
+        | OperationState::Running
+        | OperationState::Paused
+        | OperationState::Interrupted => Exit::Off,
+    }
+}
+
+fn progress_line(tracked: &Tracked) -> String {
+    let operation = &tracked.operation;
+    let counts = operation.counts();
+    let mut line = format!(
+        "{} {}: {} of {} steps verified, {} in flight",
+        operation.id,
+        operation.state(tracked.alive).as_str(),
+        counts.done,
+        counts.total,
+        counts.in_flight
+    );
+    if counts.failed > 0 {
+        line.push_str(&format!(", {} failed", counts.failed));
+    }
+    let reason = tracked.halted.clone().unwrap_or_else(|| operation.reason());
+    if !reason.is_empty() {
+        line.push_str(&format!(" ({reason})"));
+    }
+    line
+}

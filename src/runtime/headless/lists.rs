@@ -1,0 +1,132 @@
+//! `drift`, `fleet`, `instances`, `places`, `operations`: read, print, go.
+//!
+//! Never waits longer than the time-out: what has not answered by then is `complete: false`.
+
+use fuzzy_matcher::FuzzyMatcher;
+use fuzzy_matcher::skim::SkimMatcherV2;
+
+use super::{journal, print, session, settle};
+use crate::app::model::Model;
+use crate::app::operations::Operations;
+use crate::app::report::{
+    InstanceRow, OperationRow, PlaceRow, Rows, WorkloadRow, instance_rows, is_complete, operation_rows, place_rows,
+    report, wanted, workload_rows,
+};
+use crate::domain::drift::Verdict;
+use crate::domain::selector::{Facts, Selector};
+use crate::runtime::cli::Options;
+use crate::runtime::headless::print::Exit;
+use crate::runtime::session::Session;
+
+/// Which workloads are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    /// Those that are not ok.
+    NotOk,
+    /// All.
+    All,
+}
+
+pub(super) async fn workloads(options: &Options, selector: &[String], which: Which) -> anyhow::Result<Exit> {
+    let selector = Selector::parse(&selector.join(" "))?;
+    let session = read(options).await?;
+    let model = &session.model;
+    let (totals, mut rows) = workload_rows(&model.fleet, &selector, &mut fuzzy());
+    let is_off = rows.iter().any(|row| row.off > 0);
+    let is_unknown = rows.iter().any(|row| row.verdict == Verdict::Unknown);
+    if which == Which::NotOk {
+        rows.retain(|row| row.verdict != Verdict::Ok);
+    }
+    let table = WorkloadRow::table(&rows);
+    let answer = report(model, Rows { totals: Some(totals), rows });
+    print::answer(options.output, &answer, || table)?;
+    tell_places(model);
+    let exit = match which {
+        _ if !is_readable(model) => Exit::Error,
+        Which::NotOk if is_off => Exit::Off,
+        Which::NotOk if is_unknown => Exit::Partial,
+        _ if !is_complete(model) => Exit::Partial,
+        Which::NotOk | Which::All => Exit::Done,
+    };
+    session.close();
+    Ok(exit)
+}
+
+pub(super) async fn instances(options: &Options, selector: &[String]) -> anyhow::Result<Exit> {
+    let selector = Selector::parse(&selector.join(" "))?;
+    let session = read(options).await?;
+    let model = &session.model;
+    let rows = instance_rows(&model.fleet, &model.settings.declarations, model.now, &selector, &mut fuzzy());
+    let table = InstanceRow::table(&rows);
+    print::answer(options.output, &report(model, Rows { totals: None, rows }), || table)?;
+    tell_places(model);
+    let exit = exit_of(model);
+    session.close();
+    Ok(exit)
+}
+
+pub(super) async fn places(options: &Options) -> anyhow::Result<Exit> {
+    let session = read(options).await?;
+    let model = &session.model;
+    let rows = place_rows(model);
+    let table = PlaceRow::table(&rows);
+    let answer = report(model, Rows { totals: None, rows });
+    print::answer(options.output, &answer, || table)?;
+    let exit = exit_of(model);
+    session.close();
+    Ok(exit)
+}
+
+pub(super) fn operations(options: &Options) -> anyhow::Result<Exit> {
+    let (journal, locks) = journal(options)?;
+    let mut operations = Operations::default();
+    operations.replay(journal.replay(0)?, |id| locks.look(id));
+    let rows = operation_rows(&operations);
+    let table = OperationRow::table(&rows);
+    #[derive(serde::Serialize)]
+    struct Answer {
+        schema: u32,
+        at: jiff::Timestamp,
+        complete: bool,
+        rows: Vec<OperationRow>,
+    }
+    let answer = Answer { schema: 1, at: jiff::Timestamp::now(), complete: true, rows };
+    print::answer(options.output, &answer, || table)?;
+    Ok(Exit::Done)
+}
+
+/// How a word without a key is matched in lists: fuzzy, against service, workload and place.
+pub(super) fn fuzzy() -> impl FnMut(&str, &Facts<'_>) -> bool {
+    let matcher = SkimMatcherV2::default().ignore_case();
+    move |word, facts| {
+        [facts.service, facts.name, facts.place].iter().any(|text| matcher.fuzzy_match(text, word).is_some())
+    }
+}
+
+async fn read(options: &Options) -> anyhow::Result<Session> {
+    let mut session = session(options)?;
+    settle(&mut session, options.timeout).await;
+    Ok(session)
+}
+
+fn exit_of(model: &Model) -> Exit {
+    match (is_readable(model), is_complete(model)) {
+        (false, _) => Exit::Error,
+        (true, false) => Exit::Partial,
+        (true, true) => Exit::Done,
+    }
+}
+
+/// Whether at least one place has ever answered with data.
+fn is_readable(model: &Model) -> bool {
+    wanted(model)
+        .any(|id| model.fleet.place(id).is_some_and(|place| place.state.is_live() || place.tally.instances > 0))
+}
+
+/// Says on stderr which places are not live, and why.
+fn tell_places(model: &Model) {
+    for place in wanted(model).filter_map(|id| model.fleet.place(id)).filter(|place| !place.state.is_live()) {
+        let reason = place.state.reason().map_or(String::new(), |reason| format!(": {reason}"));
+        print::progress(&format!("{} is {}{reason}", place.id, place.state.as_str()));
+    }
+}

@@ -1,0 +1,124 @@
+//! The commands without a screen: the same session, the same answers, printed once.
+//!
+//! Never asks anything. Results go to stdout, progress and errors to stderr.
+
+mod follow;
+mod lists;
+mod plans;
+mod print;
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+pub use print::Exit;
+
+use super::cli::{Cli, Command, ConfigCommand, Options, PlanCommand};
+use super::session::Session;
+use super::startup::{open, prepare_session, read_config, state_dir};
+use super::{log, store};
+use crate::app::report::wanted;
+use crate::domain::observation::PlaceState;
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// What could not be done and what to do; the caller prints it and exits with 2.
+pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
+    let options = cli.options;
+    match command {
+        Command::Config(ConfigCommand::Check) => {
+            let config = read_config(&options)?;
+            let file =
+                config.file.map_or("no configuration file; defaults".to_string(), |file| file.display().to_string());
+            print::line(&format!("{file}: ok"))?;
+            Ok(Exit::Done)
+        }
+        Command::Config(ConfigCommand::Show) => {
+            print::text(&read_config(&options)?.show())?;
+            Ok(Exit::Done)
+        }
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "rolldeck", &mut text);
+            print::text(&String::from_utf8_lossy(&text))?;
+            Ok(Exit::Done)
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(<Cli as clap::CommandFactory>::command()).render(&mut text)?;
+            print::text(&String::from_utf8_lossy(&text))?;
+            Ok(Exit::Done)
+        }
+        Command::Drift(filter) => lists::workloads(&options, &filter.selector, lists::Which::NotOk).await,
+        Command::Fleet(filter) => lists::workloads(&options, &filter.selector, lists::Which::All).await,
+        Command::Instances(filter) => lists::instances(&options, &filter.selector).await,
+        Command::Places => lists::places(&options).await,
+        Command::Operations => lists::operations(&options),
+        Command::Plan(PlanCommand::Replace { target, oldest, random }) => {
+            plans::replace(&options, target, oldest, random).await
+        }
+        Command::Plan(PlanCommand::Rollback { target, to, to_revision, image_only }) => {
+            plans::rollback(&options, target, to, to_revision, image_only).await
+        }
+        Command::Apply { plan, code } => follow::apply(&options, &plan, &code).await,
+        Command::Watch { operation } => follow::watch(&options, &operation).await,
+        Command::Pause { operation } => follow::pause(&options, &operation).await,
+        Command::Resume { operation, code } => follow::resume(&options, &operation, code).await,
+        Command::Abort { operation, go_back: false } => follow::abort(&options, &operation).await,
+        Command::Abort { go_back: true, .. } => later("abort --return", "stop with `abort`, then `plan rollback`"),
+        Command::Compare { .. } => later("compare", "`rolldeck fleet svc:NAME` lists the versions by place"),
+        Command::Timeline(_) => {
+            later("timeline", "`rolldeck fleet --output json` has requested_since for each workload")
+        }
+        Command::Lock(_) | Command::Unlock(_) => {
+            later("lock and unlock", "use --read-only, or read_only in [[places]]")
+        }
+        Command::Quarantine { .. } | Command::Unquarantine { .. } => {
+            later("quarantine and unquarantine", "declare the good image with [[expect]] instead")
+        }
+        Command::Release { .. } => later("release", "declare images with [[expect]] instead"),
+        Command::Export => later("export", "use --output json or markdown of the other commands"),
+        Command::Demo { .. } => Err(anyhow!("the demo needs a terminal; other commands take --demo SCENARIO")),
+    }
+}
+
+fn later(command: &str, instead: &str) -> anyhow::Result<Exit> {
+    Err(anyhow!("{command} comes in a later version; {instead}"))
+}
+
+/// Opens a session for a command, with its log.
+pub(super) fn session(options: &Options) -> anyhow::Result<Session> {
+    let prepared = prepare_session(options)?;
+    store::prepare(&prepared.state_dir)?;
+    if let Err(error) = log::start(&prepared.state_dir, options.verbose) {
+        print::progress(&format!("no log is written: {error}"));
+    }
+    let session = open(prepared)?;
+    for notice in &session.model.settings.notices {
+        print::progress(&format!("note: {notice}"));
+    }
+    Ok(session)
+}
+
+/// Waits until every wanted place has answered one way or the other, or the time is up.
+pub(super) async fn settle(session: &mut Session, limit: Duration) {
+    let deadline = tokio::time::Instant::now() + limit;
+    while !is_settled(session) {
+        if tokio::time::timeout_at(deadline, session.turn()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn is_settled(session: &Session) -> bool {
+    wanted(&session.model)
+        .all(|id| session.model.fleet.place(id).is_some_and(|place| !matches!(place.state, PlaceState::Loading)))
+}
+
+/// The state directory's journal, for commands that need no place.
+pub(super) fn journal(options: &Options) -> anyhow::Result<(store::Journal, store::Locks)> {
+    let directory = state_dir(options)?;
+    store::prepare(&directory)?;
+    Ok((store::Journal::open(&directory)?, store::Locks::open(&directory)?))
+}

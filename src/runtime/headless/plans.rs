@@ -1,0 +1,87 @@
+//! `plan replace` and `plan rollback`: decide, look, print, keep for the code.
+//!
+//! Never changes anything but the journal's list of plans.
+
+use std::collections::BTreeSet;
+
+use anyhow::anyhow;
+
+use super::{journal, print, session, settle};
+use crate::app::report::{PlanReport, plan_report, report};
+use crate::domain::plan::{Change, Goto, Pick, PlanRequest, Reach, Scope};
+use crate::domain::selector::Selector;
+use crate::domain::text::Text;
+use crate::runtime::cli::{Options, PlanTarget};
+use crate::runtime::headless::print::Exit;
+use crate::runtime::session::{Session, inspect_all};
+
+pub(super) async fn replace(
+    options: &Options,
+    target: PlanTarget,
+    oldest: Option<u32>,
+    random: Option<u32>,
+) -> anyhow::Result<Exit> {
+    let seed = jiff::Timestamp::now().as_nanosecond() as u64;
+    let pick = match (oldest, random) {
+        (Some(count), _) => Pick::Oldest(count),
+        (None, Some(count)) => Pick::Random { count, seed },
+        (None, None) => Pick::Off,
+    };
+    plan(options, target, Goto::Expected, pick, Change::WholeTemplate).await
+}
+
+pub(super) async fn rollback(
+    options: &Options,
+    target: PlanTarget,
+    to: Option<String>,
+    to_revision: Option<u64>,
+    image_only: bool,
+) -> anyhow::Result<Exit> {
+    let goto = match (to, to_revision) {
+        (Some(image), _) => Goto::Image(Text::new(&image)),
+        (None, Some(number)) => Goto::Revision(number),
+        (None, None) => Goto::LastGood,
+    };
+    let change = if image_only { Change::ImageOnly } else { Change::WholeTemplate };
+    plan(options, target, goto, Pick::Off, change).await
+}
+
+async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, change: Change) -> anyhow::Result<Exit> {
+    let selector = Selector::parse(&target.selector.join(" "))?;
+    let mut session = session(options)?;
+    settle(&mut session, options.timeout).await;
+    check_words(&selector, &session)?;
+    let request = PlanRequest {
+        goto,
+        scope: Scope::Matching(selector),
+        pick,
+        container: target.container.as_deref().map(Text::new),
+        change,
+        reach: if target.wide { Reach::Wide } else { Reach::Narrow },
+        valid: target.valid,
+    };
+    let mut plan = session.model.plan(&request);
+    inspect_all(&mut session, &mut plan).await;
+    if plan.code().is_some() {
+        journal(options)?.0.save_plan(&plan)?;
+    }
+    let words = plan_report(&plan).to_text();
+    let answer: crate::app::report::Report<PlanReport> = report(&session.model, plan_report(&plan));
+    print::answer_text(options.output, &answer, &words)?;
+    session.close();
+    Ok(if plan.code().is_some() { Exit::Done } else { Exit::Off })
+}
+
+/// A word without a key must be the name of one service: a plan is no place for near misses.
+fn check_words(selector: &Selector, session: &Session) -> anyhow::Result<()> {
+    let services: BTreeSet<&str> = session.model.fleet.services().map(|(name, _)| name.as_str()).collect();
+    for word in selector.words() {
+        if !services.iter().any(|service| service.eq_ignore_ascii_case(word)) {
+            let near: Vec<&str> = services.iter().copied().filter(|service| service.contains(word)).collect();
+            let list = if near.is_empty() { services.into_iter().take(20).collect() } else { near };
+            let list = if list.is_empty() { "none".to_string() } else { list.join(", ") };
+            return Err(anyhow!("no service is called {word}; services: {list}"));
+        }
+    }
+    Ok(())
+}

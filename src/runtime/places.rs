@@ -1,0 +1,178 @@
+//! Which places are asked: those of the configuration, else what the surroundings have in force, narrowed by options.
+//!
+//! Never connects anything. Every other place that is known is listed as not connected, and why a choice fell is told.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::cli::Options;
+use super::config::Config;
+use crate::app::settings::{Access, Connection, PlaceSetting};
+use crate::domain::id::PlaceId;
+use crate::domain::policy::{Confirm, Policy, PolicyRule};
+use crate::domain::selector::glob_matches;
+use crate::domain::text::Text;
+use crate::providers::{Found, KINDS, PlaceSpec, Standing, Surroundings};
+
+/// The places of this run.
+#[derive(Debug, Default)]
+pub struct Chosen {
+    /// What each needs to be connected.
+    pub specs: Vec<PlaceSpec>,
+    /// What the pure side is told of each, in the same order.
+    pub settings: Vec<PlaceSetting>,
+    /// Places that can't be read (a broken file), each with its reason.
+    pub broken: Vec<(PlaceId, Text)>,
+    /// What was found wrong on the way.
+    pub notices: Vec<Text>,
+}
+
+/// The surroundings of this process.
+pub fn surroundings(options: &Options, config: &Config) -> Surroundings {
+    let kubeconfigs: Vec<PathBuf> = match (&options.kubeconfig, std::env::var_os("KUBECONFIG")) {
+        (Some(file), _) => vec![file.clone()],
+        (None, Some(list)) if !list.is_empty() => {
+            std::env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect()
+        }
+        _ => home().map(|home| home.join(".kube/config")).filter(|path| path.exists()).into_iter().collect(),
+    };
+    Surroundings { kubeconfigs, service_keys: config.service_keys.clone() }
+}
+
+/// Chooses.
+///
+/// # Errors
+/// What the operator asked for and does not exist, with what there is.
+pub fn choose(
+    options: &Options,
+    config: &Config,
+    surroundings: &Surroundings,
+    policy: &mut Policy,
+) -> Result<Chosen, String> {
+    let found: Vec<Found> = KINDS.iter().flat_map(|kind| (kind.discover)(surroundings)).collect();
+    let mut chosen = Chosen::default();
+    let mut known: BTreeSet<PlaceId> = BTreeSet::new();
+    for place in &config.places {
+        let mut settings = place.settings.clone();
+        let id = place.id.clone().unwrap_or_else(|| Text::new(&(place.kind.default_id)(&settings, surroundings)));
+        settings.retain(|_, value| !value.is_null());
+        let id = PlaceId(id);
+        if !known.insert(id.clone()) {
+            return Err(format!("two places are called {id}; give one of them another `id`"));
+        }
+        let access = if place.read_only {
+            Access::ReadOnly(Text::new("the configuration makes this place read-only"))
+        } else {
+            Access::Operable
+        };
+        if place.confirm == Confirm::YesForSmall {
+            policy.rules.push(exception(&id));
+        }
+        let spec = PlaceSpec { id, kind: place.kind.name, settings };
+        chosen.add(spec, access, wanted(options, Connection::Wanted, &place.kind.context(&place.settings)));
+    }
+    let from_config = !config.places.is_empty();
+    for found in found {
+        let context = context_of(&found.spec);
+        if known.contains(&found.spec.id)
+            || (from_config && config.places.iter().any(|place| is_same(place, &found.spec)))
+        {
+            continue;
+        }
+        known.insert(found.spec.id.clone());
+        match found.standing {
+            Standing::Broken(why) => {
+                chosen.notices.push(Text::new(&format!("{}: {why}", found.spec.id)));
+                chosen.broken.push((found.spec.id.clone(), why));
+                chosen.add(found.spec, Access::Operable, Connection::Wanted);
+            }
+            Standing::Current if !from_config => {
+                chosen.add(found.spec, Access::Operable, wanted(options, Connection::Wanted, &context));
+            }
+            Standing::Current | Standing::Other => {
+                let asked = options.all_contexts && context.is_some();
+                let base = if asked { Connection::Wanted } else { Connection::NotConnected };
+                chosen.add(found.spec, Access::Operable, wanted(options, base, &context));
+            }
+        }
+    }
+    check_names(options, &chosen)?;
+    Ok(chosen)
+}
+
+impl Chosen {
+    fn add(&mut self, spec: PlaceSpec, access: Access, connection: Connection) {
+        let setting = PlaceSetting { id: spec.id.clone(), kind: Text::new(spec.kind), access, connection };
+        self.settings.push(setting);
+        self.specs.push(spec);
+    }
+}
+
+/// Options exclude all that they do not name.
+fn wanted(options: &Options, base: Connection, context: &Option<String>) -> Connection {
+    if options.context.is_empty() {
+        return base;
+    }
+    match context {
+        Some(context) if options.context.contains(context) => Connection::Wanted,
+        _ => Connection::NotConnected,
+    }
+}
+
+fn check_names(options: &Options, chosen: &Chosen) -> Result<(), String> {
+    let contexts: Vec<String> = chosen.specs.iter().filter_map(context_of).collect();
+    if let Some(missing) = options.context.iter().find(|name| !contexts.contains(name)) {
+        let list = if contexts.is_empty() { "none".to_string() } else { contexts.join(", ") };
+        return Err(format!("there is no context {missing}; known contexts: {list}"));
+    }
+    Ok(())
+}
+
+/// Applies `--place`: what does not match is not asked.
+///
+/// # Errors
+/// A glob that matches no place, with the places that there are.
+pub fn narrow(options: &Options, settings: &mut [PlaceSetting]) -> Result<(), String> {
+    for glob in &options.place {
+        if !settings.iter().any(|setting| glob_matches(glob, &setting.id.0)) {
+            let ids: Vec<&str> = settings.iter().map(|setting| setting.id.0.as_str()).collect();
+            return Err(format!("no place matches {glob}; known places: {}", ids.join(", ")));
+        }
+    }
+    if !options.place.is_empty() {
+        for setting in settings.iter_mut() {
+            let matches = options.place.iter().any(|glob| glob_matches(glob, &setting.id.0));
+            setting.connection = if matches { Connection::Wanted } else { Connection::NotConnected };
+        }
+    }
+    Ok(())
+}
+
+/// The home directory of the user.
+pub fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
+}
+
+/// A directory of the XDG base directory specification, with its default below the home directory.
+pub fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let set = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    set.or_else(|| home().map(|home| home.join(below_home)))
+}
+
+fn exception(id: &PlaceId) -> PolicyRule {
+    PolicyRule {
+        places: id.0.clone(),
+        floor_percent: None,
+        bake: None,
+        step_timeout: None,
+        confirm: Some(Confirm::YesForSmall),
+    }
+}
+
+fn context_of(spec: &PlaceSpec) -> Option<String> {
+    crate::providers::kind(spec.kind).and_then(|kind| kind.context(&spec.settings))
+}
+
+fn is_same(place: &super::config::ConfiguredPlace, found: &PlaceSpec) -> bool {
+    place.kind.name == found.kind && place.kind.context(&place.settings) == context_of(found)
+}

@@ -1,0 +1,133 @@
+//! From the command line to a running session: configuration, places, store, model.
+//!
+//! Never opens the terminal. What can't be used stops here with what to do; what can only be read opens read-only and
+//! says why.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, anyhow};
+
+use super::cli::Options;
+use super::config::{self, Config};
+use super::places::{self, Chosen};
+use super::session::{Clock, Session, channel};
+use super::store::{Journal, Locks, Store, prepare, this_driver};
+use crate::app::model::Model;
+use crate::app::settings::{Access, Connection, Settings};
+use crate::domain::id::OperationId;
+use crate::domain::text::Text;
+use crate::providers::{PlaceSpec, Surroundings};
+
+/// Everything that was read before anything is connected.
+pub struct Prepared {
+    /// What the pure side is told.
+    pub settings: Settings,
+    /// What each place needs to be connected.
+    pub specs: Vec<PlaceSpec>,
+    /// What surrounds the process.
+    pub surroundings: Surroundings,
+    /// Where journal and log are kept.
+    pub state_dir: PathBuf,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+/// Reads the configuration that the options name, or the usual one if it exists.
+///
+/// # Errors
+/// Every fault of the file, or that a named file does not exist.
+pub fn read_config(options: &Options) -> anyhow::Result<Config> {
+    let usual = || places::xdg("XDG_CONFIG_HOME", ".config").map(|base| base.join("rolldeck/config.toml"));
+    match &options.config {
+        Some(file) => Ok(config::read(file)?),
+        None => match usual().filter(|file| file.exists()) {
+            Some(file) => Ok(config::read(&file)?),
+            None => Ok(Config::default()),
+        },
+    }
+}
+
+/// Reads everything that a session needs. Must run inside the runtime.
+///
+/// # Errors
+/// What is wrong with the configuration, the options or the state directory, and what to do.
+pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
+    let config = read_config(options)?;
+    let state_dir = state_dir(options)?;
+    let mut policy = config.policy.clone();
+    let surroundings = places::surroundings(options, &config);
+    let Chosen { specs, mut settings, broken: _, notices } =
+        places::choose(options, &config, &surroundings, &mut policy).map_err(|error| anyhow!(error))?;
+    places::narrow(options, &mut settings).map_err(|error| anyhow!(error))?;
+    if !settings.iter().any(|setting| setting.connection == Connection::Wanted) {
+        return Err(anyhow!(
+            "there is no place to look at: no [[places]] in the configuration and no current context in a kubeconfig; \
+             name one with --context, or try `rolldeck demo`"
+        ));
+    }
+    let access =
+        if options.read_only { Access::ReadOnly(Text::new("started with --read-only")) } else { Access::Operable };
+    let clock = Clock::System;
+    let settings = Settings {
+        policy,
+        declarations: config.declarations,
+        service_keys: config.service_keys,
+        places: settings,
+        access,
+        driver: this_driver(clock.now()),
+        incident: options.incident.as_deref().map(Text::new),
+        notices,
+        scenario: None,
+    };
+    Ok(Prepared { settings, specs, surroundings, state_dir, clock })
+}
+
+/// Opens the store and starts the session: places begin to answer from here on.
+///
+/// # Errors
+/// Only if not even the locks' folder can be made; a journal that can't be used opens the session read-only.
+pub fn open(prepared: Prepared) -> anyhow::Result<Session> {
+    let Prepared { mut settings, specs, surroundings, state_dir, clock } = prepared;
+    prepare(&state_dir)?;
+    let queue = channel();
+    let (journal, store_fault) = match Journal::open(&state_dir) {
+        Ok(journal) => (Some(journal), None),
+        Err(error) => (Journal::open_to_read(&state_dir).ok(), Some(error.to_string())),
+    };
+    let (records, store_fault) = match journal.as_ref().map(|journal| journal.replay(0)) {
+        Some(Ok(records)) => (records, store_fault),
+        Some(Err(error)) => (Vec::new(), store_fault.or(Some(error.to_string()))),
+        None => (Vec::new(), store_fault),
+    };
+    if let Some(fault) = &store_fault {
+        let why = Text::new(&format!("read-only because of the journal: {fault}"));
+        settings.notices.push(why.clone());
+        settings.access = Access::ReadOnly(why);
+    }
+    let locks = Locks::open(&state_dir)?;
+    let driver = settings.driver.clone();
+    let mut model = Model::new(settings, clock.now());
+    let last = records.last().map_or(0, |record| record.sequence);
+    model.operations.replay(records, |operation| locks.look(operation));
+    model.operations.teach(&mut model.fleet);
+    let open = model.operations.iter().filter(|tracked| tracked.operation.ended.is_none());
+    let open: Vec<OperationId> = open.map(|tracked| tracked.operation.id.clone()).collect();
+    let store = match (journal, store_fault) {
+        (Some(journal), None) => Store::start(journal, locks, driver, queue.0.clone(), last, open),
+        _ => Store::absent(),
+    };
+    Ok(Session::start(model, specs, surroundings, store, clock, queue))
+}
+
+/// The state directory that the options name, or the usual one.
+///
+/// # Errors
+/// That no home directory is known.
+pub fn state_dir(options: &Options) -> anyhow::Result<PathBuf> {
+    if let Some(directory) = &options.state_dir {
+        return Ok(directory.clone());
+    }
+    let base = places::xdg("XDG_STATE_HOME", ".local/state")
+        .context("no home directory is known; name one with --state-dir")?;
+    Ok(base.join("rolldeck"))
+}

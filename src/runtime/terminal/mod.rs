@@ -1,0 +1,9 @@
+//! The terminal and the signals: with `store` the only modules that know Unix.
+//!
+//! Never draws: it takes frames. Start with `screen`.
+
+mod screen;
+mod signals;
+
+pub use screen::{Canvas, Screen, install_panic_hook, size};
+pub use signals::{Asked, Signals};

@@ -1,0 +1,200 @@
+//! The terminal: taken at the start, given back on every way out, written by a thread of its own.
+//!
+//! Never delays the loop: frames go to the writer by "the newest wins", and a terminal that takes nothing (flow control, a
+//! dead ssh) blocks that thread alone. With the store this is the only module that knows Unix.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossterm::clipboard::CopyToClipboard;
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{execute, queue};
+use ratatui::Terminal;
+use ratatui::backend::{Backend, CrosstermBackend};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use rustix::process::{Signal, getpid, kill_process};
+
+/// How long the writer may take to finish what it has before the process ends all the same.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Whether the terminal is ours now; what the panic hook asks.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The terminal while it is ours. Dropping it gives it back.
+pub struct Screen {
+    orders: mpsc::Sender<Order>,
+    done: mpsc::Receiver<()>,
+    writer: Option<JoinHandle<()>>,
+}
+
+enum Order {
+    Draw(Box<Buffer>),
+    Copy(String),
+    /// The terminal was given back and taken again: nothing of what it shows is known.
+    Forget,
+    End,
+}
+
+impl Screen {
+    /// Takes the terminal: raw mode, alternate screen, bracketed paste.
+    ///
+    /// # Errors
+    /// If there is no terminal, or it refuses raw mode.
+    pub fn take() -> io::Result<Screen> {
+        enter()?;
+        let (orders, inbox) = mpsc::channel();
+        let (done_sender, done) = mpsc::channel();
+        let writer = std::thread::Builder::new().name("terminal".to_string()).spawn(move || {
+            write_frames(&inbox);
+            // Whoever waits for this may have given up.
+            let _ = done_sender.send(());
+        })?;
+        Ok(Screen { orders, done, writer: Some(writer) })
+    }
+
+    /// Shows a frame, unless a newer one comes before the terminal has taken this one.
+    pub fn draw(&self, frame: Buffer) {
+        self.order(Order::Draw(Box::new(frame)));
+    }
+
+    /// Hands text to the terminal's clipboard (OSC 52).
+    pub fn copy(&self, text: String) {
+        self.order(Order::Copy(text));
+    }
+
+    /// Gives the terminal back, stops the process until its shell brings it back, takes the terminal again.
+    ///
+    /// # Errors
+    /// If the terminal can't be taken again.
+    pub fn suspend(&self) -> io::Result<()> {
+        leave();
+        // SIGSTOP, not SIGTSTP: the latter is ours to handle, and would come back here.
+        kill_process(getpid(), Signal::STOP)?;
+        enter()?;
+        self.order(Order::Forget);
+        Ok(())
+    }
+
+    fn order(&self, order: Order) {
+        // The writer is gone only if it panicked; the hook has told that.
+        let _ = self.orders.send(order);
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.order(Order::End);
+        if self.done.recv_timeout(LAST_WORDS).is_ok()
+            && let Some(writer) = self.writer.take()
+        {
+            // It has said that it is done; a panic was told by the hook.
+            let _ = writer.join();
+        }
+        leave();
+    }
+}
+
+/// How large the terminal is: columns and rows.
+///
+/// # Errors
+/// If there is no terminal.
+pub fn size() -> io::Result<(u16, u16)> {
+    crossterm::terminal::size()
+}
+
+/// Makes a panic give the terminal back before it is told. A panic in a task of the runtime is logged: the task's own
+/// place says that it broke off, and the screen stays in use.
+pub fn install_panic_hook() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tracing::error!(%panic, "a panic");
+        let is_task = std::thread::current().name().is_some_and(|name| name.starts_with("tokio"));
+        if is_task && TAKEN.load(Ordering::SeqCst) {
+            return;
+        }
+        leave();
+        default(panic);
+    }));
+}
+
+fn enter() -> io::Result<()> {
+    enable_raw_mode()?;
+    TAKEN.store(true, Ordering::SeqCst);
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide)
+}
+
+/// Gives the terminal back, once. A terminal that is gone needs nothing.
+fn leave() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+        let _ = disable_raw_mode();
+    }
+}
+
+fn write_frames(inbox: &mpsc::Receiver<Order>) {
+    let mut shown: Option<Buffer> = None;
+    let mut terminal = CrosstermBackend::new(io::stdout());
+    loop {
+        let mut newest: Option<Box<Buffer>> = None;
+        let mut next = inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
+        loop {
+            match next {
+                Ok(Order::Draw(frame)) => newest = Some(frame),
+                Ok(Order::Copy(text)) => {
+                    let _ = execute!(terminal, CopyToClipboard::to_clipboard_from(text));
+                }
+                Ok(Order::Forget) => shown = None,
+                Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => break,
+            }
+            next = inbox.recv_timeout(Duration::ZERO);
+        }
+        if let Some(frame) = newest {
+            // A terminal that can't be written is lost; its input says so to the loop.
+            let _ = write_frame(&mut terminal, shown.as_ref(), &frame);
+            shown = Some(*frame);
+        }
+    }
+}
+
+fn write_frame<W: Write>(terminal: &mut CrosstermBackend<W>, shown: Option<&Buffer>, frame: &Buffer) -> io::Result<()> {
+    let blank = Buffer::empty(frame.area);
+    let before = match shown {
+        Some(shown) if shown.area == frame.area => shown,
+        _ => {
+            terminal.clear()?;
+            &blank
+        }
+    };
+    terminal.draw(before.diff(frame).into_iter())?;
+    queue!(terminal, Hide)?;
+    Backend::flush(terminal)
+}
+
+/// A frame off the screen: what `draw` fills before the writer gets it.
+pub struct Canvas {
+    terminal: Terminal<ratatui::backend::TestBackend>,
+}
+
+impl Canvas {
+    /// A canvas of this many columns and rows.
+    pub fn new(columns: u16, rows: u16) -> Canvas {
+        let backend = ratatui::backend::TestBackend::new(columns, rows);
+        let terminal = Terminal::new(backend).unwrap_or_else(|error: std::convert::Infallible| match error {});
+        Canvas { terminal }
+    }
+
+    /// Draws one frame.
+    pub fn draw(&mut self, draw: impl FnOnce(&mut ratatui::Frame<'_>)) -> Buffer {
+        let mut frame = self.terminal.get_frame();
+        let area: Rect = frame.area();
+        draw(&mut frame);
+        std::mem::replace(self.terminal.current_buffer_mut(), Buffer::empty(area))
+    }
+}
