@@ -143,6 +143,8 @@ pub enum ProcessEvent {
     TerminateAsked,
     /// SIGHUP, or the terminal is gone: go on without a screen until the operation ends.
     TerminalLost,
+    /// SIGTSTP: the shell asks for a pause of the process.
+    SuspendAsked,
     /// Back in the foreground after a suspension.
     Resumed,
 }

@@ -60,6 +60,9 @@ fn process(model: &mut Model, event: ProcessEvent) -> Vec<Effect> {
         }
         ProcessEvent::TerminalLost if model.operations.is_driving() => vec![Effect::Detach],
         ProcessEvent::TerminalLost => vec![Effect::Quit],
+        // Whoever drives an operation must not stand still without anybody knowing.
+        ProcessEvent::SuspendAsked if model.operations.is_driving() => Vec::new(),
+        ProcessEvent::SuspendAsked => vec![Effect::Suspend],
         ProcessEvent::Resumed => Vec::new(),
     }
 }

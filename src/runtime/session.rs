@@ -26,6 +26,7 @@ use crate::domain::journal::Call;
 use crate::domain::observation::{Batch, Observation, PlaceState};
 use crate::domain::plan::{Check, CheckVerdict, Inspection, Step};
 use crate::domain::text::Text;
+use crate::providers::sim::SimWorld;
 use crate::providers::{self, Answer, Connected, Mutations, Operator, Order, PlaceSpec, Provider, Sink, Surroundings};
 
 /// Batches that may wait; a provider that is faster than the loop waits in turn.
@@ -66,6 +67,16 @@ impl Clock {
     }
 }
 
+/// What is needed to connect the places of a session.
+pub struct Places {
+    /// What each needs.
+    pub specs: Vec<PlaceSpec>,
+    /// What surrounds the process.
+    pub surroundings: Surroundings,
+    /// What a simulated fleet lives in, for as long as the session.
+    pub world: Option<Arc<SimWorld>>,
+}
+
 /// The model with everything around it.
 pub struct Session {
     /// The pure side.
@@ -77,8 +88,7 @@ pub struct Session {
     batch_sender: mpsc::Sender<Batch>,
     batches: mpsc::Receiver<Batch>,
     places: HashMap<PlaceId, ConnectedPlace>,
-    specs: Vec<PlaceSpec>,
-    surroundings: Surroundings,
+    known: Places,
     ticks: Interval,
     front: Vec<Effect>,
 }
@@ -98,8 +108,7 @@ impl Session {
     /// Connects every wanted place and starts the clock. Nothing is waited for.
     pub fn start(
         model: Model,
-        specs: Vec<PlaceSpec>,
-        surroundings: Surroundings,
+        known: Places,
         store: Store,
         clock: Clock,
         (sender, events): (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
@@ -116,8 +125,7 @@ impl Session {
             batch_sender,
             batches,
             places: HashMap::new(),
-            specs,
-            surroundings,
+            known,
             ticks,
             front: Vec::new(),
         };
@@ -207,7 +215,7 @@ impl Session {
         if self.places.contains_key(id) {
             return;
         }
-        let Some(spec) = self.specs.iter().find(|spec| spec.id == *id).cloned() else { return };
+        let Some(spec) = self.known.specs.iter().find(|spec| spec.id == *id).cloned() else { return };
         let Some(kind) = providers::kind(spec.kind) else { return };
         for setting in self.model.settings.places.iter_mut().filter(|setting| setting.id == *id) {
             setting.connection = Connection::Wanted;
@@ -217,7 +225,7 @@ impl Session {
             Some(_) => Mutations::Forbidden,
             None => Mutations::Allowed,
         };
-        match (kind.connect)(spec, self.surroundings.clone(), mutations) {
+        match (kind.connect)(spec, self.known.surroundings.clone(), mutations) {
             Ok(Connected { provider, operator }) => {
                 let sink = Sink::new(id.clone(), self.batch_sender.clone());
                 let watch = tokio::spawn(watch(provider.clone(), sink)).abort_handle();

@@ -4,18 +4,22 @@
 //! says why.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
+use jiff::Timestamp;
 
 use super::cli::Options;
 use super::config::{self, Config};
 use super::places::{self, Chosen};
-use super::session::{Clock, Session, channel};
+use super::session::{Clock, Places, Session, channel};
 use super::store::{Journal, Locks, Store, prepare, this_driver};
 use crate::app::model::Model;
-use crate::app::settings::{Access, Connection, Settings};
+use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
+use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::OperationId;
 use crate::domain::text::Text;
+use crate::providers::sim::{self, SimWorld};
 use crate::providers::{PlaceSpec, Surroundings};
 
 /// Everything that was read before anything is connected.
@@ -30,6 +34,8 @@ pub struct Prepared {
     pub state_dir: PathBuf,
     /// Where the time comes from.
     pub clock: Clock,
+    /// What a simulated fleet lives in.
+    pub world: Option<Arc<SimWorld>>,
 }
 
 /// Reads the configuration that the options name, or the usual one if it exists.
@@ -52,8 +58,11 @@ pub fn read_config(options: &Options) -> anyhow::Result<Config> {
 /// # Errors
 /// What is wrong with the configuration, the options or the state directory, and what to do.
 pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
+    if let Some(scenario) = &options.demo {
+        return prepare_demo(options, scenario);
+    }
     let config = read_config(options)?;
-    let state_dir = state_dir(options)?;
+    let state_dir = state_dir_of(options)?;
     let mut policy = config.policy.clone();
     let surroundings = places::surroundings(options, &config);
     let Chosen { specs, mut settings, broken: _, notices } =
@@ -73,13 +82,46 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         declarations: config.declarations,
         service_keys: config.service_keys,
         places: settings,
-        access,
+        access: access(options),
         driver: this_driver(clock.now()),
         incident: options.incident.as_deref().map(Text::new),
         notices,
         scenario: None,
     };
-    Ok(Prepared { settings, specs, surroundings, state_dir, clock })
+    Ok(Prepared { settings, specs, surroundings, state_dir, clock, world: None })
+}
+
+/// The same for a simulated fleet. It has a state directory of its own: its operations are no record of real ones.
+fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
+    let state_dir = state_dir_of(options)?;
+    let base = Timestamp::now();
+    let clock = Clock::runtime(base);
+    let demo = sim::open(scenario, base)?;
+    let setting = |spec: &PlaceSpec| PlaceSetting {
+        id: spec.id.clone(),
+        kind: Text::new(spec.kind),
+        access: Access::Operable,
+        connection: Connection::Wanted,
+    };
+    let mut places: Vec<PlaceSetting> = demo.places.iter().map(setting).collect();
+    places::narrow(options, &mut places).map_err(|error| anyhow!(error))?;
+    let settings = Settings {
+        policy: demo.policy,
+        declarations: demo.declarations,
+        service_keys: ServiceKeys::default(),
+        places,
+        access: access(options),
+        driver: this_driver(base),
+        incident: options.incident.as_deref().map(Text::new),
+        notices: Vec::new(),
+        scenario: Some(Text::new(&demo.scenario.name)),
+    };
+    let surroundings = Surroundings::default();
+    Ok(Prepared { settings, specs: demo.places, surroundings, state_dir, clock, world: Some(demo.world) })
+}
+
+fn access(options: &Options) -> Access {
+    if options.read_only { Access::ReadOnly(Text::new("started with --read-only")) } else { Access::Operable }
 }
 
 /// Opens the store and starts the session: places begin to answer from here on.
@@ -87,7 +129,7 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
 /// # Errors
 /// Only if not even the locks' folder can be made; a journal that can't be used opens the session read-only.
 pub fn open(prepared: Prepared) -> anyhow::Result<Session> {
-    let Prepared { mut settings, specs, surroundings, state_dir, clock } = prepared;
+    let Prepared { mut settings, specs, surroundings, state_dir, clock, world } = prepared;
     prepare(&state_dir)?;
     let queue = channel();
     let (journal, store_fault) = match Journal::open(&state_dir) {
@@ -116,18 +158,17 @@ pub fn open(prepared: Prepared) -> anyhow::Result<Session> {
         (Some(journal), None) => Store::start(journal, locks, driver, queue.0.clone(), last, open),
         _ => Store::absent(),
     };
-    Ok(Session::start(model, specs, surroundings, store, clock, queue))
+    Ok(Session::start(model, Places { specs, surroundings, world }, store, clock, queue))
 }
 
 /// The state directory that the options name, or the usual one.
 ///
 /// # Errors
 /// That no home directory is known.
-pub fn state_dir(options: &Options) -> anyhow::Result<PathBuf> {
+pub fn state_dir_of(options: &Options) -> anyhow::Result<PathBuf> {
     if let Some(directory) = &options.state_dir {
         return Ok(directory.clone());
     }
-    let base = places::xdg("XDG_STATE_HOME", ".local/state")
-        .context("no home directory is known; name one with --state-dir")?;
-    Ok(base.join("rolldeck"))
+    let base = places::xdg("XDG_STATE_HOME", ".local/state").context("no home directory is known; name one with --state-dir")?;
+    Ok(if options.demo.is_some() { base.join("rolldeck/demo") } else { base.join("rolldeck") })
 }

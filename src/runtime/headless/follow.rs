@@ -82,6 +82,38 @@ pub(super) async fn abort(options: &Options, operation: &str) -> anyhow::Result<
     follow(session, options, &operation, |tracked| tracked.operation.ended.is_some()).await
 }
 
+/// Follows every operation of this process to its end, without a screen: detached, or after the terminal went away.
+///
+/// # Errors
+/// None of its own; the signature is that of the other commands.
+pub async fn follow_all(mut session: Session, mut signals: Signals) -> anyhow::Result<Exit> {
+    print::progress("rolldeck goes on without a screen until its operations have ended; `rolldeck watch` follows them");
+    while session.model.operations.is_driving() && !is_waiting_for_a_person(&session) {
+        tokio::select! {
+            _ = session.turn() => {}
+            asked = signals.next() => if asked == Asked::Terminate {
+                session.give(Event::Process(ProcessEvent::TerminateAsked));
+                break;
+            },
+        }
+    }
+    wait_for_last_answers(&mut session).await;
+    session.close();
+    Ok(Exit::Done)
+}
+
+/// Nobody will type a code or a key here: what waits for one is left, interrupted, to whoever takes it over.
+fn is_waiting_for_a_person(session: &Session) -> bool {
+    let mine = session.model.operations.iter().filter(|tracked| tracked.alive == Alive::Here);
+    let mut open = mine.filter(|tracked| tracked.operation.ended.is_none());
+    open.all(|tracked| tracked.halted.is_some() || matches!(tracked.operation.mode, Mode::PlanMoved { .. }))
+}
+
+async fn wait_for_last_answers(session: &mut Session) {
+    let deadline = tokio::time::Instant::now() + LAST_ANSWERS;
+    while !session.is_idle() && tokio::time::timeout_at(deadline, session.turn()).await.is_ok() {}
+}
+
 /// The plan, if the code is right and it may still start.
 fn confirmed(options: &Options, id: &PlanId, code: &str) -> anyhow::Result<Plan> {
     let (journal, _) = journal(options)?;
@@ -226,8 +258,7 @@ async fn follow(
             },
         }
     }
-    let deadline = tokio::time::Instant::now() + LAST_ANSWERS;
-    while !session.is_idle() && tokio::time::timeout_at(deadline, session.turn()).await.is_ok() {}
+    wait_for_last_answers(&mut session).await;
     let tracked = find(&session, operation)?;
     let row = operation_row(tracked);
     let exit = exit_of(tracked);

@@ -95,6 +95,19 @@ pub(super) fn operations(options: &Options) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
+/// The simulated fleets, for `demo --list`.
+pub(super) fn scenarios() -> String {
+    let mut text = String::new();
+    for scenario in crate::providers::sim::list() {
+        text.push_str(&format!("{}\n  {}\n", scenario.name, scenario.title));
+        for line in scenario.description.lines() {
+            text.push_str(&format!("  {line}\n"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
 /// How a word without a key is matched in lists: fuzzy, against service, workload and place.
 pub(super) fn fuzzy() -> impl FnMut(&str, &Facts<'_>) -> bool {
     let matcher = SkimMatcherV2::default().ignore_case();

@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 
+pub use follow::follow_all;
 pub use print::Exit;
 
 use super::cli::{Cli, Command, ConfigCommand, Options, PlanCommand};
 use super::session::Session;
-use super::startup::{open, prepare_session, read_config, state_dir};
+use super::startup::{open, prepare_session, read_config, state_dir_of};
 use super::{log, store};
 use crate::app::report::wanted;
 use crate::domain::observation::PlaceState;
@@ -79,6 +80,10 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Release { .. } => later("release", "declare images with [[expect]] instead"),
         Command::Export => later("export", "use --output json or markdown of the other commands"),
+        Command::Demo { list: true, .. } => {
+            print::text(&lists::scenarios())?;
+            Ok(Exit::Done)
+        }
         Command::Demo { .. } => Err(anyhow!("the demo needs a terminal; other commands take --demo SCENARIO")),
     }
 }
@@ -118,7 +123,7 @@ fn is_settled(session: &Session) -> bool {
 
 /// The state directory's journal, for commands that need no place.
 pub(super) fn journal(options: &Options) -> anyhow::Result<(store::Journal, store::Locks)> {
-    let directory = state_dir(options)?;
+    let directory = state_dir_of(options)?;
     store::prepare(&directory)?;
     Ok((store::Journal::open(&directory)?, store::Locks::open(&directory)?))
 }
