@@ -73,7 +73,7 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
     }
 }
 
-fn steps_in<'a>(operation: &'a Operation, state: StepState) -> impl Iterator<Item = &'a Step> {
+fn steps_in(operation: &Operation, state: StepState) -> impl Iterator<Item = &Step> {
     operation.plan.steps().filter(move |step| operation.progress(step.id).state == state)
 }
 
