@@ -266,7 +266,9 @@ impl Plan {
         let Some(step) = self.waves.iter_mut().flat_map(|wave| &mut wave.steps).find(|step| step.id == id) else {
             return;
         };
-        step.also_goes_back = inspection.also_goes_back;
+        step.also_goes_back.extend(inspection.also_goes_back);
+        step.also_goes_back.sort();
+        step.also_goes_back.dedup();
         if let Some(equivalent) = inspection.equivalent {
             step.equivalent = equivalent;
         }

@@ -74,8 +74,6 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
              name one with --context, or try `rolldeck demo`"
         ));
     }
-    let access =
-        if options.read_only { Access::ReadOnly(Text::new("started with --read-only")) } else { Access::Operable };
     let clock = Clock::System;
     let settings = Settings {
         policy,
@@ -169,6 +167,7 @@ pub fn state_dir_of(options: &Options) -> anyhow::Result<PathBuf> {
     if let Some(directory) = &options.state_dir {
         return Ok(directory.clone());
     }
-    let base = places::xdg("XDG_STATE_HOME", ".local/state").context("no home directory is known; name one with --state-dir")?;
+    let base = places::xdg("XDG_STATE_HOME", ".local/state")
+        .context("no home directory is known; name one with --state-dir")?;
     Ok(if options.demo.is_some() { base.join("rolldeck/demo") } else { base.join("rolldeck") })
 }

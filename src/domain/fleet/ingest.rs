@@ -55,10 +55,14 @@ impl Fleet {
     pub fn apply(&mut self, batch: Batch) {
         let Some(&place) = self.place_numbers.get(&batch.place) else { return };
         let at = batch.fetched_at;
+        // A report that the place does not answer is no answer: its age counts from the last real one.
+        let has_answered = !batch.observations.iter().all(is_silence);
         for observation in batch.observations {
             self.observe(place, at, observation);
         }
-        self.places[usize::from(place)].heard(at);
+        if has_answered {
+            self.places[usize::from(place)].heard(at);
+        }
         self.judge_dirty();
         self.revision += 1;
     }
@@ -419,6 +423,30 @@ impl Fleet {
 impl Place {
     fn heard(&mut self, at: Timestamp) {
         self.heard_at = self.heard_at.max(Some(at));
+    }
+}
+
+/// Whether an observation only says that the place did not answer.
+fn is_silence(observation: &Observation) -> bool {
+    match observation {
+        Observation::Place(
+            PlaceState::Loading
+            | PlaceState::Stale(_)
+            | PlaceState::Unreachable(_)
+            | PlaceState::Misconfigured(_)
+            | PlaceState::NotConnected,
+        ) => true,
+        Observation::Place(PlaceState::Live | PlaceState::Forbidden(_) | PlaceState::AuthExpired(_))
+        | Observation::ListStarted(_)
+        | Observation::ListFinished(_)
+        | Observation::Loading { .. }
+        | Observation::Workload(..)
+        | Observation::Revision(..)
+        | Observation::Instance(..)
+        | Observation::Gone(..)
+        | Observation::Heartbeat
+        | Observation::Identity(_)
+        | Observation::Limited(..) => false,
     }
 }
 

@@ -1,10 +1,33 @@
-//! A cloud in memory.
-use super::*;
+//! A cloud in memory, driven by scenario files: for tests, the demo and the screenshots.
+//!
+//! Never leaves the process and never knows what is made of it: it answers as a real place would, faults included.
+//! Start with `scenario` (what a file can say), then `workload` (what becomes of it), then `provider` (how it is told).
+
+mod blueprint;
+mod cloud;
+mod demo;
+mod inspect;
+mod provider;
+mod random;
+mod report;
+mod request;
+mod rollout;
+pub mod scenario;
+mod workload;
+mod world;
+
+pub use demo::{Demo, Listed, list, open};
+pub use request::Intervention;
+pub use scenario::{SCENARIOS, Scenario, ScenarioError};
+pub use world::{Fault, Outcome, Received, SimWorld};
+
+use super::Kind;
+
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "sim",
     discover: |_| Vec::new(),
-    default_id: |_, _| String::new(),
-    check: |_| Vec::new(),
-    connect: |_, _, _| Err(ConnectError { what: String::new(), hint: String::new() }),
+    default_id: demo::default_id,
+    check: demo::check,
+    connect: demo::connect,
 };

@@ -1,0 +1,216 @@
+//! From a simulated place to what a provider reports of it (pure).
+//!
+//! Never keeps what it made: an instance is put into words when it is asked for.
+
+use super::cloud::{Cloud, Key};
+use super::random::mix;
+use super::scenario::{Naming, ScenePlace, Verb};
+use super::workload::{Instance, Pace, Part, Quirk, Stage, Workload};
+use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::observation::{
+    ContainerSeen, Health, InstanceSeen, Observation, Owner, Phase, PlaceIdentity, RevisionSeen, Role, Rollout, Source,
+    WorkloadSeen,
+};
+use crate::domain::plan::{Bound, Paused};
+use crate::domain::text::Text;
+
+/// The list of workloads.
+pub(super) const WORKLOADS: &str = "workloads";
+/// The list of revisions.
+pub(super) const REVISIONS: &str = "revisions";
+/// The list of instances.
+pub(super) const INSTANCES: &str = "instances";
+/// All lists, in the order in which they are made: owners before what they own.
+pub(super) const SOURCES: [&str; 3] = [WORKLOADS, REVISIONS, INSTANCES];
+
+/// Letters of generated names (Kubernetes: apimachinery/pkg/util/rand).
+const NAME_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// How a thing is now; that it is gone, if it is. `None` if its whole workload is: that was said already.
+pub(super) fn change(cloud: &Cloud, (number, part): Key) -> Option<Observation> {
+    let workload = cloud.workload(number)?;
+    Some(match part {
+        Part::Workload => Observation::Workload(Source(WORKLOADS), Box::new(workload_seen(cloud, workload))),
+        Part::Revision(index) => {
+            Observation::Revision(Source(REVISIONS), Box::new(revision_seen(cloud, workload, index)))
+        }
+        Part::Instance(serial) => match workload.instance(serial) {
+            Some(instance) => {
+                Observation::Instance(Source(INSTANCES), Box::new(instance_seen(cloud, workload, instance)))
+            }
+            None => gone(INSTANCES, workload.uid_of_serial(serial)),
+        },
+    })
+}
+
+/// That a thing is gone.
+pub(super) fn gone(source: &'static str, uid: Uid) -> Observation {
+    Observation::Gone(Source(source), uid)
+}
+
+/// A workload as it is now.
+pub(super) fn workload_seen(cloud: &Cloud, workload: &Workload) -> WorkloadSeen {
+    let blueprint = &workload.blueprint;
+    let edition = &workload.revisions[usize::from(workload.current)].edition;
+    WorkloadSeen {
+        uid: workload.uid(),
+        kind: blueprint.kind,
+        namespace: blueprint.namespace.clone(),
+        name: blueprint.name.clone(),
+        service: blueprint.name.clone(),
+        template: edition.template.clone(),
+        main_container: Some(blueprint.main.clone()),
+        expected_annotation: blueprint.expected.clone(),
+        generation: workload.generation,
+        observed_generation: workload.observed,
+        desired: workload.desired,
+        rollout: rollout(workload),
+        strategy: workload.strategy.clone(),
+        owners: vec![workload.owner.clone()],
+        undoers: blueprint.reverter.iter().map(|(undoer, _)| undoer.clone()).collect(),
+        requested_since: Some(cloud.time(workload.requested_since)),
+        touched_by: workload.mark.clone(),
+        inoperable: None,
+    }
+}
+
+/// A revision as it is now.
+pub(super) fn revision_seen(cloud: &Cloud, workload: &Workload, index: u16) -> RevisionSeen {
+    let revision = &workload.revisions[usize::from(index)];
+    RevisionSeen {
+        uid: workload.revision_uid(index),
+        workload: workload.uid(),
+        number: revision.number,
+        past_numbers: revision.past_numbers.clone(),
+        template: revision.edition.template.clone(),
+        created_at: Some(cloud.time(revision.created)),
+        cause: revision.edition.cause.clone(),
+    }
+}
+
+/// An instance as it is now.
+pub(super) fn instance_seen(cloud: &Cloud, workload: &Workload, instance: &Instance) -> InstanceSeen {
+    let edition = &workload.revisions[usize::from(instance.revision)].edition;
+    let blueprint = &workload.blueprint;
+    let revision_name = format!("{}-{}", blueprint.name, suffix_of(&edition.template.hash.0, 10));
+    let build = usize::from(instance.quirk == Quirk::Stale);
+    let mut containers = edition.containers[build].clone();
+    if instance.quirk == Quirk::Touched {
+        containers.push(debugger());
+    }
+    let (phase, health, reason) = state(workload, instance);
+    if workload.is_silent || matches!(instance.stage, Stage::Starting | Stage::Stuck) {
+        containers.iter_mut().for_each(|container| container.running = None);
+    }
+    let is_owned_by_revision = blueprint.kind == WorkloadKind::Deployment;
+    let is_crashing = instance.stage == Stage::Unhealthy && edition.why.starts_with("CrashLoop");
+    InstanceSeen {
+        uid: workload.instance_uid(instance),
+        owner: Some(match is_owned_by_revision {
+            true => Owner {
+                uid: workload.revision_uid(instance.revision),
+                kind: WorkloadKind::ReplicaSet,
+                name: Text::new(&revision_name),
+            },
+            false => Owner { uid: workload.uid(), kind: blueprint.kind, name: blueprint.name.clone() },
+        }),
+        service: blueprint.name.clone(),
+        namespace: blueprint.namespace.clone(),
+        name: name(cloud.naming, workload, instance, &revision_name),
+        revision: (!is_owned_by_revision).then(|| Text::new(&revision_name)),
+        phase,
+        health,
+        reason,
+        platform: Some(Text::new("linux/amd64")),
+        containers,
+        started_at: Some(cloud.time(instance.began)),
+        restarts: if is_crashing { ((cloud.now() - instance.began) / 600).clamp(1, 40) as u32 } else { 0 },
+        touched: (instance.quirk == Quirk::Touched).then(|| Text::new("ephemeral container debugger-x7k2p")),
+    }
+}
+
+/// The facts that a step on a workload is bound to, as they are now.
+pub(super) fn bound(cloud: &Cloud, workload: &Workload) -> Bound {
+    let seen = workload_seen(cloud, workload);
+    Bound {
+        uid: seen.uid,
+        template: seen.template.hash,
+        paused: if seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
+        strategy: seen.strategy,
+        owners: seen.owners,
+    }
+}
+
+/// Who we are in a place.
+pub(super) fn identity(place: &ScenePlace) -> PlaceIdentity {
+    let verbs = [(Verb::Rollback, "rollback"), (Verb::Evict, "evict"), (Verb::Pause, "pause")];
+    let allowed = verbs.iter().filter(|(verb, _)| !place.cannot.contains_key(verb));
+    let forbidden = verbs.iter().filter_map(|(verb, name)| place.cannot.get(verb).map(|why| (name, why)));
+    PlaceIdentity {
+        account: Some(Text::new(place.account.as_deref().unwrap_or(place.id.get_ref()))),
+        identity: Some(Text::new(place.identity.as_deref().unwrap_or("oncall@example"))),
+        server: place.server.as_deref().map(Text::new),
+        notes: vec![Text::new("simulated")],
+        can: allowed.map(|(_, name)| Text::new(name)).collect(),
+        cannot: forbidden.map(|(name, why)| (Text::new(name), Text::new(why))).collect(),
+    }
+}
+
+fn rollout(workload: &Workload) -> Rollout {
+    match (workload.hold, workload.pace) {
+        (Paused::Paused, _) => Rollout::Paused,
+        (Paused::Running, Pace::Settled) => Rollout::Stable,
+        (Paused::Running, Pace::Moving(_)) => Rollout::Progressing,
+        (Paused::Running, Pace::TimedOut) => {
+            let seconds = workload.blueprint.progress_deadline / 10;
+            Rollout::Failed(Text::new(&format!("ProgressDeadlineExceeded: no progress for {seconds} s")))
+        }
+    }
+}
+
+fn state(workload: &Workload, instance: &Instance) -> (Phase, Health, Option<Text>) {
+    let edition = &workload.revisions[usize::from(instance.revision)].edition;
+    if workload.is_silent {
+        return (Phase::Unknown, Health::Unknown, Some(Text::new("its node has stopped reporting")));
+    }
+    match instance.stage {
+        Stage::Starting => (Phase::Pending, Health::Unhealthy, Some(Text::new("ContainerCreating"))),
+        Stage::Stuck => (Phase::Pending, Health::Unhealthy, Some(edition.why.clone())),
+        Stage::Healthy => (Phase::Running, Health::Healthy, None),
+        Stage::Unhealthy => (Phase::Running, Health::Unhealthy, Some(edition.why.clone())),
+        Stage::Draining => (Phase::Draining, Health::Unhealthy, Some(Text::new("terminating"))),
+    }
+}
+
+fn name(naming: Naming, workload: &Workload, instance: &Instance, revision_name: &str) -> Text {
+    let fingerprint = workload.fingerprint(instance);
+    match (naming, workload.blueprint.kind) {
+        (Naming::Machines, _) => Text::new(&format!("i-0{fingerprint:016x}")),
+        (Naming::Pods, WorkloadKind::StatefulSet) => {
+            Text::new(&format!("{}-{}", workload.blueprint.name, instance.ordinal))
+        }
+        (Naming::Pods, _) => Text::new(&format!("{revision_name}-{}", letters(fingerprint, 5))),
+    }
+}
+
+fn debugger() -> ContainerSeen {
+    ContainerSeen {
+        name: Text::new("debugger-x7k2p"),
+        role: Role::Debug,
+        asked: "busybox:1.37".parse().ok(),
+        running: None,
+    }
+}
+
+fn suffix_of(text: &str, length: usize) -> String {
+    letters(mix(&text.bytes().map(u64::from).collect::<Vec<u64>>()), length)
+}
+
+fn letters(mut number: u64, length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    for _ in 0..length {
+        text.push(char::from(NAME_LETTERS[(number % NAME_LETTERS.len() as u64) as usize]));
+        number /= NAME_LETTERS.len() as u64;
+    }
+    text
+}

@@ -1,0 +1,207 @@
+//! From the text of a scenario to its types, or to what is wrong with it and where.
+//!
+//! Never lets a file through that names something which is not there: what is built from it can't fail.
+
+use toml::Spanned;
+
+use super::{Percent, SCENARIOS, Scenario, ScenarioError, ScenePlace, SceneService, Span};
+use crate::domain::selector::{duration, glob_matches};
+
+impl Scenario {
+    /// An embedded scenario by name, or one from its own text (anything with a line break or `=` in it).
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn load(name_or_text: &str) -> Result<Scenario, ScenarioError> {
+        if name_or_text.contains(['\n', '=']) {
+            return Scenario::parse(name_or_text);
+        }
+        match SCENARIOS.iter().find(|(name, _)| *name == name_or_text) {
+            Some((_, text)) => Scenario::parse(text),
+            None => {
+                let known: Vec<&str> = SCENARIOS.iter().map(|(name, _)| *name).collect();
+                Err(ScenarioError::Unknown { name: name_or_text.to_string(), known: known.join(", ") })
+            }
+        }
+    }
+
+    /// A scenario from its text.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse(text: &str) -> Result<Scenario, ScenarioError> {
+        let scenario: Scenario = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            faulty(text, start, error.message())
+        })?;
+        scenario.check().map_err(|(at, message)| faulty(text, at, &message))?;
+        Ok(scenario.expanded())
+    }
+
+    /// One service by name.
+    pub fn service(&self, name: &str) -> Option<&SceneService> {
+        self.services.iter().find(|service| service.name.get_ref() == name)
+    }
+
+    /// What serde can't see: names that must exist, numbers that must fit.
+    fn check(&self) -> Result<(), (usize, String)> {
+        for place in &self.places {
+            check_count(&place.id, place.count)?;
+            if let Some(dark) = &place.dark
+                && dark.at.is_some() == dark.after_calls.is_some()
+            {
+                let message = "`dark` needs either `at` (\"20s\") or `after_calls` (2)".to_string();
+                return Err((place.id.span().start, message));
+            }
+        }
+        let ids: Vec<String> = self.places.iter().flat_map(|place| numbered(&place.id, place.count)).collect();
+        for service in &self.services {
+            check_count(&service.name, service.count)?;
+            check_service(service, &ids)?;
+        }
+        for expect in &self.expect {
+            let names: Vec<&str> = self.services.iter().map(|service| service.name.get_ref().as_str()).collect();
+            let service = self.service(expect.service.get_ref()).ok_or_else(|| not_among(&expect.service, &names))?;
+            check_tag(service, &expect.version)?;
+        }
+        Ok(())
+    }
+
+    /// With places and services that stand for many written out.
+    fn expanded(mut self) -> Scenario {
+        let places = self.places.into_iter().flat_map(|place| {
+            let ids = numbered(&place.id, place.count);
+            let span = place.id.span();
+            ids.into_iter().map(move |id| ScenePlace {
+                id: Spanned::new(span.clone(), id),
+                count: None,
+                ..place.clone()
+            })
+        });
+        self.places = places.collect();
+        let services = self.services.into_iter().flat_map(|service| {
+            let names = numbered(&service.name, service.count);
+            let span = service.name.span();
+            names.into_iter().map(move |name| SceneService {
+                name: Spanned::new(span.clone(), name),
+                count: None,
+                ..service.clone()
+            })
+        });
+        self.services = services.collect();
+        self
+    }
+}
+
+/// One service from its own text, for those that come while a scenario is played.
+///
+/// # Errors
+/// What is wrong, and where.
+pub(in crate::providers::sim) fn parse_service(text: &str, places: &[String]) -> Result<SceneService, ScenarioError> {
+    let service: SceneService = toml::from_str(text)
+        .map_err(|error| faulty(text, error.span().map_or(0, |span| span.start), error.message()))?;
+    check_service(&service, places).map_err(|(at, message)| faulty(text, at, &message))?;
+    Ok(service)
+}
+
+fn check_service(service: &SceneService, places: &[String]) -> Result<(), (usize, String)> {
+    let start = service.name.span().start;
+    if service.versions.is_empty() {
+        return Err((start, "a service needs at least one of [[services.versions]]".to_string()));
+    }
+    if service.at.is_empty() {
+        return Err((start, "a service needs at least one of [[services.at]]".to_string()));
+    }
+    for version in &service.versions {
+        if !(0.0..=1.0).contains(&version.share) {
+            return Err((start, format!("share of {} must lie between 0 and 1", version.tag)));
+        }
+        if let Some(digest) = &version.digest {
+            let parsed = digest.get_ref().parse::<crate::domain::image::Digest>();
+            parsed.map_err(|error| (digest.span().start, error.to_string()))?;
+        }
+    }
+    for sidecar in &service.sidecars {
+        let parsed = sidecar.image.get_ref().parse::<crate::domain::image::ImageRef>();
+        parsed.map_err(|error| (sidecar.image.span().start, error.to_string()))?;
+    }
+    if let Some(expected) = &service.expected {
+        check_tag(service, expected)?;
+    }
+    for at in &service.at {
+        if !places.iter().any(|id| glob_matches(at.place.get_ref(), id)) {
+            let ids: Vec<&str> = places.iter().map(String::as_str).collect();
+            return Err(not_among(&at.place, &ids));
+        }
+        for tag in at.requested.iter().chain(&at.from) {
+            check_tag(service, tag)?;
+        }
+        let unknown =
+            at.running.iter().flatten().find(|(tag, _)| service.versions.iter().all(|known| known.tag != **tag));
+        if let Some((tag, _)) = unknown {
+            return Err((at.place.span().start, format!("`running` names {tag}; {}", tags(service))));
+        }
+    }
+    Ok(())
+}
+
+fn check_tag(service: &SceneService, tag: &Spanned<String>) -> Result<(), (usize, String)> {
+    match service.versions.iter().any(|version| version.tag == *tag.get_ref()) {
+        true => Ok(()),
+        false => Err((
+            tag.span().start,
+            format!("{} has no version {}; {}", service.name.get_ref(), tag.get_ref(), tags(service)),
+        )),
+    }
+}
+
+fn tags(service: &SceneService) -> String {
+    let tags: Vec<&str> = service.versions.iter().map(|version| version.tag.as_str()).collect();
+    format!("its versions are {}", tags.join(", "))
+}
+
+fn check_count(name: &Spanned<String>, count: Option<u32>) -> Result<(), (usize, String)> {
+    match (count, name.get_ref().contains("{n}")) {
+        (Some(_), true) | (None, false) => Ok(()),
+        (Some(_), false) => {
+            Err((name.span().start, "with `count` the name must hold {n}, where the number goes".into()))
+        }
+        (None, true) => Err((name.span().start, "a name with {n} needs `count`".into())),
+    }
+}
+
+fn not_among(found: &Spanned<String>, known: &[&str]) -> (usize, String) {
+    let list: Vec<&str> = known.iter().copied().take(12).collect();
+    (found.span().start, format!("`{}` is none of {}", found.get_ref(), list.join(", ")))
+}
+
+fn numbered(name: &Spanned<String>, count: Option<u32>) -> Vec<String> {
+    match count {
+        None => vec![name.get_ref().clone()],
+        Some(count) => (1..=count).map(|number| name.get_ref().replace("{n}", &format!("{number:02}"))).collect(),
+    }
+}
+
+fn faulty(text: &str, at: usize, message: &str) -> ScenarioError {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    ScenarioError::Faulty { line, column, message: message.to_string() }
+}
+
+impl TryFrom<String> for Span {
+    type Error = String;
+    fn try_from(raw: String) -> Result<Span, String> {
+        let wrong = |_| format!("`{raw}` is no duration; durations look like 500ms, 90s, 15m, 2h, 3d");
+        duration(&raw).map(Span).map_err(wrong)
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = String;
+    fn try_from(raw: String) -> Result<Percent, String> {
+        let number = raw.strip_suffix('%').and_then(|number| number.parse().ok());
+        let percent = number.filter(|number| *number <= 100).map(Percent);
+        percent.ok_or_else(|| format!("`{raw}` is no percentage; write \"75%\""))
+    }
+}
