@@ -109,6 +109,9 @@ pub fn compose(
     if workloads.is_empty() {
         draft.refuse(None, "nothing matches", "`rolldeck fleet` lists what there is");
     }
+    if request.goto == Goto::LastGood && matches!(request.scope, Scope::Matching(_)) {
+        draft.leave_out_what_is_fine(&mut workloads);
+    }
     for workload in &workloads {
         draft.add(request, fleet, policy, workload, busy);
     }
@@ -212,6 +215,35 @@ struct Draft {
 }
 
 impl Draft {
+    /// "Back to last good" by a name means the places that are in trouble, and those that ask for the same image: a place
+    /// that is well on another version would be moved for nothing. Without any trouble all are meant.
+    fn leave_out_what_is_fine(&mut self, workloads: &mut Vec<&Workload>) {
+        let in_trouble = |workload: &Workload| {
+            let tally = workload.judgement.tally;
+            tally.off() > 0 || tally.unhealthy() > 0
+        };
+        let troubled: Vec<&Workload> = workloads.iter().copied().filter(|workload| in_trouble(workload)).collect();
+        if troubled.is_empty() {
+            return;
+        }
+        let asks_like_troubled = |workload: &Workload| {
+            troubled.iter().any(|other| {
+                other.seen.service == workload.seen.service
+                    && other.requested().zip(workload.requested()).is_some_and(|(other, asked)| other.asks_same(asked))
+            })
+        };
+        workloads.retain(|workload| {
+            let is_meant = in_trouble(workload) || asks_like_troubled(workload);
+            if !is_meant {
+                let version = workload.requested().and_then(ImageRef::version).unwrap_or_default();
+                let detail =
+                    format!("{}: nothing is wrong with it on {version}; select it alone to include it", workload.id);
+                self.check("left out", CheckVerdict::Pass, detail);
+            }
+            is_meant
+        });
+    }
+
     fn add(
         &mut self,
         request: &PlanRequest,
