@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::store::Store;
@@ -91,12 +91,13 @@ pub struct Session {
     known: Places,
     ticks: Interval,
     front: Vec<Effect>,
+    /// Everything that runs beside the loop; it ends with the session.
+    tasks: JoinSet<()>,
 }
 
 struct ConnectedPlace {
     provider: Arc<dyn Provider>,
     operator: Option<Arc<dyn Operator>>,
-    watch: AbortHandle,
 }
 
 /// Both ends of the event queue; the store is given the sending one before the session exists.
@@ -128,6 +129,7 @@ impl Session {
             known,
             ticks,
             front: Vec::new(),
+            tasks: JoinSet::new(),
         };
         let wanted = session.model.settings.places.iter().filter(|setting| setting.connection == Connection::Wanted);
         for id in wanted.map(|setting| setting.id.clone()).collect::<Vec<PlaceId>>() {
@@ -147,7 +149,11 @@ impl Session {
             // Answers, requests and keys come before the flood of observations.
             biased;
             Some(event) = self.events.recv() => self.take(event),
-            _ = self.ticks.tick() => self.take(Event::Ticked(self.clock.now())),
+            _ = self.ticks.tick() => {
+                self.store.look();
+                while self.tasks.try_join_next().is_some() {}
+                self.take(Event::Ticked(self.clock.now()));
+            }
             Some(batch) = self.batches.recv() => self.take(Event::Observed(batch)),
         }
         for _ in 0..BURST {
@@ -180,9 +186,7 @@ impl Session {
 
     /// Ends every watch and waits until the store has written everything.
     pub fn close(self) {
-        for place in self.places.values() {
-            place.watch.abort();
-        }
+        drop(self.tasks);
         self.store.close();
     }
 
@@ -228,8 +232,8 @@ impl Session {
         match (kind.connect)(spec, self.known.surroundings.clone(), mutations) {
             Ok(Connected { provider, operator }) => {
                 let sink = Sink::new(id.clone(), self.batch_sender.clone());
-                let watch = tokio::spawn(watch(provider.clone(), sink)).abort_handle();
-                self.places.insert(id.clone(), ConnectedPlace { provider, operator, watch });
+                self.tasks.spawn(watch(provider.clone(), sink));
+                self.places.insert(id.clone(), ConnectedPlace { provider, operator });
             }
             Err(error) => {
                 let state = PlaceState::Misconfigured(Text::new(&error.to_string()));
@@ -245,7 +249,7 @@ impl Session {
     }
 
     /// Sends one request. Called for an appended `Sent` entry alone.
-    fn send(&self, operation: OperationId, call: Call, step: Step, who: Text) {
+    fn send(&mut self, operation: OperationId, call: Call, step: Step, who: Text) {
         let operator = self.places.get(&step.workload.place).and_then(|place| place.operator.clone());
         let why_not = match (&self.model.settings.access, self.model.settings.read_only(&step.workload.place)) {
             (Access::ReadOnly(why), _) | (Access::Operable, Some(why)) => why.clone(),
@@ -253,13 +257,13 @@ impl Session {
         };
         let sender = self.sender.clone();
         let order = Order { operation: operation.clone(), who, call, step };
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let answer = match operator {
                 None => Answer::Refused(why_not),
                 Some(operator) => {
-                    // A task of its own: a panic in a provider is an answer that was lost, not a lost operation.
-                    let work = tokio::spawn(tokio::time::timeout(EXECUTE_LIMIT, operator.execute(order)));
-                    match work.await {
+                    // A panic in a provider is an answer that was lost, not a lost operation.
+                    let work = tokio::time::timeout(EXECUTE_LIMIT, operator.execute(order));
+                    match AssertUnwindSafe(work).catch_unwind().await {
                         Ok(Ok(answer)) => answer,
                         Ok(Err(_)) => Answer::Unanswered(Text::new("no answer within 60 s")),
                         Err(_) => Answer::Unanswered(Text::new("the provider broke off; the log has more")),
@@ -272,12 +276,12 @@ impl Session {
         });
     }
 
-    fn inspect(&self, plan: &PlanId, steps: Vec<Step>) {
+    fn inspect(&mut self, plan: &PlanId, steps: Vec<Step>) {
         for step in steps {
             let place = self.places.get(&step.workload.place);
             let looks = place.map(|place| (place.provider.clone(), place.operator.clone()));
             let (sender, plan, id) = (self.sender.clone(), plan.clone(), step.id);
-            tokio::spawn(async move {
+            self.tasks.spawn(async move {
                 let inspection = match looks {
                     None => unknown(&step, "its place is not connected"),
                     Some((provider, operator)) => look(provider, operator, step).await,

@@ -13,7 +13,7 @@ use super::cli::Options;
 use super::config::{self, Config};
 use super::places::{self, Chosen};
 use super::session::{Clock, Places, Session, channel};
-use super::store::{Journal, Locks, Store, prepare, this_driver};
+use super::store::{Beginning, Journal, Locks, Store, prepare, this_driver};
 use crate::app::model::Model;
 use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
 use crate::domain::expectation::ServiceKeys;
@@ -36,6 +36,15 @@ pub struct Prepared {
     pub clock: Clock,
     /// What a simulated fleet lives in.
     pub world: Option<Arc<SimWorld>>,
+}
+
+/// Whether the store works beside the loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stepping {
+    /// In a thread of its own, as programs want it.
+    Live,
+    /// Within the loop, as tests want it whose time is stepped.
+    Inline,
 }
 
 /// Reads the configuration that the options name, or the usual one if it exists.
@@ -126,7 +135,7 @@ fn access(options: &Options) -> Access {
 ///
 /// # Errors
 /// Only if not even the locks' folder can be made; a journal that can't be used opens the session read-only.
-pub fn open(prepared: Prepared) -> anyhow::Result<Session> {
+pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
     let Prepared { mut settings, specs, surroundings, state_dir, clock, world } = prepared;
     prepare(&state_dir)?;
     let queue = channel();
@@ -153,7 +162,13 @@ pub fn open(prepared: Prepared) -> anyhow::Result<Session> {
     let open = model.operations.iter().filter(|tracked| tracked.operation.ended.is_none());
     let open: Vec<OperationId> = open.map(|tracked| tracked.operation.id.clone()).collect();
     let store = match (journal, store_fault) {
-        (Some(journal), None) => Store::start(journal, locks, driver, queue.0.clone(), last, open),
+        (Some(journal), None) => {
+            let beginning = Beginning { journal, locks, driver, events: queue.0.clone(), last, open };
+            match stepping {
+                Stepping::Live => Store::start(beginning)?,
+                Stepping::Inline => Store::inline(beginning),
+            }
+        }
         _ => Store::absent(),
     };
     Ok(Session::start(model, Places { specs, surroundings, world }, store, clock, queue))

@@ -1,4 +1,6 @@
 //! Every test that crosses a boundary of the crate, in one binary.
 
+mod crash;
 mod real;
+mod stage;
 mod tidy;

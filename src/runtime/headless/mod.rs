@@ -16,7 +16,7 @@ pub use print::Exit;
 
 use super::cli::{Cli, Command, ConfigCommand, Options, PlanCommand};
 use super::session::Session;
-use super::startup::{open, prepare_session, read_config, state_dir_of};
+use super::startup::{Stepping, open, prepare_session, read_config, state_dir_of};
 use super::{log, store};
 use crate::app::report::wanted;
 use crate::domain::observation::PlaceState;
@@ -99,7 +99,7 @@ pub(super) fn session(options: &Options) -> anyhow::Result<Session> {
     if let Err(error) = log::start(&prepared.state_dir, options.verbose) {
         print::progress(&format!("no log is written: {error}"));
     }
-    let session = open(prepared)?;
+    let session = open(prepared, Stepping::Live)?;
     for notice in &session.model.settings.notices {
         print::progress(&format!("note: {notice}"));
     }

@@ -11,4 +11,4 @@ mod thread;
 pub use files::{StoreError, prepare};
 pub use journal::{Journal, SavedPlan, WRONG_CODES};
 pub use locks::{Locks, this_driver};
-pub use thread::Store;
+pub use thread::{Beginning, Store};

@@ -2,6 +2,7 @@
 //!
 //! Never drops a request of the loop: each is answered by an event. A blocked terminal or provider never delays it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -22,9 +23,15 @@ use crate::domain::text::Text;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// The loop's side of the store.
-pub struct Store {
-    orders: Option<mpsc::Sender<Order>>,
-    thread: Option<JoinHandle<()>>,
+pub struct Store(Side);
+
+enum Side {
+    /// A thread of its own: what programs use.
+    Thread { orders: mpsc::Sender<Order>, thread: JoinHandle<()> },
+    /// Done at once by whoever asks: tests whose time is stepped need no thread that runs beside it.
+    Inline(Box<RefCell<Worker>>),
+    /// Not there: nothing can be started, and whoever asks is told why elsewhere.
+    Absent,
 }
 
 enum Order {
@@ -34,26 +41,42 @@ enum Order {
     Ask(OperationId, ControlRequest),
 }
 
+/// What a store begins with.
+pub struct Beginning {
+    /// The journal, opened for writing.
+    pub journal: Journal,
+    /// The locks beside it.
+    pub locks: Locks,
+    /// This process.
+    pub driver: Driver,
+    /// Where what happens is told.
+    pub events: UnboundedSender<Event>,
+    /// Entries up to this one are known to the loop already.
+    pub last: u64,
+    /// Operations that had not ended then.
+    pub open: Vec<OperationId>,
+}
+
 impl Store {
-    /// Starts the thread. Entries up to `last` are known to the loop already; of these operations have not ended `open`.
-    pub fn start(
-        journal: Journal,
-        locks: Locks,
-        driver: Driver,
-        events: UnboundedSender<Event>,
-        last: u64,
-        open: Vec<OperationId>,
-    ) -> Store {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system gives no thread.
+    pub fn start(beginning: Beginning) -> std::io::Result<Store> {
         let (orders, inbox) = mpsc::channel();
-        let open = open.into_iter().map(|operation| (operation, None)).collect();
-        let worker = Worker { journal, locks, driver, events, open, last, data_version: None, is_broken: false };
-        let thread = std::thread::Builder::new().name("store".to_string()).spawn(move || worker.run(&inbox)).ok();
-        Store { orders: Some(orders), thread }
+        let worker = Worker::new(beginning);
+        let thread = std::thread::Builder::new().name("store".to_string()).spawn(move || worker.run(&inbox))?;
+        Ok(Store(Side::Thread { orders, thread }))
     }
 
-    /// A store that is not there: nothing can be started, and whoever asks is told why.
+    /// A store without a thread; `look` must be called to see what others wrote.
+    pub fn inline(beginning: Beginning) -> Store {
+        Store(Side::Inline(Box::new(RefCell::new(Worker::new(beginning)))))
+    }
+
+    /// A store that is not there.
     pub fn absent() -> Store {
-        Store { orders: None, thread: None }
+        Store(Side::Absent)
     }
 
     /// Writes an entry; a `Started` entry takes the lock first.
@@ -76,19 +99,28 @@ impl Store {
         self.order(Order::Ask(operation, request));
     }
 
+    /// Looks for what other processes wrote, where no thread does so by itself.
+    pub fn look(&self) {
+        if let Side::Inline(worker) = &self.0 {
+            worker.borrow_mut().look();
+        }
+    }
+
     /// Waits until everything that was ordered is on disk.
-    pub fn close(mut self) {
-        self.orders = None;
-        if let Some(thread) = self.thread.take() {
+    pub fn close(self) {
+        if let Side::Thread { orders, thread } = self.0 {
+            drop(orders);
             // A panic of the thread was reported by the panic hook already.
             let _ = thread.join();
         }
     }
 
     fn order(&self, order: Order) {
-        if let Some(orders) = &self.orders {
+        match &self.0 {
             // The thread only ends when this handle is closed, or by a panic that the hook reports.
-            let _ = orders.send(order);
+            Side::Thread { orders, .. } => drop(orders.send(order)),
+            Side::Inline(worker) => worker.borrow_mut().obey(order),
+            Side::Absent => {}
         }
     }
 }
@@ -106,6 +138,12 @@ struct Worker {
 }
 
 impl Worker {
+    fn new(beginning: Beginning) -> Worker {
+        let Beginning { journal, locks, driver, events, last, open } = beginning;
+        let open = open.into_iter().map(|operation| (operation, None)).collect();
+        Worker { journal, locks, driver, events, open, last, data_version: None, is_broken: false }
+    }
+
     fn run(mut self, inbox: &mpsc::Receiver<Order>) {
         self.look();
         let mut looked = Instant::now();

@@ -1,0 +1,199 @@
+//! kill -9 at any moment: the next start knows what happened, takes over on request, and never sends twice.
+
+use std::collections::BTreeMap;
+
+use rolldeck::app::event::ControlRequest;
+use rolldeck::domain::id::{OperationId, WorkloadId};
+use rolldeck::domain::journal::{Call, Outcome, Request};
+use rolldeck::domain::operation::{Alive, Mode, OperationState, StepState};
+use rolldeck::domain::text::Text;
+use rolldeck::providers::sim::{Fault, SimWorld};
+use rolldeck::runtime::session::Session;
+use rolldeck::runtime::store::Journal;
+
+use crate::stage::{Stage, all_live, operation, rollback_plan, start, until};
+
+/// A release that hangs in two places, small and quick.
+const TWO_PLACES: &str = r#"
+name = "two-places"
+title = "Two places"
+description = "For tests."
+seed = 7
+[policy]
+bake = "5s"
+step_timeout = "60s"
+order = ["k8s/us", "k8s/eu"]
+[[places]]
+id = "k8s/eu"
+latency = "50ms"
+[[places]]
+id = "k8s/us"
+latency = "50ms"
+[[services]]
+name = "checkout"
+namespace = "shop"
+progress_deadline = "5m"
+versions = [{ tag = "v41", age = "2d" }, { tag = "v42", age = "6m", fails = "readiness" }]
+[[services.at]]
+place = "k8s/eu"
+replicas = 4
+[[services.at]]
+place = "k8s/us"
+replicas = 4
+"#;
+
+async fn ready(stage: &Stage, state: &std::path::Path, who: &str) -> Session {
+    let mut session = stage.process(state, who);
+    all_live(&mut session).await;
+    session
+}
+
+fn sent(world: &SimWorld) -> BTreeMap<(Call, WorkloadId), usize> {
+    let mut counts = BTreeMap::new();
+    for call in world.calls() {
+        *counts.entry((call.call, call.workload)).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn ended(session: &Session, id: &OperationId) -> Option<Outcome> {
+    session.model.operations.get(id)?.operation.ended.as_ref().map(|(outcome, ..)| *outcome)
+}
+
+fn take_over(session: &mut Session, id: &OperationId) {
+    let who = session.model.settings.driver.who.clone();
+    let effects = session.model.operations.ask(id, ControlRequest::Plain(Request::Resume), &who);
+    session.perform(effects);
+}
+
+/// How many entries the story has when nothing goes wrong.
+async fn entries_of_a_whole_run() -> usize {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut session = ready(&stage, state.path(), "ana").await;
+    let plan = rollback_plan(&session, "checkout");
+    let id = start(&mut session, plan);
+    until(&mut session, "it has ended", |session| ended(session, &id).is_some()).await;
+    assert_eq!(ended(&session, &id), Some(Outcome::Done));
+    Journal::open(state.path()).expect("opens").replay(0).expect("readable").len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_killed_at_any_entry_is_taken_over_and_nothing_is_sent_twice() {
+    let entries = entries_of_a_whole_run().await;
+    assert!(entries >= 9, "started, twice sent, accepted, verified, a gate, ended: {entries}");
+    let mut interrupted = 0;
+    for kill_at in 1..entries {
+        let state = tempfile::tempdir().expect("a directory");
+        let stage = Stage::open(TWO_PLACES);
+        let mut first = ready(&stage, state.path(), "ana").await;
+        let plan = rollback_plan(&first, "checkout");
+        let id = start(&mut first, plan);
+        let journal = Journal::open(state.path()).expect("opens");
+        until(&mut first, "the entry is on disk", |_| journal.replay(0).expect("readable").len() >= kill_at).await;
+        // Everything that this process was doing ends here, whether its requests were out or not.
+        drop(first);
+
+        let mut second = ready(&stage, state.path(), "ben").await;
+        let tracked = second.model.operations.get(&id).expect("the journal has it");
+        // The last entries are written in one turn of the loop: there is no moment between them.
+        if tracked.operation.ended.is_some() {
+            continue;
+        }
+        interrupted += 1;
+        assert_eq!(tracked.operation.state(tracked.alive), OperationState::Interrupted, "killed at {kill_at}");
+        assert_eq!(tracked.operation.driver.who, "ana");
+        let before = sent(&stage.world);
+        let from = second.model.now;
+        until(&mut second, "a while has passed", |session| session.model.now.duration_since(from).as_secs() > 30).await;
+        assert_eq!(sent(&stage.world), before, "nothing is sent unattended, killed at {kill_at}");
+
+        take_over(&mut second, &id);
+        until(&mut second, "it has ended", |session| ended(session, &id).is_some()).await;
+        let outcome = ended(&second, &id);
+        assert!(
+            matches!(outcome, Some(Outcome::Done | Outcome::Unresolved)),
+            "killed at {kill_at}: {outcome:?} {:?}",
+            operation(&second, &id).ended
+        );
+        if outcome == Some(Outcome::Unresolved) {
+            let unresolved = operation(&second, &id)
+                .steps
+                .values()
+                .any(|step| step.state == StepState::Unresolved && !step.detail.is_empty());
+            assert!(unresolved, "it says what to look at, killed at {kill_at}");
+        }
+        let twice: Vec<_> = sent(&stage.world).into_iter().filter(|(_, count)| *count > 1).collect();
+        assert!(twice.is_empty(), "killed at {kill_at}, sent more than once: {twice:?}");
+    }
+    assert!(interrupted + 2 >= entries - 1, "{interrupted} of {entries} entries were interrupted at");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_found_in_the_fleet_and_not_sent_again() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut session = ready(&stage, state.path(), "ana").await;
+    let plan = rollback_plan(&session, "checkout");
+    let place = plan.waves[0].place.clone();
+    stage.world.fault(&place, 0, Fault::LoseAnswer);
+    let id = start(&mut session, plan);
+    until(&mut session, "it has ended", |session| ended(session, &id).is_some()).await;
+    assert_eq!(ended(&session, &id), Some(Outcome::Done));
+    assert!(sent(&stage.world).values().all(|count| *count == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_request_is_unresolved_and_says_what_to_look_at() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut session = ready(&stage, state.path(), "ana").await;
+    let plan = rollback_plan(&session, "checkout");
+    let place = plan.waves[0].place.clone();
+    stage.world.fault(&place, 0, Fault::LoseRequest);
+    let id = start(&mut session, plan);
+    until(&mut session, "it has ended", |session| ended(session, &id).is_some()).await;
+    assert_eq!(ended(&session, &id), Some(Outcome::Unresolved));
+    assert!(operation(&session, &id).reason().contains("looks not done"), "{}", operation(&session, &id).reason());
+    assert_eq!(stage.world.calls().len(), 0, "the second place was not begun");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_process_watches_pauses_and_stops() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut owner = ready(&stage, state.path(), "ana").await;
+    let mut watcher = ready(&stage, state.path(), "ben").await;
+    let plan = rollback_plan(&owner, "checkout");
+    let id = start(&mut owner, plan);
+    until(&mut owner, "the first step is accepted", |session| {
+        session.model.operations.get(&id).is_some_and(|tracked| tracked.operation.counts().in_flight > 0)
+    })
+    .await;
+    until(&mut watcher, "the other process sees it", |session| {
+        session.model.operations.get(&id).is_some_and(|tracked| tracked.alive == Alive::Elsewhere)
+    })
+    .await;
+    let ask = |session: &mut Session, request| {
+        let effects = session.model.operations.ask(&id, ControlRequest::Plain(request), &Text::new("ben"));
+        session.perform(effects);
+    };
+    ask(&mut watcher, Request::Pause);
+    until(&mut owner, "it is paused and held", |session| {
+        let operation = operation(session, &id);
+        matches!(&operation.mode, Mode::Paused { by } if by == "ben") && !operation.debts.is_empty()
+    })
+    .await;
+    let held = operation(&owner, &id).debts[0].workload.clone();
+    assert_eq!(stage.world.is_held(&held), Some(true), "the brake is on");
+    ask(&mut watcher, Request::Stop);
+    until(&mut owner, "it is stopped", |session| ended(session, &id).is_some()).await;
+    assert_eq!(ended(&owner, &id), Some(Outcome::Stopped));
+    until(&mut watcher, "the other process sees the end", |session| ended(session, &id).is_some()).await;
+    assert_eq!(operation(&watcher, &id).debts.len(), 1, "what is held is owed");
+
+    // The reverse of the held workload takes the brake off in the same request, and the debt is paid.
+    let target = format!("checkout place:{}", held.place);
+    let request = rollback_plan(&watcher, &target);
+    assert!(!request.refusals.is_empty(), "it asks for v41 already; back to last good has nowhere to go");
+}
