@@ -5,6 +5,7 @@
 
 use super::event::ControlRequest;
 use super::filter::FilterQuestion;
+use super::record::Healthy;
 use crate::domain::id::{OperationId, PlaceId, PlanId};
 use crate::domain::journal::{Call, Entry};
 use crate::domain::plan::Step;
@@ -49,6 +50,8 @@ pub enum Effect {
         /// Its steps.
         steps: Vec<Step>,
     },
+    /// Note in our record which versions were seen healthy; nothing answers.
+    Remember(Vec<Healthy>),
     /// Connect a place that is known and not connected.
     Connect(PlaceId),
     /// Filter and sort many rows on a worker; answer with `Event::Filtered`.

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod filter;
 pub mod model;
 pub mod operations;
+pub mod record;
 pub mod report;
 pub mod settings;
 pub mod ui;

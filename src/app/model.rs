@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::operations::Operations;
+use super::record::HealthRecord;
 use super::settings::Settings;
 use super::ui::Ui;
 use crate::domain::fleet::Fleet;
@@ -24,6 +25,8 @@ pub struct Model {
     pub fleet: Fleet,
     /// What the journal knows.
     pub operations: Operations,
+    /// Which versions were seen healthy, by this process and earlier ones.
+    pub health: HealthRecord,
     /// What the operator sees.
     pub ui: Ui,
 }
@@ -35,7 +38,14 @@ impl Model {
         for place in &settings.places {
             fleet.add_place(place.id.clone());
         }
-        Model { settings, now, fleet, operations: Operations::default(), ui: Ui::default() }
+        Model {
+            settings,
+            now,
+            fleet,
+            operations: Operations::default(),
+            health: HealthRecord::default(),
+            ui: Ui::default(),
+        }
     }
 
     /// Makes a plan from what is known now, with what only this process knows: what is read-only here, and which

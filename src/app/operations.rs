@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::effect::Effect;
 use super::event::{CallAnswer, ControlRequest, StoreEvent};
 use crate::domain::fleet::Fleet;
+use crate::domain::history::OwnRecord;
 use crate::domain::id::{OperationId, WorkloadId};
 use crate::domain::journal::{Call, Driver, Entry, Record, Request};
 use crate::domain::operation::{Alive, Debt, Gates, Mode, Operation, World, decide, own_records};
@@ -218,11 +219,17 @@ impl Operations {
         }
     }
 
-    /// Hands what the journal knows of versions to the fleet.
-    pub fn teach(&self, fleet: &mut Fleet) {
-        for (workload, record) in own_records(self.tracked.values().map(|tracked| &tracked.operation)) {
-            if fleet.record_of(&workload) != Some(&record) {
-                fleet.set_record(workload, record);
+    /// Hands what the journal and our record know of versions to the fleet; an operation's word is the stronger one.
+    pub fn teach(&self, fleet: &mut Fleet, seen: &BTreeMap<WorkloadId, OwnRecord>) {
+        let operations = own_records(self.tracked.values().map(|tracked| &tracked.operation));
+        let workloads: BTreeSet<&WorkloadId> = operations.keys().chain(seen.keys()).collect();
+        for workload in workloads {
+            let mut record = seen.get(workload).cloned().unwrap_or_default();
+            if let Some(stronger) = operations.get(workload) {
+                record.0.extend(stronger.0.iter().map(|(hash, verdict)| (hash.clone(), *verdict)));
+            }
+            if fleet.record_of(workload) != Some(&record) {
+                fleet.set_record(workload.clone(), record);
             }
         }
     }

@@ -18,7 +18,8 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
     let mut effects = match event {
         Event::Ticked(now) => {
             tick(model, now);
-            Vec::new()
+            let healthy = model.health.due(&model.fleet, model.now);
+            if healthy.is_empty() { Vec::new() } else { vec![Effect::Remember(healthy)] }
         }
         Event::Terminal(_event) => Vec::new(),
         Event::Observed(batch) => {
@@ -27,7 +28,7 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         }
         Event::Store(event) => {
             let effects = model.operations.store(event, &model.settings.driver);
-            model.operations.teach(&mut model.fleet);
+            model.operations.teach(&mut model.fleet, model.health.known());
             effects
         }
         Event::Provider(ProviderEvent::Executed { operation, call, answer }) => {

@@ -41,6 +41,8 @@ pub struct Version {
     pub created_at: Option<Timestamp>,
     /// Its author's words.
     pub cause: Option<Text>,
+    /// What our journal or our record says of it.
+    pub own: Option<OwnVerdict>,
     /// What speaks for it; `None` if it is no candidate.
     pub evidence: Option<GoodEvidence>,
     /// Why it is no candidate, where it is not.
@@ -59,6 +61,8 @@ pub enum OwnVerdict {
     WentTo,
     /// An operation went away from it.
     WentFrom,
+    /// No operation was about it; our record saw all its instances healthy.
+    SeenHealthy,
 }
 
 /// What is known beside the revisions when candidates are judged.
@@ -88,10 +92,11 @@ pub fn versions(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Ve
             let reference = main.and_then(|container| container.image.clone());
             let image = exact(revision, knowledge.main, knowledge);
             let rejected = rejection(revision, current, &left, reference.as_ref(), knowledge);
-            let evidence = match (&rejected, knowledge.own.0.get(&revision.template.hash)) {
+            let own = knowledge.own.0.get(&revision.template.hash).copied();
+            let evidence = match (&rejected, own) {
                 (Some(_), _) => None,
-                (None, Some(OwnVerdict::WentTo)) => Some(GoodEvidence::Observed),
-                (None, _) => Some(GoodEvidence::History),
+                (None, Some(OwnVerdict::WentTo | OwnVerdict::SeenHealthy)) => Some(GoodEvidence::Observed),
+                (None, Some(OwnVerdict::WentFrom) | None) => Some(GoodEvidence::History),
             };
             Version {
                 revision: revision.uid.clone(),
@@ -102,6 +107,7 @@ pub fn versions(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Ve
                 image,
                 created_at: revision.created_at,
                 cause: revision.cause.clone(),
+                own,
                 evidence,
                 rejected,
             }
@@ -116,7 +122,7 @@ pub fn last_good<'a>(versions: &'a [Version], declared: Option<&ImageRef>) -> Op
         .find(|version| {
             declared.zip(version.reference.as_ref()).is_some_and(|(declared, reference)| declared.asks_same(reference))
         })
-        .or_else(|| candidates().find(|version| version.evidence == Some(GoodEvidence::Observed)))
+        .or_else(|| candidates().find(|version| version.own == Some(OwnVerdict::WentTo)))
         .or_else(|| candidates().next())
 }
 
@@ -148,7 +154,7 @@ fn rejection(
     match knowledge.own.0.get(&revision.template.hash) {
         Some(OwnVerdict::WentTo) => return None,
         Some(OwnVerdict::WentFrom) => return Some(Text::new("an operation went away from it")),
-        None => {}
+        Some(OwnVerdict::SeenHealthy) | None => {}
     }
     if knowledge.declared.is_some_and(|declared| declared.asks_same(reference)) {
         return None;
@@ -283,6 +289,13 @@ mod tests {
         let revisions = [revision("a:1", 1, &[]), revision("a:2", 2, &[]), revision("a:3", 3, &[])];
         check(&revisions, "a:3", &[("a:2", OwnVerdict::WentFrom)], Some("a:1"));
         check(&revisions, "a:3", &[("a:1", OwnVerdict::WentTo)], Some("a:1"));
+        check(&revisions, "a:3", &[("a:1", OwnVerdict::SeenHealthy)], Some("a:2"));
+    }
+
+    #[test]
+    fn having_been_seen_healthy_does_not_excuse_a_version_that_was_rolled_back_from() {
+        let revisions = [revision("a:1", 3, &[1]), revision("a:2", 2, &[])];
+        check(&revisions, "a:1", &[("a:2", OwnVerdict::SeenHealthy)], None);
     }
 
     #[test]

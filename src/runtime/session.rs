@@ -203,6 +203,7 @@ impl Session {
             Effect::Ask { operation, request } => self.store.ask(operation, request),
             Effect::Execute { operation, call, step, who } => self.send(operation, call, *step, who),
             Effect::Inspect { plan, steps } => self.inspect(&plan, steps),
+            Effect::Remember(healthy) => self.store.remember(healthy),
             Effect::Connect(place) => self.connect(&place),
             Effect::Filter(question) => {
                 let sender = self.sender.clone();

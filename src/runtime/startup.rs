@@ -13,8 +13,9 @@ use super::cli::Options;
 use super::config::{self, Config};
 use super::places::{self, Chosen};
 use super::session::{Clock, Places, Session, channel};
-use super::store::{Beginning, Journal, Locks, Store, prepare, this_driver};
+use super::store::{Beginning, Journal, Locks, Observations, Store, prepare, this_driver};
 use crate::app::model::Model;
+use crate::app::record::HealthRecord;
 use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::OperationId;
@@ -153,17 +154,29 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
         settings.notices.push(why.clone());
         settings.access = Access::ReadOnly(why);
     }
+    let observations = match Observations::open(&state_dir) {
+        Ok((observations, note)) => {
+            settings.notices.extend(note);
+            Some(observations)
+        }
+        Err(error) => {
+            settings.notices.push(Text::new(&format!("no record of healthy versions is kept: {error}")));
+            None
+        }
+    };
+    let earlier = observations.as_ref().and_then(|observations| observations.read().ok()).unwrap_or_default();
     let locks = Locks::open(&state_dir)?;
     let driver = settings.driver.clone();
     let mut model = Model::new(settings, clock.now());
     let last = records.last().map_or(0, |record| record.sequence);
     model.operations.replay(records, |operation| locks.look(operation));
-    model.operations.teach(&mut model.fleet);
+    model.health = HealthRecord::of(earlier);
+    model.operations.teach(&mut model.fleet, model.health.known());
     let open = model.operations.iter().filter(|tracked| tracked.operation.ended.is_none());
     let open: Vec<OperationId> = open.map(|tracked| tracked.operation.id.clone()).collect();
     let store = match (journal, store_fault) {
         (Some(journal), None) => {
-            let beginning = Beginning { journal, locks, driver, events: queue.0.clone(), last, open };
+            let beginning = Beginning { journal, locks, observations, driver, events: queue.0.clone(), last, open };
             match stepping {
                 Stepping::Live => Store::start(beginning)?,
                 Stepping::Inline => Store::inline(beginning),

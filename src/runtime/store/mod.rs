@@ -1,4 +1,4 @@
-//! What survives: the journal of operations with its locks, requests and plans.
+//! What survives: the journal of operations with its locks, requests and plans, and the record of healthy versions.
 //!
 //! One small interface (append and replay, claim, requests, plans), so that a shared database can stand behind it later.
 //! Never rewrites an entry. The files are of this machine; network file systems are refused.
@@ -6,9 +6,11 @@
 mod files;
 mod journal;
 mod locks;
+mod observations;
 mod thread;
 
 pub use files::{StoreError, prepare};
 pub use journal::{Journal, SavedPlan, WRONG_CODES};
 pub use locks::{Locks, this_driver};
+pub use observations::Observations;
 pub use thread::{Beginning, Store};

@@ -13,7 +13,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::journal::Journal;
 use super::locks::Locks;
+use super::observations::Observations;
 use crate::app::event::{ControlRequest, Event, StoreEvent};
+use crate::app::record::Healthy;
 use crate::domain::id::OperationId;
 use crate::domain::journal::{Driver, Entry, Record};
 use crate::domain::operation::Alive;
@@ -39,6 +41,7 @@ enum Order {
     Claim(OperationId),
     Release(OperationId),
     Ask(OperationId, ControlRequest),
+    Remember(Vec<Healthy>),
 }
 
 /// What a store begins with.
@@ -47,6 +50,8 @@ pub struct Beginning {
     pub journal: Journal,
     /// The locks beside it.
     pub locks: Locks,
+    /// The record of healthy versions, where there is one.
+    pub observations: Option<Observations>,
     /// This process.
     pub driver: Driver,
     /// Where what happens is told.
@@ -99,6 +104,11 @@ impl Store {
         self.order(Order::Ask(operation, request));
     }
 
+    /// Notes which versions were seen healthy.
+    pub fn remember(&self, healthy: Vec<Healthy>) {
+        self.order(Order::Remember(healthy));
+    }
+
     /// Looks for what other processes wrote, where no thread does so by itself.
     pub fn look(&self) {
         if let Side::Inline(worker) = &self.0 {
@@ -128,6 +138,7 @@ impl Store {
 struct Worker {
     journal: Journal,
     locks: Locks,
+    observations: Option<Observations>,
     driver: Driver,
     events: UnboundedSender<Event>,
     /// Operations that have not ended, with the last known driver.
@@ -139,9 +150,9 @@ struct Worker {
 
 impl Worker {
     fn new(beginning: Beginning) -> Worker {
-        let Beginning { journal, locks, driver, events, last, open } = beginning;
+        let Beginning { journal, locks, observations, driver, events, last, open } = beginning;
         let open = open.into_iter().map(|operation| (operation, None)).collect();
-        Worker { journal, locks, driver, events, open, last, data_version: None, is_broken: false }
+        Worker { journal, locks, observations, driver, events, open, last, data_version: None, is_broken: false }
     }
 
     fn run(mut self, inbox: &mpsc::Receiver<Order>) {
@@ -175,6 +186,12 @@ impl Worker {
                 }
             }
             Order::Release(operation) => self.locks.release(&operation),
+            Order::Remember(healthy) => {
+                if let Some(Err(error)) = self.observations.as_mut().map(|observations| observations.write(&healthy)) {
+                    tracing::error!(%error, "the record of healthy versions is not written any more");
+                    self.observations = None;
+                }
+            }
             Order::Ask(operation, request) => {
                 let asked = self.journal.ask(&operation, Timestamp::now(), &self.driver.who, &request);
                 if let Err(error) = asked {
