@@ -1,3 +1,5 @@
 //! Every test that crosses a boundary of the crate, in one binary.
 
+mod harness;
 mod real;
+mod sim;
