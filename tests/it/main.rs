@@ -1,6 +1,9 @@
 //! Every test that crosses a boundary of the crate, in one binary.
 
+mod conformance;
 mod crash;
+mod harness;
 mod real;
+mod sim;
 mod stage;
 mod tidy;

@@ -103,6 +103,7 @@ impl Workload {
     fn settle(&mut self, index: u16, count: u32) {
         let revision = &mut self.revisions[usize::from(index)];
         revision.replicas = count;
+        self.instances.reserve_exact(count as usize);
         let age = if index == self.current { self.requested_since } else { revision.created };
         for _ in 0..count {
             let spread = self.random.below(usize::try_from((-age).min(6_000)).unwrap_or(0)) as Tick;
