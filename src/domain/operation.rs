@@ -90,8 +90,10 @@ pub struct StepProgress {
     pub receipt: Option<Receipt>,
     /// The instances that were there before.
     pub present: Vec<Uid>,
-    /// Brake or release on its way.
+    /// Brake or release on its way, or sent and not answered: the fleet tells what became of it.
     pub brake: Option<Call>,
+    /// When that was about to be sent.
+    pub brake_sent_at: Option<Timestamp>,
     /// The first and the last time that the provider would not do it yet.
     pub blocked: Option<(Timestamp, Timestamp)>,
     /// In words.
@@ -325,7 +327,10 @@ impl Operation {
                 progress.present = present.to_vec();
                 progress.detail = Text::default();
             }
-            Call::Brake(_) | Call::Release(_) => progress.brake = Some(call),
+            Call::Brake(_) | Call::Release(_) => {
+                progress.brake = Some(call);
+                progress.brake_sent_at = Some(at);
+            }
         }
     }
 
@@ -363,16 +368,21 @@ impl Operation {
         }
     }
 
-    /// A brake that was refused or not answered leaves the step as it was; the words say so.
+    /// A brake that was refused leaves the step as it was; the words say so. A release that was refused leaves it held,
+    /// which can't come to an end by itself, and the debt stays.
     fn apply_not_done(&mut self, call: Call, state: StepState, reason: &Text) {
+        if let Some(progress) = self.steps.get_mut(&call.step()) {
+            progress.brake = None;
+        }
         match call {
             Call::Step(step) => self.change(step, state, reason),
-            Call::Brake(step) | Call::Release(step) => {
-                let verb = if matches!(call, Call::Brake(_)) { "hold" } else { "release" };
+            Call::Brake(step) => {
                 if let Some(progress) = self.steps.get_mut(&step) {
-                    progress.brake = None;
-                    progress.detail = Text::new(&format!("could not {verb} it: {reason}"));
+                    progress.detail = Text::new(&format!("could not hold it: {reason}"));
                 }
+            }
+            Call::Release(step) => {
+                self.change(step, StepState::Failed, &format!("could not release it, it is still held: {reason}"));
             }
         }
     }
@@ -380,9 +390,6 @@ impl Operation {
     fn apply_unanswered(&mut self, call: Call, reason: &Text) {
         if let Some(progress) = self.steps.get_mut(&call.step()) {
             progress.detail = reason.clone();
-            if !matches!(call, Call::Step(_)) {
-                progress.brake = None;
-            }
         }
     }
 

@@ -420,3 +420,81 @@ async fn self_heal_puts_the_version_back_and_the_plan_had_said_so() {
     harness.run_for(Duration::from_secs(40)).await;
     assert_eq!(requested(&harness), Some(Text::new("v3")));
 }
+
+/// Pauses the first step right after it was accepted, resumes it 20 seconds later, and drives it to its end; `faults` are
+/// those of the requests to its place.
+async fn paused_and_resumed(faults: &[(usize, Fault)]) -> (Driving, Harness) {
+    let mut harness = Harness::open(PAIR).await;
+    for (after, fault) in faults {
+        harness.world.fault(&PlaceId::new("k8s/a"), *after, fault.clone());
+    }
+    let plan = harness.plan("svc:app", Goto::LastGood);
+    let mut driving = Driving::start(plan, harness.world.now());
+    let accepted = |operation: &Operation| state_of(operation, 1) == StepState::Accepted;
+    driving.drive(&mut harness, "the first step is accepted", accepted).await;
+    driving.ask(Request::Pause, harness.world.now());
+    let held = |operation: &Operation| state_of(operation, 1) == StepState::Held;
+    driving.drive(&mut harness, "it is held", held).await;
+    assert_eq!(driving.operation.debts.len(), 1);
+    driving.ask(Request::Resume, harness.world.now());
+    driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
+    (driving, harness)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_brake_or_release_whose_answer_was_lost_is_found_in_the_fleet() {
+    let done = Outcome::Done;
+    let calls = [("restore_revision", done), ("brake", done), ("release", done), ("restore_revision", done)];
+    for after in [1, 2] {
+        let (driving, harness) = paused_and_resumed(&[(after, Fault::LoseAnswer)]).await;
+        check_end(&driving, &harness, Ended::Done, &calls);
+        assert!(driving.operation.debts.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_is_refused_or_lost_is_not_sent_again_and_stays_a_debt() {
+    let done = Outcome::Done;
+    let refused = Fault::Refuse(Text::new("no"));
+    for (fault, last) in [(refused, Some(("release", Outcome::Refused))), (Fault::LoseRequest, None)] {
+        let (driving, harness) = paused_and_resumed(&[(2, fault)]).await;
+        let calls: Vec<(&str, Outcome)> =
+            [("restore_revision", done), ("brake", done)].into_iter().chain(last).collect();
+        check_end(&driving, &harness, Ended::Failed, &calls);
+        assert_eq!(driving.operation.debts.len(), 1, "it is still held, and that is said");
+        let reason = driving.operation.reason();
+        assert!(reason.contains("still held"), "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn killed_while_it_brakes_the_next_driver_knows_that_it_is_held() {
+    let mut harness = Harness::open(PAIR).await;
+    let plan = harness.plan("svc:app place:k8s/a", Goto::LastGood);
+    let mut driving = Driving::start(plan, harness.world.now());
+    let accepted = |operation: &Operation| state_of(operation, 1) == StepState::Accepted;
+    driving.drive(&mut harness, "the step is accepted", accepted).await;
+    driving.ask(Request::Stop, harness.world.now());
+    let braking = |operation: &Operation| operation.progress(FIRST).brake.is_some();
+    driving.drive(&mut harness, "the brake is written down", braking).await;
+    let mut driving = driving.take_over(harness.world.now());
+    driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
+    let done = Outcome::Done;
+    check_end(&driving, &harness, Ended::Stopped, &[("restore_revision", done), ("brake", done)]);
+    assert_eq!(state_of(&driving.operation, 1), StepState::Held);
+    assert_eq!(driving.operation.debts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_brake_that_a_dark_place_swallowed_is_unresolved_and_not_forgotten() {
+    let mut harness = Harness::open(PAIR).await;
+    let plan = harness.plan("svc:app place:k8s/a", Goto::LastGood);
+    let mut driving = Driving::start(plan, harness.world.now());
+    let accepted = |operation: &Operation| state_of(operation, 1) == StepState::Accepted;
+    driving.drive(&mut harness, "the step is accepted", accepted).await;
+    harness.world.go_dark(&PlaceId::new("k8s/a"), Duration::from_secs(3600));
+    driving.ask(Request::Stop, harness.world.now());
+    driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
+    assert_eq!(state_of(&driving.operation, 1), StepState::Unresolved, "{}", driving.story());
+    assert_eq!(driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome), Some(Ended::Unresolved));
+}

@@ -7,21 +7,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::verify::{Progress, Recovered, is_wave_healthy, progress_of, recover};
-use super::{Mode, Operation, StepState};
+use super::verify::{Hold, Progress, Recovered, is_wave_healthy, progress_of, recover, seen_hold};
+use super::{Mode, Operation, StepProgress, StepState};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
 use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Brake, Gate, Step};
+use crate::domain::plan::{Action, Brake, Gate, Paused, Step};
 use crate::domain::policy::Policy;
 use crate::domain::text::Text;
 
 /// How long a step that a disruption budget blocked waits before it is tried again.
 const BLOCKED_RETRY: Duration = Duration::from_secs(15);
 
-/// How long a request whose answer was lost may still take effect.
-const LOST_REQUEST: Duration = Duration::from_secs(20);
+/// How long a request that was not answered may still be on its way: before that nobody says that it was not done.
+const STRAGGLER: Duration = Duration::from_secs(15);
 
 /// What the rule looks at beside the operation.
 pub struct World<'a> {
@@ -59,6 +59,9 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
     }
     gates.waiting_for = None;
     if let Some(entry) = settle_lost(operation, gates, world) {
+        return Some(entry);
+    }
+    if let Some(entry) = settle_lost_brakes(operation, gates, world) {
         return Some(entry);
     }
     if let Some(entry) = look_at_accepted(operation, gates, world) {
@@ -99,19 +102,54 @@ fn settle_lost(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> O
                 return Some(Entry::Accepted { call, receipt: receipt(generation, Some(template)) });
             }
             Recovered::Gone => return Some(Entry::Accepted { call, receipt: receipt(0, None) }),
-            // A request that lost its answer may still be on its way: what the fleet shows is believed a while later.
-            Recovered::Unclear(reason) if elapsed(since, world.now) > LOST_REQUEST => {
-                return Some(Entry::Unresolved { step: step.id, reason });
+            Recovered::Unclear(_) if elapsed(since, world.now) < STRAGGLER => {
+                gates.waiting_for = Some(Text::new("an answer was lost; the request may still be on its way"));
             }
-            Recovered::Unclear(_) => {
-                gates.waiting_for = Some(Text::new("an answer was lost; the fleet will show what became of it"));
-            }
+            Recovered::Unclear(reason) => return Some(Entry::Unresolved { step: step.id, reason }),
             Recovered::NotKnown => {
                 let waited = elapsed(since, world.now);
                 if waited > world.policy.for_place(&step.workload.place).step_timeout {
                     let reason = format!("{} did not answer; look at {} there", step.workload.place, step.workload);
                     return Some(Entry::Unresolved { step: step.id, reason: Text::new(&reason) });
                 }
+                gates.waiting_for = Some(Text::new(&format!("{} must answer first", step.workload.place)));
+            }
+        }
+    }
+    None
+}
+
+/// Brakes and releases that were sent and whose answer nobody waits for: the fleet decides, never a second request.
+fn settle_lost_brakes(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
+    for step in operation.plan.steps() {
+        let progress = operation.progress(step.id);
+        let Some(call) = progress.brake.filter(|call| !world.in_flight.contains(call)) else { continue };
+        if progress.state.is_final() {
+            continue;
+        }
+        let since = operation.claimed_at.max(progress.brake_sent_at.unwrap_or(operation.claimed_at));
+        let waited = elapsed(since, world.now);
+        let wanted = if matches!(call, Call::Release(_)) { Paused::Running } else { Paused::Paused };
+        match seen_hold(step, world.fleet, since) {
+            Hold::Is { paused, generation, template } if paused == wanted => {
+                let notes = vec![Text::new("the answer was lost; the fleet shows that it was done")];
+                return Some(Entry::Accepted {
+                    call,
+                    receipt: Receipt { generation, template: Some(template), notes },
+                });
+            }
+            Hold::Gone => {
+                return Some(Entry::Refused { call, reason: Text::new("the workload was deleted meanwhile") });
+            }
+            Hold::Is { .. } if waited > STRAGGLER => {
+                let reason = Text::new("its answer was lost, and the fleet shows that it was not done");
+                return Some(Entry::Refused { call, reason });
+            }
+            Hold::NotKnown if waited > world.policy.for_place(&step.workload.place).step_timeout => {
+                let reason = format!("nobody knows whether its rollout is held; look at {}", step.workload);
+                return Some(Entry::Unresolved { step: step.id, reason: Text::new(&reason) });
+            }
+            Hold::Is { .. } | Hold::NotKnown => {
                 gates.waiting_for = Some(Text::new(&format!("{} must answer first", step.workload.place)));
             }
         }
@@ -206,8 +244,10 @@ fn stop(operation: &Operation, world: &World<'_>, why: &str) -> Option<Entry> {
     if let Some(entry) = brake(operation, world) {
         return Some(entry);
     }
-    // Answers that are still on their way decide whether a brake is needed.
-    if !world.in_flight.is_empty() || steps_in(operation, StepState::Sent).next().is_some() {
+    // Answers that are still on their way decide whether a brake is needed, and whether one has been put on.
+    let is_braking = |progress: &StepProgress| progress.brake.is_some() && !progress.state.is_final();
+    let is_open = steps_in(operation, StepState::Sent).next().is_some() || operation.steps.values().any(is_braking);
+    if !world.in_flight.is_empty() || is_open {
         return None;
     }
     let count = |state| operation.steps.values().filter(|progress| progress.state == state).count();
@@ -218,7 +258,8 @@ fn stop(operation: &Operation, world: &World<'_>, why: &str) -> Option<Entry> {
         count(StepState::Accepted),
         count(StepState::Skipped)
     );
-    Some(Entry::Ended { outcome: Outcome::Stopped, reason: Text::new(&reason) })
+    let outcome = if count(StepState::Unresolved) > 0 { Outcome::Unresolved } else { Outcome::Stopped };
+    Some(Entry::Ended { outcome, reason: Text::new(&reason) })
 }
 
 fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {

@@ -8,8 +8,8 @@ use super::{StepProgress, StepState};
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::current_revision;
 use crate::domain::image::Comparison;
-use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Step};
+use crate::domain::observation::{Health, Phase, Rollout, TemplateHash};
+use crate::domain::plan::{Action, Paused, Step};
 use crate::domain::text::Text;
 
 /// What the fleet shows of a step that was accepted.
@@ -202,12 +202,45 @@ pub(super) enum Recovered {
         /// The workload's generation now.
         generation: u64,
         /// What it asks for now.
-        template: crate::domain::observation::TemplateHash,
+        template: TemplateHash,
     },
     /// The instance is gone or going.
     Gone,
     /// The operator must look.
     Unclear(Text),
+}
+
+/// What the fleet shows of a workload's hold.
+pub(super) enum Hold {
+    /// The fleet can't tell yet.
+    NotKnown,
+    /// It is like this.
+    Is {
+        /// Whether it is held.
+        paused: Paused,
+        /// The workload's generation.
+        generation: u64,
+        /// What it asks for.
+        template: TemplateHash,
+    },
+    /// The workload is gone.
+    Gone,
+}
+
+/// Whether a step's workload is held, as seen after a time.
+pub(super) fn seen_hold(step: &Step, fleet: &Fleet, since: Timestamp) -> Hold {
+    let place = fleet.place(&step.workload.place).filter(|place| place.state.is_live());
+    if !place.is_some_and(|place| is_after(place.heard_at, Some(since))) {
+        return Hold::NotKnown;
+    }
+    match fleet.workload(&step.workload).filter(|workload| workload.seen.uid == step.bound.uid) {
+        None => Hold::Gone,
+        Some(workload) => Hold::Is {
+            paused: if workload.seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
+            generation: workload.seen.generation,
+            template: workload.seen.template.hash.clone(),
+        },
+    }
 }
 
 /// Whether every instance of a step's workload is healthy now.
