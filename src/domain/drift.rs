@@ -334,9 +334,10 @@ impl<'a> Measure<'a> {
         }
     }
 
-    /// Whether an instance is an old one in a rollout, on its way or stuck.
+    /// Whether an instance is an old one in a rollout, on its way or stuck. Where nothing is moving it is a stray.
     fn is_replacing(&self, instance: &InstanceSeen) -> bool {
-        !self.is_current(instance) || (self.current.is_none() && self.is_moving())
+        let in_rollout = self.is_moving() || matches!(self.workload.rollout, Rollout::Failed(_));
+        in_rollout && (!self.is_current(instance) || self.current.is_none())
     }
 
     fn requests_expected(&self, expectation: &Expectation) -> bool {
@@ -357,7 +358,7 @@ impl<'a> Measure<'a> {
         running: &ImageId,
     ) -> InstanceVerdict {
         let say = |verdict, reason: &str| InstanceVerdict { verdict, reason: Text::new(reason) };
-        if !self.is_current(instance) {
+        if !self.is_current(instance) && self.is_replacing(instance) {
             return say(Verdict::Mixed, "of an earlier revision; the rollout has not come to it yet");
         }
         let Some((_, majority)) = self.majority.iter().find(|(name, _)| *name == container.name) else {

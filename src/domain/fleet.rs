@@ -283,3 +283,6 @@ impl Snapshot {
         Some((self.workloads.get(at)?.as_ref()?, self.services.get(at)?))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,8 +153,13 @@ fn check(declarations: Vec<Declaration>, observations: Vec<Observation>, wanted:
 #[test]
 fn a_pinned_template_is_the_expectation_where_nothing_is_declared() {
     let (good, bad) = (reference("v41", Some(1)), reference("v42", Some(2)));
-    let observations =
-        vec![workload(&good, Rollout::Stable), revision(&good, 1), simple("a", &good, 1), simple("b", &bad, 2)];
+    let observations = vec![
+        workload(&good, Rollout::Stable),
+        revision(&good, 1),
+        revision(&bad, 2),
+        simple("a", &good, 1),
+        simple("b", &bad, 2),
+    ];
     check(Vec::new(), observations, &[("a", Verdict::Ok), ("b", Verdict::Drift)]);
 }
 
