@@ -3,6 +3,7 @@
 mod conformance;
 mod crash;
 mod harness;
+mod kubernetes;
 mod real;
 mod sim;
 mod stage;

@@ -40,6 +40,7 @@ const RINGS: &[(&str, &[&str], &[&str])] = &[
             "k8s_openapi",
             "http",
             "http_body_util",
+            "hyper_util",
         ],
         &["domain", "providers"],
     ),

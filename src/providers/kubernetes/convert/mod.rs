@@ -1,0 +1,24 @@
+//! From API objects to observations. Pure: no request, no clock, no state.
+//!
+//! Never judges. What can't be read becomes `None` or `Unknown`, never something that looks right.
+
+mod claims;
+mod pod;
+mod template;
+mod workload;
+
+pub(super) use pod::{Surrounding, instance, platform};
+pub(super) use template::{Asked, asked_of, hash_of, main_container, template_of};
+pub(super) use workload::{Kind, Seen, workload};
+
+use jiff::Timestamp;
+
+/// A time as the API writes it.
+fn time(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+/// A count as the API writes it; absent is none.
+fn count(number: Option<i64>) -> u32 {
+    u32::try_from(number.unwrap_or(0).max(0)).unwrap_or(u32::MAX)
+}

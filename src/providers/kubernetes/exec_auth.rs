@@ -1,0 +1,258 @@
+//! Credential plugins of kubeconfigs (`users[].user.exec`), run by us, once, without a terminal.
+//!
+//! Never shows what a plugin printed on its standard output: that is where the token is.
+
+use std::collections::HashMap;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use jiff::{SignedDuration, Timestamp};
+use kube::config::{ExecConfig, ExecInteractiveMode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::client::Fault;
+use crate::domain::text::Text;
+
+/// How long a plugin may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a plugin gave. Has no `Debug`: it holds secrets.
+pub(super) struct Credential {
+    /// The header to send, marked sensitive.
+    pub authorization: Option<HeaderValue>,
+    /// A client certificate and its key, as PEM.
+    pub certificate: Option<(String, String)>,
+    /// When it must be fetched again: at 80 % of its life. `None`: it is good until it is refused.
+    pub renew_at: Option<Timestamp>,
+}
+
+/// A plugin as a kubeconfig names it. Equal plugins share one run and one credential.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Plugin {
+    command: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    /// `KUBERNETES_EXEC_INFO`, which names the cluster where the plugin asks for it.
+    info: String,
+    install_hint: Option<String>,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Outcome>>;
+
+/// What the last run gave.
+#[derive(Default)]
+struct Outcome {
+    credential: Option<Arc<Credential>>,
+    failed: Option<(Instant, Fault)>,
+}
+
+/// For so long a failure stands for all who ask: each of them would start the plugin, one after the other.
+const FAILURE_STANDS: Duration = Duration::from_secs(5);
+
+impl Plugin {
+    /// From a kubeconfig; `cluster` is filled in where `provideClusterInfo` asks for it.
+    pub(super) fn of(exec: &ExecConfig) -> Result<Plugin, Fault> {
+        let command = exec.command.clone().filter(|command| !command.is_empty());
+        let command = command.ok_or_else(|| Fault::misconfigured("its user has an `exec` without a `command`"))?;
+        let plugin = Plugin {
+            command,
+            arguments: exec.args.clone().unwrap_or_default(),
+            environment: exec.env.iter().flatten().filter_map(variable).collect(),
+            info: info(exec),
+            install_hint: exec.install_hint.clone(),
+        };
+        match exec.interactive_mode {
+            Some(ExecInteractiveMode::Always) => Err(Fault::SignIn(Text::new(&format!(
+                "its sign-in plugin needs a terminal: run `{}` in a shell first, and set interactiveMode to IfAvailable",
+                plugin.line()
+            )))),
+            Some(ExecInteractiveMode::Never | ExecInteractiveMode::IfAvailable) | None => Ok(plugin),
+        }
+    }
+
+    /// The credential: the one that is known while it is good, else a new one. Callers at the same time share one run.
+    pub(super) async fn credential(&self) -> Result<Arc<Credential>, Fault> {
+        let slot = self.slot();
+        let mut known = slot.lock().await;
+        let is_good = |credential: &Arc<Credential>| credential.renew_at.is_none_or(|at| Timestamp::now() < at);
+        if let Some(credential) = known.credential.clone().filter(is_good) {
+            return Ok(credential);
+        }
+        if let Some((_, fault)) = known.failed.as_ref().filter(|(at, _)| at.elapsed() < FAILURE_STANDS) {
+            return Err(fault.clone());
+        }
+        match self.run().await {
+            Ok(credential) => {
+                let credential = Arc::new(credential);
+                *known = Outcome { credential: Some(credential.clone()), failed: None };
+                Ok(credential)
+            }
+            Err(fault) => {
+                known.failed = Some((Instant::now(), fault.clone()));
+                Err(fault)
+            }
+        }
+    }
+
+    /// Forgets a credential that was refused; one that came after it stays.
+    pub(super) async fn forget(&self, refused: &Arc<Credential>) {
+        let slot = self.slot();
+        let mut known = slot.lock().await;
+        if known.credential.as_ref().is_some_and(|known| Arc::ptr_eq(known, refused)) {
+            known.credential = None;
+        }
+    }
+
+    /// The command as it would be typed.
+    pub(super) fn line(&self) -> String {
+        std::iter::once(&self.command).chain(&self.arguments).map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    fn slot(&self) -> Slot {
+        static KNOWN: OnceLock<Mutex<HashMap<Plugin, Slot>>> = OnceLock::new();
+        let mut known = KNOWN.get_or_init(Mutex::default).lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        known.entry(self.clone()).or_default().clone()
+    }
+
+    async fn run(&self) -> Result<Credential, Fault> {
+        let mut command = Command::new(&self.command);
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("KUBERNETES_EXEC_INFO", &self.info)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let child = command.spawn().map_err(|error| {
+            let hint = self.install_hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            Fault::SignIn(Text::new(&format!("its sign-in plugin `{}` can't be started: {error}{hint}", self.command)))
+        })?;
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.map_err(|_| {
+            let seconds = PATIENCE.as_secs();
+            Fault::SignIn(Text::new(&format!(
+                "its sign-in plugin did not end within {seconds} s: run `{}` in a shell to see what it waits for",
+                self.line()
+            )))
+        })?;
+        let output = output.map_err(|error| {
+            Fault::SignIn(Text::new(&format!("its sign-in plugin `{}` can't be read: {error}", self.command)))
+        })?;
+        if !output.status.success() {
+            let said = presentable(&String::from_utf8_lossy(&output.stderr));
+            return Err(Fault::SignIn(Text::new(&format!(
+                "its sign-in plugin failed ({}): {said}; run `{}` in a shell to sign in again",
+                output.status,
+                self.line()
+            ))));
+        }
+        read(&output.stdout).map_err(|what| {
+            let line = self.line();
+            Fault::SignIn(Text::new(&format!("its sign-in plugin {what}; run `{line}` in a shell to see what it says")))
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct ExecCredential {
+    status: Option<Status>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    token: Option<String>,
+    client_certificate_data: Option<String>,
+    client_key_data: Option<String>,
+    expiration_timestamp: Option<Timestamp>,
+}
+
+/// Reads a plugin's output. What is wrong with it is said without quoting it.
+fn read(output: &[u8]) -> Result<Credential, String> {
+    let parsed: ExecCredential = serde_json::from_slice(output)
+        .map_err(|error| format!("printed no ExecCredential (line {}, column {})", error.line(), error.column()))?;
+    let status = parsed.status.ok_or("printed an ExecCredential without a status")?;
+    let authorization = match status.token.filter(|token| !token.is_empty()) {
+        Some(token) => {
+            let mut header = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+                .map_err(|_| "printed a token with characters that can't be sent")?;
+            header.set_sensitive(true);
+            Some(header)
+        }
+        None => None,
+    };
+    let certificate = status.client_certificate_data.zip(status.client_key_data);
+    if authorization.is_none() && certificate.is_none() {
+        return Err("printed neither a token nor a certificate".to_string());
+    }
+    let now = Timestamp::now();
+    let renew_at = status.expiration_timestamp.map(|end| {
+        let life = end.duration_since(now).max(SignedDuration::ZERO);
+        now.checked_add(life * 4 / 5).unwrap_or(end)
+    });
+    Ok(Credential { authorization, certificate, renew_at })
+}
+
+/// What a plugin wrote to its standard error: its end, without anything that looks like a token.
+fn presentable(said: &str) -> String {
+    const LONGEST: usize = 300;
+    let is_token_like = |word: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+/=".contains(&byte);
+        word.len() >= 40 && word.bytes().all(is_part)
+    };
+    let words: Vec<&str> =
+        said.split_whitespace().map(|word| if is_token_like(word) { "[left out]" } else { word }).collect();
+    let text = words.join(" ");
+    let skipped = text.chars().count().saturating_sub(LONGEST);
+    if text.is_empty() { "it said nothing".to_string() } else { text.chars().skip(skipped).collect() }
+}
+
+fn variable(entry: &HashMap<String, String>) -> Option<(String, String)> {
+    Some((entry.get("name")?.clone(), entry.get("value")?.clone()))
+}
+
+fn info(exec: &ExecConfig) -> String {
+    let mut spec = json!({"interactive": false});
+    if let Some(cluster) = exec.cluster.as_ref().filter(|_| exec.provide_cluster_info) {
+        spec["cluster"] = serde_json::to_value(cluster).unwrap_or(Value::Null);
+    }
+    json!({"apiVersion": exec.api_version, "kind": "ExecCredential", "spec": spec}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_that_makes_no_sense_is_described_and_not_quoted() {
+        for (output, said) in [
+            ("s3cret-canary", "printed no ExecCredential (line 1, column 1)"),
+            ("{}", "printed an ExecCredential without a status"),
+            (r#"{"status": {"token": "s3cret-canary\n\u0007"}}"#, "printed a token with characters that can't be sent"),
+            (r#"{"status": {"clientKeyData": "s3cret-canary"}}"#, "printed neither a token nor a certificate"),
+        ] {
+            assert_eq!(read(output.as_bytes()).err().as_deref(), Some(said));
+        }
+    }
+
+    #[test]
+    fn a_credential_is_renewed_at_four_fifths_of_its_life() {
+        let end = Timestamp::now() + SignedDuration::from_secs(1000);
+        let output = json!({"status": {"token": "t", "expirationTimestamp": end}}).to_string();
+        let credential = read(output.as_bytes()).unwrap_or_else(|what| panic!("{what}"));
+        let left = end.duration_since(credential.renew_at.expect("it ends"));
+        assert!((195..=201).contains(&left.as_secs()), "{left}");
+    }
+
+    #[test]
+    fn what_looks_like_a_token_is_left_out_of_what_a_plugin_said() {
+        let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+        let said = presentable(&format!("expired: {token}\n\u{1b}[31mvisit https://example.com/device?code=ABCD-EFGH"));
+        assert!(!said.contains("eyJ") && said.contains("https://example.com/device?code=ABCD-EFGH"), "{said}");
+        assert_eq!(presentable(" \n"), "it said nothing");
+    }
+}

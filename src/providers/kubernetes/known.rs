@@ -1,0 +1,270 @@
+//! From the bytes of a list or watch to observations, with the little that one list must know of another: the platforms
+//! of nodes for pods, the templates of ReplicaSets for pods and Deployments.
+//!
+//! Never holds a pod: what is known of instances is kept by the fleet alone.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use super::client::{Fault, malformed};
+use super::convert::{self, Asked, Kind, Seen, Surrounding};
+use super::slim::{Event, Node, Notice, OwnerReference, Page, PageMeta, Pod, Workload};
+use crate::domain::expectation::ServiceKeys;
+use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::observation::{Observation, RevisionSeen, Source, TemplateHash, WorkloadSeen};
+use crate::domain::text::Text;
+
+/// A kind of object that is listed and watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// For their platforms; they are no rows.
+    Nodes,
+    /// Workloads and their versions.
+    Workloads(Kind),
+    /// Instances.
+    Pods,
+}
+
+/// What an event of a watch was.
+pub(super) enum Happened {
+    /// Something changed, or nothing did until here: the resource version to go on from.
+    Until(String),
+    /// The server no longer knows what happened since our resource version: list again.
+    TooOld,
+    /// The server ends the watch.
+    Ended,
+}
+
+/// What lists know of each other.
+pub(super) struct Known {
+    keys: ServiceKeys,
+    platforms: HashMap<String, Text>,
+    /// What templates ask for, by the uid that their pods name as their owner.
+    asked: HashMap<Text, Asked>,
+    deployments: HashMap<Uid, Deployed>,
+    revisions: HashMap<Uid, Vec<Brief>>,
+    workload_of: HashMap<Uid, (Source, Uid)>,
+    /// The uids of lists that are being made.
+    listing: HashMap<Source, HashSet<Uid>>,
+}
+
+struct Deployed {
+    source: Source,
+    seen: WorkloadSeen,
+    written_at: Option<Timestamp>,
+}
+
+struct Brief {
+    uid: Uid,
+    hash: TemplateHash,
+    created_at: Option<Timestamp>,
+    /// Whether it came back after others: then its age says nothing about when it was asked for.
+    has_returned: bool,
+}
+
+impl Known {
+    /// Nothing yet.
+    pub(super) fn new(keys: ServiceKeys) -> Known {
+        Known {
+            keys,
+            platforms: HashMap::new(),
+            asked: HashMap::new(),
+            deployments: HashMap::new(),
+            revisions: HashMap::new(),
+            workload_of: HashMap::new(),
+            listing: HashMap::new(),
+        }
+    }
+
+    /// A list begins.
+    pub(super) fn begin(&mut self, source: Source) {
+        self.listing.insert(source, HashSet::new());
+    }
+
+    /// A list is complete: what it did not have is forgotten.
+    pub(super) fn finish(&mut self, source: Source) {
+        let Some(present) = self.listing.remove(&source) else { return };
+        let of_source = self.workload_of.iter().filter(|(uid, (of, _))| *of == source && !present.contains(*uid));
+        let mut gone: Vec<Uid> = of_source.map(|(uid, _)| uid.clone()).collect();
+        let deployments =
+            self.deployments.iter().filter(|(uid, known)| known.source == source && !present.contains(*uid));
+        gone.extend(deployments.map(|(uid, _)| uid.clone()));
+        for uid in gone {
+            self.forget(&uid);
+        }
+    }
+
+    /// One page of a list; says where the list stands and how many rows it had.
+    pub(super) fn page(
+        &mut self,
+        listed: Listed,
+        source: Source,
+        bytes: &[u8],
+        out: &mut Vec<Observation>,
+    ) -> Result<(PageMeta, u64), Fault> {
+        match listed {
+            Listed::Nodes => {
+                let page: Page<Node<'_>> = read(bytes)?;
+                page.items.iter().for_each(|node| self.put_node(node));
+                Ok((page.metadata, page.items.len() as u64))
+            }
+            Listed::Workloads(kind) => {
+                let page: Page<Workload<'_>> = read(bytes)?;
+                page.items.iter().for_each(|raw| self.put_workload(kind, source, raw, out));
+                Ok((page.metadata, page.items.len() as u64))
+            }
+            Listed::Pods => {
+                let page: Page<Pod<'_>> = read(bytes)?;
+                out.reserve(page.items.len());
+                page.items.iter().for_each(|pod| self.put_pod(source, pod, out));
+                Ok((page.metadata, page.items.len() as u64))
+            }
+        }
+    }
+
+    /// One event of a watch.
+    pub(super) fn event(
+        &mut self,
+        listed: Listed,
+        source: Source,
+        line: &[u8],
+        out: &mut Vec<Observation>,
+    ) -> Result<Happened, Fault> {
+        let event: Event<'_> = read(line)?;
+        let object = event.object.get().as_bytes();
+        match event.kind.as_str() {
+            "ADDED" | "MODIFIED" => {
+                let version = match listed {
+                    Listed::Nodes => {
+                        let node: Node<'_> = read(object)?;
+                        self.put_node(&node);
+                        node.metadata.resource_version.as_str().to_string()
+                    }
+                    Listed::Workloads(kind) => {
+                        let raw: Workload<'_> = read(object)?;
+                        self.put_workload(kind, source, &raw, out);
+                        raw.metadata.resource_version.as_str().to_string()
+                    }
+                    Listed::Pods => {
+                        let pod: Pod<'_> = read(object)?;
+                        self.put_pod(source, &pod, out);
+                        pod.metadata.resource_version.as_str().to_string()
+                    }
+                };
+                Ok(Happened::Until(version))
+            }
+            "DELETED" => {
+                let notice: Notice<'_> = read(object)?;
+                if listed == Listed::Nodes {
+                    self.platforms.remove(notice.metadata.name.as_str());
+                } else {
+                    let uid = Uid::new(notice.metadata.uid.as_str());
+                    self.forget(&uid);
+                    out.push(Observation::Gone(source, uid));
+                }
+                Ok(Happened::Until(notice.metadata.resource_version.as_str().to_string()))
+            }
+            "BOOKMARK" => {
+                let notice: Notice<'_> = read(object)?;
+                Ok(Happened::Until(notice.metadata.resource_version.as_str().to_string()))
+            }
+            "ERROR" => {
+                let notice: Notice<'_> = read(object)?;
+                Ok(if notice.code == 410 { Happened::TooOld } else { Happened::Ended })
+            }
+            // An event that a later API may bring; it carries nothing that is known here.
+            _ => Ok(Happened::Until(String::new())),
+        }
+    }
+
+    fn put_node(&mut self, node: &Node<'_>) {
+        if let Some(platform) = convert::platform(node) {
+            self.platforms.insert(node.metadata.name.as_str().to_string(), platform);
+        }
+    }
+
+    fn put_pod(&mut self, source: Source, pod: &Pod<'_>, out: &mut Vec<Observation>) {
+        let owner = OwnerReference::controller(&pod.metadata.owner_references);
+        let asked = owner.and_then(|owner| self.asked.get(owner.uid.as_str()));
+        let platform = self.platforms.get(pod.spec.node_name.as_str()).cloned();
+        let surrounding = Surrounding { keys: &self.keys, platform, asked };
+        out.push(Observation::Instance(source, Box::new(convert::instance(pod, &surrounding))));
+    }
+
+    fn put_workload(&mut self, kind: Kind, source: Source, raw: &Workload<'_>, out: &mut Vec<Observation>) {
+        match convert::workload(kind, raw, &self.keys) {
+            Seen::Workload(mut seen, written_at) => {
+                if let Some(present) = self.listing.get_mut(&source) {
+                    present.insert(seen.uid.clone());
+                }
+                if seen.kind == WorkloadKind::Deployment {
+                    seen.requested_since = self.since(&seen, written_at);
+                    self.deployments.insert(seen.uid.clone(), Deployed { source, seen: (*seen).clone(), written_at });
+                } else {
+                    self.asked.insert(seen.uid.0.clone(), convert::asked_of(&seen.template));
+                    self.workload_of.insert(seen.uid.clone(), (source, seen.uid.clone()));
+                }
+                out.push(Observation::Workload(source, seen));
+            }
+            Seen::Revision(revision) => self.put_revision(source, revision, out),
+        }
+    }
+
+    fn put_revision(&mut self, source: Source, revision: Box<RevisionSeen>, out: &mut Vec<Observation>) {
+        if let Some(present) = self.listing.get_mut(&source) {
+            present.insert(revision.uid.clone());
+        }
+        self.asked.insert(revision.uid.0.clone(), convert::asked_of(&revision.template));
+        self.workload_of.insert(revision.uid.clone(), (source, revision.workload.clone()));
+        let brief = Brief {
+            uid: revision.uid.clone(),
+            hash: revision.template.hash.clone(),
+            created_at: revision.created_at,
+            has_returned: !revision.past_numbers.is_empty(),
+        };
+        let siblings = self.revisions.entry(revision.workload.clone()).or_default();
+        siblings.retain(|known| known.uid != brief.uid);
+        siblings.push(brief);
+        let workload = revision.workload.clone();
+        out.push(Observation::Revision(source, revision));
+        // A Deployment that came before its ReplicaSet did not know yet since when it asks for this.
+        let Some(known) = self.deployments.get(&workload) else { return };
+        let since = self.since(&known.seen, known.written_at);
+        if since != known.seen.requested_since && !self.listing.contains_key(&known.source) {
+            let known = self.deployments.get_mut(&workload).expect("it was there a moment ago");
+            known.seen.requested_since = since;
+            out.push(Observation::Workload(known.source, Box::new(known.seen.clone())));
+        }
+    }
+
+    /// Since when a Deployment asks for its template: the age of the ReplicaSet that was made for it, unless that one has
+    /// come back from the past; then the time at which the owner of the image last wrote.
+    fn since(&self, seen: &WorkloadSeen, written_at: Option<Timestamp>) -> Option<Timestamp> {
+        let siblings = self.revisions.get(&seen.uid).into_iter().flatten();
+        let same = siblings.filter(|known| known.hash == seen.template.hash);
+        let current = same.min_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.uid.cmp(&b.uid)));
+        match current {
+            Some(current) if !current.has_returned => current.created_at,
+            Some(current) => written_at.max(current.created_at),
+            None => written_at.or(seen.requested_since),
+        }
+    }
+
+    fn forget(&mut self, uid: &Uid) {
+        self.asked.remove(&uid.0);
+        self.deployments.remove(uid);
+        if let Some((_, workload)) = self.workload_of.remove(uid)
+            && let Some(siblings) = self.revisions.get_mut(&workload)
+        {
+            siblings.retain(|known| known.uid != *uid);
+            if siblings.is_empty() {
+                self.revisions.remove(&workload);
+            }
+        }
+    }
+}
+
+fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
+    serde_json::from_slice(bytes).map_err(|error| malformed(&error))
+}

@@ -1,0 +1,241 @@
+//! The one request of a step, a brake or a release: the object is read once more, its bound facts are compared, and the
+//! request carries the uid and resource version of that read.
+//!
+//! Never sends again, except after a conflict, which proves that nothing was done.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::client::{Answered, Fault, Meant, Reads, Writes};
+use super::lookup::{self, Present};
+use super::requests::{self, Hold, Mark, Precondition};
+use super::{Answer, Order};
+use crate::domain::expectation::ServiceKeys;
+use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::image::ImageId;
+use crate::domain::journal::{Call, Receipt};
+use crate::domain::plan::{Action, Step};
+use crate::domain::text::Text;
+
+/// How often a conflict is met with another read.
+const ATTEMPTS: usize = 3;
+
+/// Sends the one request of an order.
+pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order) -> Answer {
+    let kind = order.step.workload.kind;
+    if kind != WorkloadKind::Deployment {
+        return Answer::Refused(Text::new(&format!("not sent: a {kind} can't be operated by this version")));
+    }
+    for _ in 0..ATTEMPTS {
+        let answer = match (order.call, &order.step.action) {
+            (Call::Step(_), Action::Evict { instance, name, image }) => {
+                evict(reads, writes, keys, order, (instance, name, image.as_ref())).await
+            }
+            (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {
+                roll(reads, writes, keys, order).await
+            }
+            (Call::Brake(_), _) => hold(reads, writes, keys, order, Hold::Pause).await,
+            (Call::Release(_), _) => hold(reads, writes, keys, order, Hold::Release).await,
+        };
+        match answer {
+            Tried::Answer(answer) => return answer,
+            Tried::Conflict => {}
+        }
+    }
+    Answer::Refused(Text::new(&format!(
+        "somebody else changed it each of {ATTEMPTS} times; look at who, then plan again"
+    )))
+}
+
+/// The body that puts a step into effect, from what is there now. `Err`: why it can't be made.
+pub(super) async fn body(
+    reads: &Reads,
+    step: &Step,
+    present: &Present,
+    mark: &Mark<'_>,
+) -> Result<Result<Value, Text>, Fault> {
+    let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
+    match &step.action {
+        Action::RestoreRevision { revision, number, hash } => {
+            let Some(past) = lookup::revision(reads, &step.workload, present, revision).await? else {
+                return Ok(Err(Text::new(&format!(
+                    "revision {number} is gone from the cluster's history; plan again"
+                ))));
+            };
+            if past.hash != *hash {
+                return Ok(Err(Text::new(&format!("revision {number} is no longer what it was; plan again"))));
+            }
+            Ok(Ok(requests::restore(&at, mark, &past.template, step.unpause)))
+        }
+        Action::SetImage { container, image } => {
+            let list = ["containers", "initContainers"].into_iter().find(|list| {
+                let named = present.template["spec"][list].as_array().into_iter().flatten();
+                named.into_iter().any(|raw| raw["name"] == container.as_str())
+            });
+            let Some(list) = list else {
+                return Ok(Err(Text::new(&format!("it has no container {container} any more; plan again"))));
+            };
+            let change = (list, container.as_str(), image.as_str());
+            Ok(Ok(requests::set_image(&at, mark, change, step.unpause)))
+        }
+        Action::Evict { .. } => Ok(Err(Text::new("an eviction changes no template"))),
+    }
+}
+
+enum Tried {
+    Answer(Answer),
+    Conflict,
+}
+
+async fn roll(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order) -> Tried {
+    let step = &order.step;
+    let present = match compared(reads, keys, order).await {
+        Ok(present) => present,
+        Err(answer) => return Tried::Answer(answer),
+    };
+    let body = match body(reads, step, &present, &mark(order)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(why)) => return Tried::Answer(Answer::Refused(why)),
+        Err(fault) => return Tried::Answer(not_sent(&fault)),
+    };
+    let sent = writes.patch(&requests::deployment_path(&step.workload), &body, Meant::Really).await;
+    answered(sent, keys)
+}
+
+async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order, hold: Hold) -> Tried {
+    let step = &order.step;
+    let present = match lookup::deployment(reads, keys, &step.workload).await {
+        Ok(present) => present,
+        Err(fault) => return Tried::Answer(not_sent(&fault)),
+    };
+    if present.seen.uid != step.bound.uid {
+        return Tried::Answer(Answer::Refused(Text::new("not sent: the workload was deleted and made again")));
+    }
+    let by = present.seen.touched_by.as_deref().unwrap_or_default();
+    if by.split_whitespace().next() != Some(&*order.operation.0) {
+        let text =
+            format!("not sent: the last change of {} is not this operation's; look at who changed it", step.workload);
+        return Tried::Answer(Answer::Refused(Text::new(&text)));
+    }
+    let is_held = present.bound().paused == crate::domain::plan::Paused::Paused;
+    let is_so = match hold {
+        Hold::Pause => is_held,
+        Hold::Release => !is_held,
+    };
+    if is_so {
+        let mut receipt = receipt(&present, Vec::new());
+        receipt.notes.push(Text::new("it was so already; nothing was sent"));
+        return Tried::Answer(Answer::Accepted(receipt));
+    }
+    let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
+    let body = requests::hold(&at, &mark(order), hold);
+    answered(writes.patch(&requests::deployment_path(&step.workload), &body, Meant::Really).await, keys)
+}
+
+async fn evict(
+    reads: &Reads,
+    writes: &Writes,
+    keys: &ServiceKeys,
+    order: &Order,
+    (instance, name, image): (&Uid, &Text, Option<&ImageId>),
+) -> Tried {
+    let step = &order.step;
+    // The new pod is made from the template: that one must be what was planned with, too.
+    let present = match compared(reads, keys, order).await {
+        Ok(present) => present,
+        Err(answer) => return Tried::Answer(answer),
+    };
+    let pod = match lookup::pod(reads, keys, &step.workload, name).await {
+        Ok(pod) if pod.seen.uid == *instance => pod,
+        Ok(_) => return Tried::Answer(Answer::Refused(already_gone(name))),
+        Err(fault) if fault.code() == 404 => return Tried::Answer(Answer::Refused(already_gone(name))),
+        Err(fault) => return Tried::Answer(not_sent(&fault)),
+    };
+    let container = pod.seen.containers.iter().find(|container| container.name == step.from.container);
+    if container.and_then(|container| container.running.as_ref()) != image {
+        let differences = vec![Text::new(&format!("instance {name} runs another image now"))];
+        return Tried::Answer(Answer::Moved { differences, bound: Box::new(present.bound()) });
+    }
+    let at = Precondition { uid: &instance.0, resource_version: &pod.resource_version };
+    let body = requests::eviction(&at, &step.workload, name);
+    match writes.evict(&requests::pod_path(&step.workload, name), &body, Meant::Really).await {
+        Ok(answered) => {
+            Tried::Answer(Answer::Accepted(Receipt { generation: 0, template: None, notes: answered.warnings }))
+        }
+        Err(fault) if fault.code() == 404 => Tried::Answer(Answer::Refused(already_gone(name))),
+        Err(fault) => sorted(&fault),
+    }
+}
+
+/// Reads the Deployment and compares the facts that the step is bound to.
+async fn compared(reads: &Reads, keys: &ServiceKeys, order: &Order) -> Result<Present, Answer> {
+    let present = lookup::deployment(reads, keys, &order.step.workload).await.map_err(|fault| not_sent(&fault))?;
+    let now = present.bound();
+    let differences = order.step.bound.differences(&now);
+    if differences.is_empty() { Ok(present) } else { Err(Answer::Moved { differences, bound: Box::new(now) }) }
+}
+
+fn answered(sent: Result<Answered, Fault>, keys: &ServiceKeys) -> Tried {
+    match sent {
+        Ok(answered) => Tried::Answer(match Present::of(&answered.body, keys) {
+            Ok(present) => Answer::Accepted(receipt(&present, answered.warnings)),
+            Err(fault) => Answer::Unanswered(Text::new(&format!("it was taken, but {fault}"))),
+        }),
+        Err(fault) => sorted(&fault),
+    }
+}
+
+fn receipt(present: &Present, notes: Vec<Text>) -> Receipt {
+    Receipt { generation: present.seen.generation, template: Some(present.seen.template.hash.clone()), notes }
+}
+
+/// What a fault says of a request that was to change something.
+fn sorted(fault: &Fault) -> Tried {
+    Tried::Answer(match fault {
+        Fault::Misconfigured(_) | Fault::SignIn(_) | Fault::NotSent(_) => not_sent(fault),
+        Fault::NoAnswer(_) | Fault::Malformed(_) => Answer::Unanswered(fault.text()),
+        Fault::Refused(refusal) if refusal.code == 409 => return Tried::Conflict,
+        Fault::Refused(refusal) if refusal.code == 429 => {
+            let budget = refusal.causes.iter().find(|(reason, _)| reason == "DisruptionBudget");
+            let why = budget.map_or_else(
+                || format!("the server is busy: {refusal}"),
+                |(_, why)| format!("a disruption budget does not allow it now: {why}"),
+            );
+            Answer::Blocked(Text::new(&why))
+        }
+        Fault::Refused(refusal) if refusal.code < 500 || is_before_change(&refusal.message) => {
+            let hint = match refusal.code {
+                403 => "; ask for the operator's role (patch deployments, create pods/eviction)",
+                404 => "; it is gone",
+                422 => "; the server's rules do not allow it",
+                _ => "",
+            };
+            Answer::Refused(Text::new(&format!("the server refused: {}{hint}", refusal.message)))
+        }
+        Fault::Refused(refusal) => Answer::Unanswered(Text::new(&format!("the server failed: {refusal}"))),
+    })
+}
+
+/// Failures that the API server has before it changes anything, although their status is 500.
+fn is_before_change(message: &str) -> bool {
+    message.contains("failed calling webhook") || message.contains("more than one PodDisruptionBudget")
+}
+
+fn not_sent(fault: &Fault) -> Answer {
+    Answer::Refused(Text::new(&format!("not sent: {fault}")))
+}
+
+fn already_gone(name: &str) -> Text {
+    Text::new(&format!("instance {name} is already gone"))
+}
+
+fn mark(order: &Order) -> Mark<'_> {
+    let verb = match (order.call, &order.step.action) {
+        (Call::Brake(_), _) => "pause",
+        (Call::Release(_), _) => "resume",
+        (Call::Step(_), Action::RestoreRevision { .. }) => "rollback",
+        (Call::Step(_), Action::SetImage { .. }) => "set image",
+        (Call::Step(_), Action::Evict { .. }) => "replace",
+    };
+    Mark { operation: &order.operation.0, who: &order.who, verb, at: Timestamp::now() }
+}

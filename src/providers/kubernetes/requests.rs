@@ -1,0 +1,250 @@
+//! Paths and bodies of requests, and the kubectl commands that would do the same. Pure.
+//!
+//! Never builds a body without the uid and the resource version that it was decided on.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::domain::id::WorkloadId;
+use crate::domain::plan::Unpause;
+use crate::domain::text::Text;
+
+/// The object as it was when a request was decided on.
+pub(super) struct Precondition<'a> {
+    /// Its incarnation.
+    pub uid: &'a str,
+    /// Its version.
+    pub resource_version: &'a str,
+}
+
+/// What a request leaves on the object, so that it is known later whose it was.
+pub(super) struct Mark<'a> {
+    /// The operation.
+    pub operation: &'a str,
+    /// Who started it.
+    pub who: &'a str,
+    /// What for.
+    pub verb: &'a str,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// Whether a rollout is held or let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// `spec.paused`.
+    Pause,
+    /// No longer.
+    Release,
+}
+
+/// The path of a Deployment.
+pub(super) fn deployment_path(id: &WorkloadId) -> String {
+    format!("/apis/apps/v1/namespaces/{}/deployments/{}", namespace(id), escaped(&id.name))
+}
+
+/// The path of a pod.
+pub(super) fn pod_path(id: &WorkloadId, name: &str) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", namespace(id), escaped(name))
+}
+
+/// The namespace as part of a path.
+pub(super) fn namespace(id: &WorkloadId) -> String {
+    escaped(id.namespace.as_deref().unwrap_or("default"))
+}
+
+/// Puts a whole earlier template back (reference section 4).
+pub(super) fn restore(at: &Precondition<'_>, mark: &Mark<'_>, template: &Value, unpause: Unpause) -> Value {
+    let mut template = template.clone();
+    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        // The controller's own; with it the Deployment would make another ReplicaSet.
+        labels.remove("pod-template-hash");
+    }
+    template["$patch"] = json!("replace");
+    rolled(at, mark, template, unpause)
+}
+
+/// Changes the image of one container alone. `list` is `containers` or `initContainers`.
+pub(super) fn set_image(
+    at: &Precondition<'_>,
+    mark: &Mark<'_>,
+    (list, container, image): (&str, &str, &str),
+    unpause: Unpause,
+) -> Value {
+    let template = json!({"spec": {list: [{"name": container, "image": image}]}});
+    rolled(at, mark, template, unpause)
+}
+
+/// Holds a rollout, or lets it go.
+pub(super) fn hold(at: &Precondition<'_>, mark: &Mark<'_>, hold: Hold) -> Value {
+    let paused = match hold {
+        Hold::Pause => json!(true),
+        Hold::Release => Value::Null,
+    };
+    json!({
+        "metadata": {"uid": at.uid, "resourceVersion": at.resource_version,
+            "annotations": {"rolldeck.dev/operation": mark.operation_note()}},
+        "spec": {"paused": paused},
+    })
+}
+
+/// Takes one pod away (reference section 5).
+pub(super) fn eviction(at: &Precondition<'_>, id: &WorkloadId, pod: &str) -> Value {
+    json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": id.namespace},
+        "deleteOptions": {"preconditions": {"uid": at.uid, "resourceVersion": at.resource_version}},
+    })
+}
+
+/// `kubectl rollout undo`.
+pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64) -> Text {
+    let target = format!("deployment/{}", id.name);
+    kubectl(context, id, &["rollout", "undo", &target, &format!("--to-revision={number}")])
+}
+
+/// `kubectl set image`.
+pub(super) fn kubectl_set_image(context: &str, id: &WorkloadId, container: &str, image: &str) -> Text {
+    let target = format!("deployment/{}", id.name);
+    kubectl(context, id, &["set", "image", &target, &format!("{container}={image}")])
+}
+
+/// kubectl has no eviction of one pod; this is the same request.
+pub(super) fn kubectl_evict(context: &str, id: &WorkloadId, pod: &str) -> Text {
+    let body =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": id.namespace}});
+    let path = format!("{}/eviction", pod_path(id, pod));
+    let command = format!(
+        "echo {} | kubectl --context {} create --raw {} -f -",
+        quoted(&body.to_string()),
+        quoted(context),
+        quoted(&path)
+    );
+    Text::new(&command)
+}
+
+/// A part of a path or query, with what has a meaning there escaped (RFC 3986).
+pub(super) fn escaped(raw: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    raw.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// A `labelSelector` of an object as a list request takes it.
+pub(super) fn label_selector(selector: &Value) -> String {
+    let labels = selector["matchLabels"].as_object().into_iter().flatten();
+    let mut parts: Vec<String> =
+        labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let key = expression["key"].as_str().unwrap_or_default();
+        let values: Vec<&str> =
+            expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let values = values.join(",");
+        match expression["operator"].as_str() {
+            Some("In") => parts.push(format!("{key} in ({values})")),
+            Some("NotIn") => parts.push(format!("{key} notin ({values})")),
+            Some("Exists") => parts.push(key.to_string()),
+            Some("DoesNotExist") => parts.push(format!("!{key}")),
+            Some(_) | None => {}
+        }
+    }
+    escaped(&parts.join(","))
+}
+
+impl Mark<'_> {
+    fn operation_note(&self) -> String {
+        // Whole words: who reads it takes the first one.
+        format!("{} {} {}", self.operation, self.who.replace(' ', "_"), self.at)
+    }
+}
+
+fn rolled(at: &Precondition<'_>, mark: &Mark<'_>, template: Value, unpause: Unpause) -> Value {
+    let mut body = json!({
+        "metadata": {"uid": at.uid, "resourceVersion": at.resource_version, "annotations": {
+            "kubernetes.io/change-cause": format!("rolldeck: {} {} {}", mark.who, mark.operation, mark.verb),
+            "rolldeck.dev/operation": mark.operation_note(),
+        }},
+        "spec": {"template": template},
+    });
+    if unpause == Unpause::Release {
+        // In the same request: a template put back on a held Deployment is accepted and does nothing.
+        body["spec"]["paused"] = Value::Null;
+    }
+    body
+}
+
+fn kubectl(context: &str, id: &WorkloadId, rest: &[&str]) -> Text {
+    let namespace = id.namespace.as_deref().unwrap_or("default");
+    let words = ["kubectl", "--context", context, "-n", namespace].into_iter().chain(rest.iter().copied());
+    Text::new(&words.map(quoted).collect::<Vec<_>>().join(" "))
+}
+
+/// A word as a shell takes it literally.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:@=,+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::id::{PlaceId, WorkloadKind};
+
+    fn id() -> WorkloadId {
+        let namespace = Some(Text::new("shop"));
+        WorkloadId {
+            place: PlaceId::new("k8s/eu"),
+            namespace,
+            kind: WorkloadKind::Deployment,
+            name: Text::new("checkout"),
+        }
+    }
+
+    #[test]
+    fn commands_are_quoted_for_a_shell() {
+        assert_eq!(
+            kubectl_undo("it's eu", &id(), 3),
+            "kubectl --context 'it'\\''s eu' -n shop rollout undo deployment/checkout --to-revision=3"
+        );
+        assert_eq!(
+            kubectl_set_image("eu", &id(), "app", "shop/checkout:v41"),
+            "kubectl --context eu -n shop set image deployment/checkout app=shop/checkout:v41"
+        );
+        assert!(
+            kubectl_evict("eu", &id(), "checkout-1")
+                .contains("create --raw /api/v1/namespaces/shop/pods/checkout-1/eviction")
+        );
+    }
+
+    #[test]
+    fn the_template_goes_back_whole_and_without_the_controllers_label() {
+        let at = Precondition { uid: "u", resource_version: "7" };
+        let mark = Mark { operation: "o-1", who: "ada lovelace@desk", verb: "rollback", at: Timestamp::UNIX_EPOCH };
+        let template =
+            json!({"metadata": {"labels": {"app": "a", "pod-template-hash": "77"}}, "spec": {"containers": []}});
+        let body = restore(&at, &mark, &template, Unpause::Release);
+        assert_eq!(
+            body["spec"]["template"],
+            json!({"$patch": "replace", "metadata": {"labels": {"app": "a"}}, "spec": {"containers": []}})
+        );
+        assert_eq!(body["metadata"]["uid"], "u");
+        assert_eq!(
+            body["metadata"]["annotations"]["rolldeck.dev/operation"],
+            "o-1 ada_lovelace@desk 1970-01-01T00:00:00Z"
+        );
+        assert!(body["spec"].as_object().is_some_and(|spec| spec.contains_key("paused")));
+        let body = restore(&at, &mark, &template, Unpause::NotPaused);
+        assert!(body["spec"].as_object().is_some_and(|spec| !spec.contains_key("paused")));
+    }
+
+    #[test]
+    fn selectors_are_written_as_a_list_request_takes_them() {
+        let selector = json!({"matchLabels": {"app": "a"}, "matchExpressions": [
+            {"key": "tier", "operator": "In", "values": ["x", "y"]}, {"key": "old", "operator": "DoesNotExist"}]});
+        assert_eq!(label_selector(&selector), escaped("app=a,tier in (x,y),!old"));
+    }
+}

@@ -1,0 +1,5 @@
+//! The Kubernetes provider, on a real control plane and on a fake API server for what a real one does not do on demand.
+
+mod change;
+mod look;
+mod watched;
