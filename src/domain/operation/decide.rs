@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::verify::{Hold, Progress, Recovered, is_wave_healthy, progress_of, recover, seen_hold};
+use super::verify::{Bake, Hold, Progress, Recovered, bake_of, progress_of, recover, seen_hold};
 use super::{Mode, Operation, StepProgress, StepState};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
@@ -290,17 +290,24 @@ fn pass_gate(operation: &Operation, gates: &mut Gates, world: &World<'_>, index:
     let before = &operation.plan.waves[index - 1];
     let number = index as u16;
     let Gate::Healthy(bake) = gate else { return Some(Entry::WaveHealthy { wave: number }) };
-    let sick = before.steps.iter().find(|step| !is_wave_healthy(step, operation.progress(step.id).state, world.fleet));
-    if let Some(sick) = sick {
+    let mut sick = None;
+    for step in &before.steps {
+        match bake_of(step, operation.progress(step.id), world) {
+            Bake::Healthy => {}
+            Bake::Sick(why) => sick = Some((step.id, why)),
+            Bake::Undone(reason) => return Some(Entry::Failed { step: step.id, reason }),
+        }
+    }
+    if let Some((step, why)) = sick {
         gates.healthy_since.remove(&number);
         let last_good = operation.steps.values().filter_map(|progress| progress.verified_at).max();
         let limit = world.policy.for_place(&before.place).step_timeout;
         let since = last_good.unwrap_or(operation.started_at).max(operation.claimed_at);
         if elapsed(since, world.now) > limit + bake {
-            let reason = format!("wave {number} did not stay healthy for {} s", bake.as_secs());
-            return Some(Entry::Failed { step: sick.id, reason: Text::new(&reason) });
+            let reason = format!("wave {number} did not stay healthy for {} s: {why}", bake.as_secs());
+            return Some(Entry::Failed { step, reason: Text::new(&reason) });
         }
-        gates.waiting_for = Some(Text::new(&format!("wave {number} must be healthy: {} is not", sick.workload)));
+        gates.waiting_for = Some(Text::new(&format!("wave {number} must be healthy: {why}")));
         return None;
     }
     let since = *gates.healthy_since.entry(number).or_insert(world.now);

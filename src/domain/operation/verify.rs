@@ -2,15 +2,18 @@
 //!
 //! Never believes an observation of an older generation, or of a place that is not live.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{StepProgress, StepState};
+use super::{StepProgress, World};
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::current_revision;
 use crate::domain::image::Comparison;
 use crate::domain::observation::{Health, Phase, Rollout, TemplateHash};
 use crate::domain::plan::{Action, Paused, Step};
 use crate::domain::text::Text;
+
+/// How long an instance that came after the verification may take to get ready before it counts as sick.
+const SETTLING: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the fleet shows of a step that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,11 +246,47 @@ pub(super) fn seen_hold(step: &Step, fleet: &Fleet, since: Timestamp) -> Hold {
     }
 }
 
-/// Whether every instance of a step's workload is healthy now.
-pub(super) fn is_wave_healthy(step: &Step, state: StepState, fleet: &Fleet) -> bool {
-    let live = fleet.place(&step.workload.place).is_some_and(|place| place.state.is_live());
-    let healthy = fleet.workload(&step.workload).is_some_and(|workload| {
-        workload.seen.rollout == Rollout::Stable && workload.judgement.tally.healthy >= workload.seen.desired
-    });
-    state == StepState::Verified && live && healthy
+/// How a workload does after its step was verified, while the next wave waits.
+pub(super) enum Bake {
+    /// Well.
+    Healthy,
+    /// Not well now; it may recover.
+    Sick(Text),
+    /// Somebody took the change back, or the platform gave up.
+    Undone(Text),
+}
+
+/// Looks at a workload whose step was verified: its template must be the step's still, at least the floor must be
+/// healthy, and no instance may be sick that was there then or had time to get ready since. Instances that come and go
+/// are no sickness.
+pub(super) fn bake_of(step: &Step, progress: &StepProgress, world: &World<'_>) -> Bake {
+    let sick = |why: &str| Bake::Sick(Text::new(&format!("{}: {why}", step.workload)));
+    if !world.fleet.place(&step.workload.place).is_some_and(|place| place.state.is_live()) {
+        return sick("its place does not answer");
+    }
+    let Some(workload) = world.fleet.workload(&step.workload) else { return sick("it is gone") };
+    let receipt = progress.receipt.as_ref().and_then(|receipt| receipt.template.as_ref());
+    if receipt.is_some_and(|template| *template != workload.seen.template.hash) {
+        let by: Vec<&str> = workload.seen.owners.iter().map(|owner| owner.manager.as_str()).collect();
+        let by = if by.is_empty() { "somebody".to_string() } else { by.join(", ") };
+        return Bake::Undone(Text::new(&format!("it was verified, then reverted by {by}")));
+    }
+    if let Rollout::Failed(why) = &workload.seen.rollout {
+        return Bake::Undone(Text::new(&format!("it was verified, then its rollout failed: {why}")));
+    }
+    let desired = workload.seen.desired;
+    let floor = world.policy.for_place(&step.workload.place).floor_percent;
+    let healthy = workload.judgement.tally.healthy;
+    if healthy < crate::domain::plan::healthy_floor(desired, floor) {
+        return sick(&format!("{healthy} of {desired} are healthy"));
+    }
+    let had_time = |instance: &Instance| {
+        let since = instance.seen.started_at.unwrap_or(instance.fetched_at);
+        progress.verified_at.is_none_or(|verified| since <= verified) || world.now.duration_since(since) > SETTLING
+    };
+    let counted = world.fleet.instances_of(workload).filter(|instance| instance.seen.phase.is_counted());
+    match counted.into_iter().find(|instance| !is_healthy(instance) && had_time(instance)) {
+        Some(instance) => sick(&format!("{} is not healthy", instance.seen.name)),
+        None => Bake::Healthy,
+    }
 }
