@@ -5,6 +5,7 @@
 
 mod chunks;
 mod ingest;
+mod interner;
 mod judge;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -33,7 +34,7 @@ pub struct Fleet {
     instance_slots: HashMap<(u16, Uid), u32>,
     services: BTreeMap<Text, Tally>,
     records: HashMap<WorkloadId, OwnRecord>,
-    interned: ingest::Interner,
+    interned: interner::Interner,
     dirty: HashSet<u32>,
     revision: u64,
 }
@@ -132,7 +133,7 @@ impl Fleet {
             instance_slots: HashMap::new(),
             services: BTreeMap::new(),
             records: HashMap::new(),
-            interned: ingest::Interner::default(),
+            interned: interner::Interner::default(),
             dirty: HashSet::new(),
             revision: 0,
         }

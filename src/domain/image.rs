@@ -138,13 +138,6 @@ impl ImageId {
         }
     }
 
-    /// Hands its texts to an interner.
-    pub(super) fn share_with(&mut self, share: &mut dyn FnMut(&mut Text)) {
-        match self {
-            ImageId::Oci { digest, .. } => share(&mut digest.0),
-        }
-    }
-
     /// What the two say of each other. Equal hashes are the same content whatever kind was assumed; different hashes
     /// are different images only if both are known to be of one kind, or neither source says (see `drift`).
     pub fn compare(&self, other: &ImageId) -> Comparison {
@@ -191,14 +184,6 @@ impl ImageRef {
     /// What a person calls it: the tag, else the start of the digest, else the implied `latest`.
     pub fn version(&self) -> Option<Text> {
         self.tag().map(Text::new)
-    }
-
-    /// Hands its texts to an interner.
-    pub(super) fn share_with(&mut self, share: &mut dyn FnMut(&mut Text)) {
-        share(&mut self.raw);
-        if let Some(digest) = &mut self.digest {
-            share(&mut digest.0);
-        }
     }
 
     /// Whether both name the same repository, however the default registry was spelt (`nginx`, `docker.io/library/nginx`).

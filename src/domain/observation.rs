@@ -2,12 +2,15 @@
 //!
 //! Never carries a judgement. All text in here has passed `Text`; nothing of a batch was shown before it was fetched.
 
+mod instance;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::{PlaceId, Uid, WorkloadKind};
-use super::image::{ImageId, ImageRef};
+use super::image::ImageRef;
 use super::text::Text;
+pub use instance::{ContainerSeen, Containers, Health, InstanceSeen, Owner, Phase};
 
 /// Facts of one place, fetched at one time, in the order in which they hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -257,93 +260,6 @@ pub struct RevisionSeen {
     pub cause: Option<Text>,
 }
 
-/// The life of an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Phase {
-    /// Not placed or not started yet.
-    Pending,
-    /// Started.
-    Running,
-    /// Asked to end; still there.
-    Draining,
-    /// Ended well; it counts for nothing.
-    Succeeded,
-    /// Ended badly.
-    Failed,
-    /// The provider doesn't know.
-    Unknown,
-}
-
-/// Whether an instance can do its work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// Ready, by its platform's own measure.
-    Healthy,
-    /// Not ready.
-    Unhealthy,
-    /// Nobody can tell (its node is gone).
-    Unknown,
-}
-
-/// One instance as its provider reports it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InstanceSeen {
-    /// Its incarnation.
-    pub uid: Uid,
-    /// What owns it: a workload or one of its revisions. `None`: nothing does.
-    pub owner: Option<Owner>,
-    /// The service that its own labels name; counts only where its owner can't be read.
-    pub service: Text,
-    /// Its namespace, where there are any.
-    pub namespace: Option<Text>,
-    /// Its name.
-    pub name: Text,
-    /// The revision that made it, by name or hash, where the owner does not tell (`controller-revision-hash`).
-    pub revision: Option<Text>,
-    /// Where its life is.
-    pub phase: Phase,
-    /// Whether it works.
-    pub health: Health,
-    /// Why it does not, in the platform's words.
-    pub reason: Option<Text>,
-    /// The platform it runs on (`linux/arm64`), where known; digests differ by it.
-    pub platform: Option<Text>,
-    /// What it runs, container by container.
-    pub containers: Vec<ContainerSeen>,
-    /// When it started.
-    pub started_at: Option<Timestamp>,
-    /// How often its containers were restarted.
-    pub restarts: u32,
-    /// How it was changed after its start (an ephemeral container), if it was.
-    pub touched: Option<Text>,
-}
-
-/// What owns an instance, as the instance says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The owner's uid.
-    pub uid: Uid,
-    /// Its kind; `Unknown` for kinds of other programs.
-    pub kind: WorkloadKind,
-    /// Its kind in its own words, and its name: `Sandbox/one`.
-    pub name: Text,
-}
-
-/// One container of an instance.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ContainerSeen {
-    /// Its name.
-    pub name: Text,
-    /// What it is.
-    pub role: Role,
-    /// The image that this instance asks for.
-    pub asked: Option<ImageRef>,
-    /// The image that it runs, exactly; `None` if the platform doesn't say (not pulled yet).
-    pub running: Option<ImageId>,
-}
-
 impl PlaceState {
     /// The word that scripts hold on to.
     pub fn as_str(&self) -> &'static str {
@@ -393,36 +309,5 @@ impl Role {
     /// container is a mark of its own (`touched`), an injected one belongs to somebody else.
     pub fn is_judged(self) -> bool {
         matches!(self, Role::App | Role::Sidecar)
-    }
-}
-
-impl Health {
-    /// The word that scripts hold on to.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Health::Healthy => "healthy",
-            Health::Unhealthy => "unhealthy",
-            Health::Unknown => "unknown",
-        }
-    }
-}
-
-impl Phase {
-    /// The word that scripts hold on to.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Phase::Pending => "pending",
-            Phase::Running => "running",
-            Phase::Draining => "draining",
-            Phase::Succeeded => "succeeded",
-            Phase::Failed => "failed",
-            Phase::Unknown => "unknown",
-        }
-    }
-
-    /// Whether an instance in this phase counts as one of its workload's. One that drains does not: it is on its way
-    /// out, and its replacement is counted.
-    pub fn is_counted(self) -> bool {
-        matches!(self, Phase::Pending | Phase::Running | Phase::Unknown | Phase::Failed)
     }
 }

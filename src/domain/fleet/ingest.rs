@@ -15,22 +15,6 @@ use crate::domain::observation::{
 };
 use crate::domain::text::Text;
 
-/// Shares equal strings: thousands of instances have a few hundred names of containers, images and owners.
-#[derive(Default)]
-pub(super) struct Interner(HashSet<Text>);
-
-impl Interner {
-    /// The shared copy of a text.
-    pub(super) fn share(&mut self, text: &mut Text) {
-        match self.0.get(text.as_str()) {
-            Some(known) => *text = known.clone(),
-            None => {
-                self.0.insert(text.clone());
-            }
-        }
-    }
-}
-
 impl Fleet {
     /// Adds a place, loading; a known one keeps what it has.
     pub fn add_place(&mut self, id: PlaceId) {
@@ -75,7 +59,12 @@ impl Fleet {
         self.revision += 1;
     }
 
-    fn observe(&mut self, place: u16, at: Timestamp, observation: Observation) {
+    fn observe(&mut self, place: u16, at: Timestamp, mut observation: Observation) {
+        if let Observation::Instance(_, seen) = &mut observation
+            && self.is_as_known(place, at, seen)
+        {
+            return;
+        }
         let source = match &observation {
             Observation::Workload(source, _)
             | Observation::Revision(source, _)
@@ -97,6 +86,25 @@ impl Fleet {
             }
         }
         self.change(place, at, observation);
+    }
+
+    /// Shares what an instance has in common with others. One that is known exactly so is only noted as seen: a list that
+    /// is made again costs nothing where nothing changed.
+    fn is_as_known(&mut self, place: u16, at: Timestamp, seen: &mut InstanceSeen) -> bool {
+        self.interned.share_all(seen);
+        let Some((key, &slot)) = self.instance_slots.get_key_value(&(place, seen.uid.clone())) else { return false };
+        seen.uid = key.1.clone();
+        let Some(instance) = self.instances.get(slot as usize).filter(|instance| instance.seen == *seen) else {
+            return false;
+        };
+        let source = instance.source;
+        if let Some(list) = self.places[usize::from(place)].lists.get_mut(&source) {
+            list.seen.insert(seen.uid.clone());
+        }
+        if let Some(instance) = self.instances.get_mut(slot as usize) {
+            instance.fetched_at = at;
+        }
+        true
     }
 
     fn observe_place(&mut self, place: u16, at: Timestamp, observation: Observation) {
@@ -253,8 +261,7 @@ impl Fleet {
         self.dirty.insert(slot);
     }
 
-    fn put_instance(&mut self, place: u16, at: Timestamp, source: Source, mut seen: InstanceSeen) {
-        self.share(&mut seen);
+    fn put_instance(&mut self, place: u16, at: Timestamp, source: Source, seen: InstanceSeen) {
         let slot = self.owner_slot(place, at, &seen);
         let key = (place, seen.uid.clone());
         if let Some(&at_slot) = self.instance_slots.get(&key) {
@@ -394,29 +401,6 @@ impl Fleet {
         }
         self.dirty.remove(&slot);
         self.free_workloads.push(slot);
-    }
-
-    fn share(&mut self, seen: &mut InstanceSeen) {
-        let interned = &mut self.interned;
-        interned.share(&mut seen.service);
-        for text in
-            [&mut seen.namespace, &mut seen.revision, &mut seen.reason, &mut seen.platform].into_iter().flatten()
-        {
-            interned.share(text);
-        }
-        if let Some(owner) = &mut seen.owner {
-            interned.share(&mut owner.uid.0);
-            interned.share(&mut owner.name);
-        }
-        for container in &mut seen.containers {
-            interned.share(&mut container.name);
-            if let Some(asked) = &mut container.asked {
-                asked.share_with(&mut |text| interned.share(text));
-            }
-            if let Some(running) = &mut container.running {
-                running.share_with(&mut |text| interned.share(text));
-            }
-        }
     }
 }
 

@@ -54,7 +54,8 @@ impl Fleet {
         let learnt = |revision: &Uid, container: &str| learnt_image(&rows, revision, container);
         let own = self.records.get(&workload.id).cloned().unwrap_or_default();
         let judgement = judged.finish(workload, &expected, &learnt, &own);
-        for (at, verdict) in verdicts {
+        for (at, mut verdict) in verdicts {
+            self.interned.share(&mut verdict.reason);
             if let Some(instance) = self.instances.get_mut(at as usize) {
                 instance.verdict = verdict.verdict;
                 instance.reason = verdict.reason;

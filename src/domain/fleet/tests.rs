@@ -111,7 +111,7 @@ fn pod(pod: Pod<'_>) -> Observation {
             health: Health::Healthy,
             reason: None,
             platform: None,
-            containers,
+            containers: containers.into(),
             started_at: None,
             restarts: 0,
             touched: None,

@@ -122,7 +122,7 @@ pub(super) fn instance_seen(cloud: &Cloud, workload: &Workload, instance: &Insta
         health,
         reason,
         platform: Some(Text::new("linux/amd64")),
-        containers,
+        containers: containers.into(),
         started_at: Some(cloud.time(instance.began)),
         restarts: if is_crashing { ((cloud.now() - instance.began) / 600).clamp(1, 40) as u32 } else { 0 },
         touched: (instance.quirk == Quirk::Touched).then(|| Text::new("ephemeral container debugger-x7k2p")),

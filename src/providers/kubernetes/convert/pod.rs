@@ -44,7 +44,7 @@ pub(in super::super) fn instance(pod: &Pod<'_>, surrounding: &Surrounding<'_>) -
         health,
         reason: if health == Health::Healthy { None } else { reason(pod) },
         platform: surrounding.platform.clone(),
-        containers: containers(pod, surrounding.asked),
+        containers: containers(pod, surrounding.asked).into(),
         started_at: status.start_time.filled().or(meta.creation_timestamp.filled()).and_then(super::time),
         restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
         touched: touched(pod, surrounding.asked),
