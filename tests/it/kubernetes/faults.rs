@@ -280,3 +280,17 @@ async fn without_a_server_nothing_is_sent() {
     assert!(matches!(&answer, Answer::Refused(why) if why.contains("not sent")), "{answer:?}");
     assert!(fake.requests("PATCH ").is_empty());
 }
+
+#[tokio::test]
+async fn a_kubeconfig_that_does_not_fit_says_what_is_missing() {
+    let fake = Fake::start().await;
+    let kubeconfig = fake.kubeconfig(&json!({"auth-provider": {"name": "gcp"}}));
+    for (context, missing) in
+        [("elsewhere", "no context elsewhere in"), ("fake", "auth-provider gcp, which is obsolete")]
+    {
+        let mut watched = Watched::start(&kubeconfig, context);
+        let state = watched.until_state("misconfigured").await;
+        assert!(state.reason().is_some_and(|why| why.contains(missing)), "{state:?}");
+    }
+    assert!(fake.requests("").is_empty(), "nothing was asked");
+}
