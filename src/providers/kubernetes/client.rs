@@ -16,13 +16,12 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::connect::{Facts, Link, Session};
+use super::stream::{Items, Lines};
 use crate::domain::text::Text;
 use crate::providers::Mutations;
 
-/// Longest answer to one request, unpacked; a page of 500 pods has 7 MB.
+/// Longest answer to one request, unpacked, that is held as a whole: the ReplicaSets of a namespace.
 const LONGEST_ANSWER: usize = 128 << 20;
-/// Longest event of a watch; the API server itself takes objects of 3 MB at most.
-const LONGEST_EVENT: usize = 8 << 20;
 /// How long a request that changes something may take: as long as the API server itself gives one.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -96,15 +95,6 @@ pub(super) struct Answered {
     pub warnings: Vec<Text>,
 }
 
-/// An open watch: bytes come in, whole lines go out.
-pub(super) struct Lines {
-    link: Arc<Link>,
-    body: Body,
-    buffer: Vec<u8>,
-    searched: usize,
-    whole: usize,
-}
-
 struct Ask<'a> {
     method: Method,
     path: &'a str,
@@ -130,10 +120,16 @@ impl Reads {
         Ok(self.0.session().await?.facts.clone())
     }
 
-    /// One GET: an object, a page of a list.
+    /// One GET, its answer as a whole.
     pub(super) async fn get(&self, path: &str, limit: Duration) -> Result<Vec<u8>, Fault> {
         let ask = Ask { method: Method::GET, path, body: None, encoding: Encoding::Any };
         within(limit, async { collect(&self.0, send(&self.0, &ask).await?).await }).await
+    }
+
+    /// A page of a list, to be read item by item.
+    pub(super) async fn page(&self, path: &str) -> Result<Items, Fault> {
+        let ask = Ask { method: Method::GET, path, body: None, encoding: Encoding::Any };
+        Ok(Items::new(self.0.clone(), send(&self.0, &ask).await?.into_body()))
     }
 
     /// One GET, understood.
@@ -145,7 +141,7 @@ impl Reads {
     pub(super) async fn watch(&self, path: &str, limit: Duration) -> Result<Lines, Fault> {
         let ask = Ask { method: Method::GET, path, body: None, encoding: Encoding::Identity };
         let response = within(limit, send(&self.0, &ask)).await?;
-        Ok(Lines { link: self.0.clone(), body: response.into_body(), buffer: Vec::new(), searched: 0, whole: 0 })
+        Ok(Lines::new(self.0.clone(), response.into_body()))
     }
 
     /// Asks about our permissions or our name.
@@ -208,50 +204,6 @@ impl Writes {
             Ok(Answered { body: collect(&self.0, response).await?, warnings })
         })
         .await
-    }
-}
-
-impl Lines {
-    /// Waits until there is at least one whole line more. False: the server closed the watch.
-    /// Nothing is lost when it is dropped while it waits.
-    pub(super) async fn more(&mut self) -> Result<bool, Fault> {
-        let before = self.whole;
-        while self.whole == before {
-            let Some(frame) = self.body.frame().await else { return Ok(false) };
-            let frame = frame.map_err(|error| Fault::NoAnswer(Text::new(&chain(&error))))?;
-            self.link.note_heard();
-            if let Ok(data) = frame.into_data() {
-                self.buffer.extend_from_slice(&data);
-            }
-            if let Some(end) = self.buffer[self.searched..].iter().rposition(|&byte| byte == b'\n') {
-                self.whole = self.searched + end + 1;
-            } else if self.buffer.len() - self.whole > LONGEST_EVENT {
-                return Err(Fault::Malformed(Text::new("an event of more than 8 MB")));
-            }
-            self.searched = self.buffer.len();
-        }
-        Ok(true)
-    }
-
-    /// The whole lines that have come.
-    pub(super) fn whole(&self) -> impl Iterator<Item = &[u8]> {
-        self.buffer[..self.whole].split(|&byte| byte == b'\n').filter(|line| !line.is_empty())
-    }
-
-    /// How many bytes of whole lines wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.whole
-    }
-
-    /// Lets go of the whole lines.
-    pub(super) fn taken(&mut self) {
-        self.buffer.drain(..self.whole);
-        self.searched -= self.whole;
-        self.whole = 0;
-        // A burst must not hold its memory for ever.
-        if self.buffer.capacity() > 1 << 20 {
-            self.buffer.shrink_to(64 << 10);
-        }
     }
 }
 

@@ -227,6 +227,81 @@ fn info(exec: &ExecConfig) -> String {
 mod tests {
     use super::*;
 
+    /// A plugin that is a shell script in a folder of the test's own.
+    fn plugin(folder: &std::path::Path, script: &str) -> Plugin {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = folder.join("plugin");
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("made executable");
+        let command = path.display().to_string();
+        let exec: ExecConfig = serde_json::from_value(json!({"apiVersion": "client.authentication.k8s.io/v1",
+            "command": command, "args": ["--quiet"], "env": [{"name": "EXTRA", "value": "given"}], "interactiveMode": "IfAvailable"}))
+        .expect("as a kubeconfig has it");
+        Plugin::of(&exec).unwrap_or_else(|fault| panic!("{fault}"))
+    }
+
+    async fn refused(script: &str) -> String {
+        let folder = tempfile::tempdir().expect("a folder");
+        match plugin(folder.path(), script).credential().await {
+            Err(Fault::SignIn(text)) => text.to_string(),
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("it gave a credential"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plugin_runs_once_without_a_terminal_and_again_when_it_was_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plugin = plugin(
+            folder.path(),
+            r#"[ "$EXTRA $1" = "given --quiet" ] || exit 3
+            case $KUBERNETES_EXEC_INFO in *'"interactive":false'*) ;; *) exit 4 ;; esac
+            [ -z "$(cat)" ] || exit 5
+            echo run >>"$0.runs"
+            echo '{"kind": "ExecCredential", "status": {"token": "t-'$(wc -l <"$0.runs" | tr -d ' ')'"}}'"#,
+        );
+        let header = |credential: &Arc<Credential>| {
+            let header = credential.authorization.clone().expect("a token");
+            assert!(header.is_sensitive() && !format!("{header:?}").contains("t-"));
+            header.to_str().expect("plain").to_string()
+        };
+        let (first, same) = tokio::join!(plugin.credential(), plugin.credential());
+        let (first, same) =
+            (first.unwrap_or_else(|fault| panic!("{fault}")), same.unwrap_or_else(|fault| panic!("{fault}")));
+        assert!(Arc::ptr_eq(&first, &same));
+        assert_eq!(header(&first), "Bearer t-1");
+        plugin.forget(&first).await;
+        plugin.forget(&first).await;
+        let second = plugin.credential().await.unwrap_or_else(|fault| panic!("{fault}"));
+        assert_eq!(header(&second), "Bearer t-2");
+    }
+
+    #[tokio::test]
+    async fn what_a_failing_plugin_printed_is_not_shown_but_what_it_said_is() {
+        let text = refused("echo s3cret-canary; printf 'session \\033[31mexpired' >&2; exit 7").await;
+        assert!(text.contains("exit status: 7") && text.contains("session ?[31mexpired"), "{text}");
+        assert!(text.contains("--quiet") && !text.contains("s3cret-canary"), "{text}");
+        let text = refused("echo s3cret-canary").await;
+        assert!(text.contains("printed no ExecCredential") && !text.contains("s3cret-canary"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plugin_that_does_not_end_is_ended() {
+        let text = refused("exec sleep 1000").await;
+        assert!(text.contains("did not end within 30 s"), "{text}");
+    }
+
+    #[test]
+    fn a_plugin_that_needs_a_terminal_is_not_run() {
+        let exec: ExecConfig =
+            serde_json::from_value(json!({"command": "login", "args": ["now"], "interactiveMode": "Always"}))
+                .expect("exec");
+        assert!(
+            matches!(Plugin::of(&exec), Err(Fault::SignIn(text)) if text.contains("run `login now` in a shell first"))
+        );
+        assert!(matches!(Plugin::of(&ExecConfig::default()), Err(Fault::Misconfigured(_))));
+    }
+
     #[test]
     fn an_output_that_makes_no_sense_is_described_and_not_quoted() {
         for (output, said) in [

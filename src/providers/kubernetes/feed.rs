@@ -13,16 +13,21 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::client::{Fault, Lines};
+use super::client::Fault;
 use super::convert::Kind;
 use super::known::{Happened, Listed};
+use super::slim::PageMeta;
+use super::stream::Lines;
 use super::watch::Shared;
 use crate::domain::observation::{Observation, Source};
+use crate::domain::text::Text;
 
-/// Rows of one page: the first is shown after 0.15 s, and one page is 7 MB at most.
+/// Rows of one page: the first is shown after 0.15 s.
 const PAGE: u32 = 500;
 /// How long one page may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a list may take that is made at once.
+const WHOLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a watch may take to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// A watch that says nothing for so long, not even a bookmark (one a minute), is opened again.
@@ -191,7 +196,10 @@ impl Feed {
         let mut observations = self.begin(shared).await;
         loop {
             let path = self.page_path(limit, &next);
-            let bytes = match shared.reads.get(&path, PAGE_TIMEOUT).await {
+            let page = self.page(shared, &path, &mut observations);
+            let patience = if limit.is_some() { PAGE_TIMEOUT } else { WHOLE_TIMEOUT };
+            let late = || Fault::NoAnswer(Text::new(&format!("no whole page within {} s", patience.as_secs())));
+            let (meta, rows) = match timeout(patience, page).await.unwrap_or_else(|_| Err(late())) {
                 // The list took longer than the server remembers (5 minutes): all at once then, as client-go does.
                 Err(fault) if fault.code() == 410 && !next.is_empty() => {
                     (next, limit, seen) = (String::new(), None, 0);
@@ -201,11 +209,10 @@ impl Feed {
                 answer => answer?,
             };
             let fetched_at = Timestamp::now();
-            let mut known = shared.known.lock().await;
-            let (meta, rows) = known.page(self.listed, self.source, &bytes, &mut observations)?;
-            drop(bytes);
             seen += rows;
             let is_last = meta.next.is_empty();
+            // Held until the page is handed over, as in `take`.
+            let mut known = shared.known.lock().await;
             if is_last {
                 known.finish(self.source);
             }
@@ -222,6 +229,24 @@ impl Feed {
             }
             next = meta.next;
         }
+    }
+
+    async fn page(
+        &self,
+        shared: &Shared<'_>,
+        path: &str,
+        observations: &mut Vec<Observation>,
+    ) -> Result<(PageMeta, u64), Fault> {
+        let mut items = shared.reads.page(path).await?;
+        let mut rows = 0;
+        while items.more().await? {
+            let mut known = shared.known.lock().await;
+            for item in items.whole() {
+                known.item(self.listed, self.source, item, observations)?;
+                rows += 1;
+            }
+        }
+        Ok((items.envelope()?, rows))
     }
 
     async fn begin(&self, shared: &Shared<'_>) -> Vec<Observation> {

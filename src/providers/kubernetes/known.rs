@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::client::{Fault, malformed};
 use super::convert::{self, Asked, Kind, Seen, Surrounding};
-use super::slim::{Event, Node, Notice, OwnerReference, Page, PageMeta, Pod, Workload};
+use super::slim::{Event, Node, Notice, OwnerReference, Pod, Workload};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::observation::{Observation, RevisionSeen, Source, TemplateHash, WorkloadSeen};
@@ -95,32 +95,32 @@ impl Known {
         }
     }
 
-    /// One page of a list; says where the list stands and how many rows it had.
-    pub(super) fn page(
+    /// One item of a list or of an event; says its resource version.
+    pub(super) fn item(
         &mut self,
         listed: Listed,
         source: Source,
         bytes: &[u8],
         out: &mut Vec<Observation>,
-    ) -> Result<(PageMeta, u64), Fault> {
-        match listed {
+    ) -> Result<String, Fault> {
+        let version = match listed {
             Listed::Nodes => {
-                let page: Page<Node<'_>> = read(bytes)?;
-                page.items.iter().for_each(|node| self.put_node(node));
-                Ok((page.metadata, page.items.len() as u64))
+                let node: Node<'_> = read(bytes)?;
+                self.put_node(&node);
+                node.metadata.resource_version.as_str().to_string()
             }
             Listed::Workloads(kind) => {
-                let page: Page<Workload<'_>> = read(bytes)?;
-                page.items.iter().for_each(|raw| self.put_workload(kind, source, raw, out));
-                Ok((page.metadata, page.items.len() as u64))
+                let raw: Workload<'_> = read(bytes)?;
+                self.put_workload(kind, source, &raw, out);
+                raw.metadata.resource_version.as_str().to_string()
             }
             Listed::Pods => {
-                let page: Page<Pod<'_>> = read(bytes)?;
-                out.reserve(page.items.len());
-                page.items.iter().for_each(|pod| self.put_pod(source, pod, out));
-                Ok((page.metadata, page.items.len() as u64))
+                let pod: Pod<'_> = read(bytes)?;
+                self.put_pod(source, &pod, out);
+                pod.metadata.resource_version.as_str().to_string()
             }
-        }
+        };
+        Ok(version)
     }
 
     /// One event of a watch.
@@ -134,26 +134,7 @@ impl Known {
         let event: Event<'_> = read(line)?;
         let object = event.object.get().as_bytes();
         match event.kind.as_str() {
-            "ADDED" | "MODIFIED" => {
-                let version = match listed {
-                    Listed::Nodes => {
-                        let node: Node<'_> = read(object)?;
-                        self.put_node(&node);
-                        node.metadata.resource_version.as_str().to_string()
-                    }
-                    Listed::Workloads(kind) => {
-                        let raw: Workload<'_> = read(object)?;
-                        self.put_workload(kind, source, &raw, out);
-                        raw.metadata.resource_version.as_str().to_string()
-                    }
-                    Listed::Pods => {
-                        let pod: Pod<'_> = read(object)?;
-                        self.put_pod(source, &pod, out);
-                        pod.metadata.resource_version.as_str().to_string()
-                    }
-                };
-                Ok(Happened::Until(version))
-            }
+            "ADDED" | "MODIFIED" => Ok(Happened::Until(self.item(listed, source, object, out)?)),
             "DELETED" => {
                 let notice: Notice<'_> = read(object)?;
                 if listed == Listed::Nodes {

@@ -17,6 +17,7 @@ mod operate;
 mod requests;
 mod settings;
 mod slim;
+mod stream;
 mod watch;
 
 use std::sync::Arc;

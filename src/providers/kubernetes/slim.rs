@@ -19,14 +19,11 @@ pub(super) struct Str<'a>(Cow<'a, str>);
 #[derive(Debug, Default)]
 pub(super) struct Pairs<'a>(Vec<(Str<'a>, Str<'a>)>);
 
-/// One page of a list.
+/// A list without its items.
 #[derive(Deserialize)]
-#[serde(bound(deserialize = "T: Deserialize<'de>"))]
-pub(super) struct Page<T> {
+pub(super) struct Page {
     #[serde(default)]
     pub metadata: PageMeta,
-    #[serde(default, deserialize_with = "or_default")]
-    pub items: Vec<T>,
 }
 
 /// Where a list stands.

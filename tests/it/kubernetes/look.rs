@@ -9,7 +9,9 @@ use rolldeck::providers::Mutations;
 use serde_json::{Value, json};
 
 use super::watched::Watched;
-use crate::real::cluster::{Cluster, JSON_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, wait};
+use crate::real::cluster::{
+    Cluster, JSON_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, own_cluster_or_skip, wait,
+};
 
 const V41: &str =
     "registry.example:5000/shop/app:v41@sha256:9f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d0";
@@ -242,4 +244,29 @@ async fn configured_namespaces_are_the_only_ones_seen() {
         .await;
     let cannot = &watched.fleet.place(&place).expect("added").identity.cannot;
     assert!(cannot.len() == 2 && cannot.iter().all(|(_, why)| why == "read only"), "{cannot:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_was_killed_is_stale_and_then_live_with_what_was_missed() {
+    let Some(cluster) = own_cluster_or_skip("an_api_server_that_was_killed_is_stale_and_then_live", "killed") else {
+        return;
+    };
+    cluster.create_namespace("kept");
+    cluster.create_deployment(&deployment("kept", "app", V41, 2, &[]));
+    let mut watched = Watched::start(cluster.kubeconfig(), "killed");
+    watched.until_state("live").await;
+    let id = watched.id("kept", "app");
+    watched
+        .until("its pods", |fleet| fleet.workload(&id).is_some_and(|app| fleet.instances_of(app).count() == 2))
+        .await;
+    cluster.kill_apiserver();
+    watched.until_state("stale").await;
+    let app = watched.deployment("kept", "app");
+    assert_eq!(watched.fleet.instances_of(app).count(), 2, "the last data is kept");
+    cluster.start_apiserver();
+    cluster.set_image("kept", "app", V42);
+    cluster.wait_rolled_out("kept", "app");
+    watched.until_state("live").await;
+    let expected = listed(&cluster, "kept");
+    watched.until("the same rows", |fleet| rows(fleet, "kept") == expected).await;
 }
