@@ -30,6 +30,6 @@ impl Model {
         for place in &settings.places {
             fleet.add_place(place.id.clone());
         }
-        Model { settings, now, fleet, operations: Operations::default(), ui: Ui::default() }
+        Model { settings, now, fleet, operations: Operations::default(), ui: Ui::new(now) }
     }
 }
