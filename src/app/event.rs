@@ -2,8 +2,8 @@
 //!
 //! Never a closure, never a future. Time itself arrives as an event.
 
-use crossterm::event::KeyEvent;
 use jiff::Timestamp;
+use ratatui::crossterm::event::KeyEvent;
 
 use super::filter::FilterAnswer;
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};

@@ -1,11 +1,90 @@
-//! Filtering and sorting many rows beside the loop: a question goes to a worker, an answer comes back as an event.
+//! Filters: the line that an operator types, and filtering and sorting many rows beside the loop (a question goes to a
+//! worker, an answer comes back as an event).
 //!
 //! Never touches the model; an answer for an older question is dropped by whoever asked.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-use crate::domain::fleet::Snapshot;
+use super::fuzzy::{Fuzzy, Word};
+use crate::domain::drift::Verdict;
+use crate::domain::fleet::{Instance, Snapshot};
 use crate::domain::id::Uid;
+use crate::domain::observation::{Health, Phase};
+use crate::domain::selector::{Condition, Facts, Polarity, Selector, Term};
+use crate::domain::text::Text;
+
+/// The filter line of a screen. While what is typed can't be read, the last filter that could stays in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// As typed.
+    pub(crate) typed: String,
+    /// What is in force, as text.
+    pub(crate) in_force: String,
+    /// What is in force.
+    pub(crate) selector: Selector,
+    /// What is wrong with what is typed.
+    pub(crate) error: Option<Text>,
+}
+
+impl Filter {
+    /// Takes over what is typed now. True if another filter is in force.
+    pub(crate) fn set(&mut self, typed: String) -> bool {
+        self.typed = typed;
+        match Selector::parse(&self.typed) {
+            Ok(selector) => {
+                self.error = None;
+                let changed = selector != self.selector;
+                self.in_force.clone_from(&self.typed);
+                self.selector = selector;
+                changed
+            }
+            Err(error) => {
+                self.error = Some(Text::new(&error.to_string()));
+                false
+            }
+        }
+    }
+
+    /// Whether rows are left out.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.selector.terms.is_empty()
+    }
+}
+
+/// Matches rows against a selector with fuzzy words.
+pub(crate) struct Matcher<'a> {
+    selector: &'a Selector,
+    words: Vec<(&'a str, Word)>,
+    fuzzy: Fuzzy,
+}
+
+impl<'a> Matcher<'a> {
+    /// For one selector.
+    pub(crate) fn new(selector: &'a Selector) -> Matcher<'a> {
+        let words = selector.words().map(|word| (word, Word::new(word))).collect();
+        Matcher { selector, words, fuzzy: Fuzzy::new() }
+    }
+
+    /// The score of a row that is selected (0 where no word was typed).
+    pub(crate) fn score(&self, facts: &Facts<'_>) -> Option<i64> {
+        let mut score = 0;
+        let is_match = self.selector.is_match(facts, &mut |word, facts| {
+            let best = [facts.name, facts.service, facts.namespace, facts.place];
+            let best = best.into_iter().filter_map(|text| self.score_word(word, text)).max();
+            score += best.unwrap_or(0);
+            best.is_some()
+        });
+        is_match.then_some(score)
+    }
+
+    fn score_word(&self, word: &str, text: &str) -> Option<i64> {
+        let (_, word) = self.words.iter().find(|(known, _)| *known == word)?;
+        self.fuzzy.score(word, text)
+    }
+}
 
 /// What to filter.
 #[derive(Clone, Debug)]
@@ -20,6 +99,8 @@ pub struct FilterQuestion {
     pub sort: usize,
     /// Now.
     pub now: Timestamp,
+    /// The rows of an answer for the same revision whose filter left at least what this one leaves.
+    pub among: Option<Arc<Vec<FilteredRow>>>,
 }
 
 /// The rows that are left, in order.
@@ -30,7 +111,9 @@ pub struct FilterAnswer {
     /// The fleet's revision that it was made for.
     pub revision: u64,
     /// The rows.
-    pub rows: Vec<FilteredRow>,
+    pub rows: Arc<Vec<FilteredRow>>,
+    /// How many of them are off.
+    pub off: u32,
 }
 
 /// One row that is left: where it was, and which it was, so that a slot used again is not mistaken.
@@ -42,7 +125,248 @@ pub struct FilteredRow {
     pub uid: Uid,
 }
 
-/// Answers a question.
-pub fn answer(question: FilterQuestion) -> FilterAnswer {
-    FilterAnswer { number: question.number, revision: question.snapshot.revision, rows: Vec::new() }
+/// How instances can be sorted: the `sort` of a question is a number into this.
+pub const INSTANCE_ORDERS: &[&str] = &["worst", "service", "name", "youngest", "oldest"];
+
+/// Answers a question. Pure; a worker calls it.
+pub fn answer(question: &FilterQuestion) -> FilterAnswer {
+    let snapshot = &question.snapshot;
+    let selector = Selector::parse(&question.filter).unwrap_or_default();
+    let sieve = Sieve::new(&selector, snapshot, question.now);
+    let mut state = SieveState::new(snapshot);
+    let order = workload_order(snapshot);
+    let mut kept: Vec<Kept<'_>> = Vec::new();
+    let mut look = |slot: u32, instance: &'_ Instance| -> Option<(i64, u8, u32)> {
+        let score = sieve.score(&mut state, instance)?;
+        let number = snapshot.workload_number(instance);
+        Some((-score, rank(snapshot, instance), order.get(number).copied().unwrap_or(slot)))
+    };
+    match &question.among {
+        Some(among) => {
+            for row in among.iter() {
+                let Some(instance) = snapshot.instances.get(row.slot as usize) else { continue };
+                if let Some((score, rank, order)) = look(row.slot, instance) {
+                    kept.push(Kept { score, rank, order, slot: row.slot, instance });
+                }
+            }
+        }
+        None => {
+            for (slot, instance) in snapshot.instances.slots() {
+                if let Some((score, rank, order)) = look(slot, instance) {
+                    kept.push(Kept { score, rank, order, slot, instance });
+                }
+            }
+        }
+    }
+    sort(&mut kept, question.sort);
+    let off = kept.iter().filter(|kept| snapshot.is_off(kept.instance)).count() as u32;
+    let rows = kept.iter().map(|kept| FilteredRow { slot: kept.slot, uid: kept.instance.seen.uid.clone() }).collect();
+    FilterAnswer { number: question.number, revision: snapshot.revision, rows: Arc::new(rows), off }
+}
+
+/// Whether everything that the new selector leaves was left by the old one: then only those rows are looked at.
+pub(crate) fn narrows(new: &Selector, old: &Selector) -> bool {
+    old.terms.iter().all(|before| {
+        new.terms.iter().any(|after| {
+            after == before
+                || match (&before.condition, &after.condition) {
+                    // A longer fuzzy word has the letters of the shorter one in their order.
+                    (Condition::Word(short), Condition::Word(long)) => {
+                        before.polarity == Polarity::Is
+                            && after.polarity == Polarity::Is
+                            && long.starts_with(short.as_str())
+                    }
+                    _ => false,
+                }
+        })
+    })
+}
+
+/// One row on its way through the filter; the fields in the order of the default sort.
+struct Kept<'a> {
+    score: i64,
+    rank: u8,
+    order: u32,
+    slot: u32,
+    instance: &'a Instance,
+}
+
+/// A selector taken apart: what can be decided once for a workload, and what each instance must be asked.
+struct Sieve<'a> {
+    snapshot: &'a Snapshot,
+    now: Timestamp,
+    of_workload: Selector,
+    of_instance: Selector,
+    words: Vec<Word>,
+    fuzzy: Fuzzy,
+    needs_images: bool,
+}
+
+/// What is known of each workload so far: whether it is selected, and how well each word fits it.
+struct SieveState {
+    selected: Vec<Option<bool>>,
+    words: Vec<Option<Vec<Option<i64>>>>,
+}
+
+impl SieveState {
+    fn new(snapshot: &Snapshot) -> SieveState {
+        let count = snapshot.workload_count();
+        SieveState { selected: vec![None; count], words: vec![None; count] }
+    }
+}
+
+impl<'a> Sieve<'a> {
+    fn new(selector: &Selector, snapshot: &'a Snapshot, now: Timestamp) -> Sieve<'a> {
+        let is_of_workload = |term: &Term| match term.condition {
+            Condition::Service(_) | Condition::Place(_) | Condition::Namespace(_) | Condition::Kind(_) => true,
+            Condition::State(_)
+            | Condition::Digest(_)
+            | Condition::Image(_)
+            | Condition::Age(..)
+            | Condition::Word(_) => false,
+        };
+        let (of_workload, of_instance): (Vec<Term>, Vec<Term>) =
+            selector.terms.iter().cloned().partition(is_of_workload);
+        let needs_images =
+            of_instance.iter().any(|term| matches!(term.condition, Condition::Digest(_) | Condition::Image(_)));
+        Sieve {
+            snapshot,
+            now,
+            of_workload: Selector { terms: of_workload },
+            words: selector.words().map(Word::new).collect(),
+            of_instance: Selector { terms: of_instance },
+            fuzzy: Fuzzy::new(),
+            needs_images,
+        }
+    }
+
+    fn score(&self, state: &mut SieveState, instance: &Instance) -> Option<i64> {
+        let number = self.snapshot.workload_number(instance);
+        let (workload, service) = self.snapshot.workload_of(instance)?;
+        let images: Vec<&str> = if self.needs_images { images_of(instance) } else { Vec::new() };
+        let facts = Facts {
+            service,
+            place: &workload.place.0,
+            namespace: workload.namespace.as_deref().unwrap_or_default(),
+            kind: workload.kind.as_str(),
+            name: &instance.seen.name,
+            verdict: instance.verdict,
+            is_off: self.snapshot.is_off(instance),
+            is_unhealthy: instance.seen.health != Health::Healthy,
+            images: &images,
+            age: instance.seen.started_at.map(|at| age(at, self.now)),
+        };
+        let selected =
+            state.selected[number].get_or_insert_with(|| self.of_workload.is_match(&facts, &mut |_, _| false));
+        if !*selected {
+            return None;
+        }
+        if self.of_instance.terms.is_empty() {
+            return Some(0);
+        }
+        let fits = state.words[number].get_or_insert_with(|| self.score_words(&facts));
+        let (mut score, mut next) = (0, 0);
+        let is_match = self.of_instance.is_match(&facts, &mut |_, facts| {
+            // Words come in the order of the terms; a term before may already have ended the look.
+            let at = next;
+            next += 1;
+            let best = fits[at].or_else(|| self.fuzzy.score(&self.words[at], facts.name));
+            score += best.unwrap_or(0);
+            best.is_some()
+        });
+        is_match.then_some(score)
+    }
+
+    fn score_words(&self, facts: &Facts<'_>) -> Vec<Option<i64>> {
+        let texts = [facts.service, facts.namespace, facts.place];
+        self.words.iter().map(|word| texts.iter().filter_map(|text| self.fuzzy.score(word, text)).max()).collect()
+    }
+}
+
+fn sort(kept: &mut [Kept<'_>], order: usize) {
+    let service = |kept: &Kept<'_>| (kept.order, kept.slot);
+    let started = |kept: &Kept<'_>| kept.instance.seen.started_at.map_or(0, Timestamp::as_second);
+    match INSTANCE_ORDERS.get(order).copied().unwrap_or("worst") {
+        "service" => kept.sort_unstable_by_key(service),
+        "name" => kept
+            .sort_unstable_by(|a, b| a.instance.seen.name.cmp(&b.instance.seen.name).then_with(|| a.slot.cmp(&b.slot))),
+        "youngest" => kept.sort_unstable_by_key(|kept| (-started(kept), kept.order, kept.slot)),
+        "oldest" => kept.sort_unstable_by_key(|kept| (started(kept), kept.order, kept.slot)),
+        _ => kept.sort_unstable_by_key(|kept| (kept.score, kept.rank, kept.order, kept.slot)),
+    }
+}
+
+/// Worst first: off and unhealthy, unhealthy, off, unknown, mixed, ok; what has ended comes last.
+fn rank(snapshot: &Snapshot, instance: &Instance) -> u8 {
+    let is_unhealthy = instance.seen.health != Health::Healthy;
+    match (instance.seen.phase.is_counted(), snapshot.is_off(instance), is_unhealthy) {
+        (false, ..) => {
+            if instance.seen.phase == Phase::Draining {
+                6
+            } else {
+                7
+            }
+        }
+        (true, true, true) => 0,
+        (true, false, true) => 1,
+        (true, true, false) => 2,
+        (true, false, false) => match instance.verdict {
+            Verdict::Unknown => 3,
+            Verdict::Mixed => 4,
+            _ => 5,
+        },
+    }
+}
+
+/// A number for each workload so that services, places and names come in their order.
+fn workload_order(snapshot: &Snapshot) -> Vec<u32> {
+    let mut numbered: Vec<(usize, &Text, &crate::domain::id::WorkloadId)> = snapshot.workloads().collect();
+    numbered.sort_unstable_by(|a, b| a.1.cmp(b.1).then_with(|| a.2.cmp(b.2)));
+    let mut order = vec![0; snapshot.workload_count()];
+    for (position, (number, ..)) in numbered.iter().enumerate() {
+        order[*number] = position as u32;
+    }
+    order
+}
+
+fn images_of(instance: &Instance) -> Vec<&str> {
+    let containers = &instance.seen.containers;
+    let asked = containers.iter().filter_map(|container| container.asked.as_ref().map(|asked| asked.as_str()));
+    let running = containers.iter().filter_map(|container| container.running.as_ref().map(|image| image.as_str()));
+    asked.chain(running).collect()
+}
+
+fn age(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_secs(u64::try_from(now.as_second() - at.as_second()).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_a_filter_is_half_typed_the_last_one_stays_in_force() {
+        let mut filter = Filter::default();
+        assert!(filter.set("svc:checkout".to_string()));
+        assert!(!filter.set("svc:checkout state:".to_string()));
+        assert_eq!(filter.in_force, "svc:checkout");
+        assert!(filter.error.is_some() && filter.is_on());
+        assert!(filter.set("svc:checkout state:drift".to_string()) && filter.error.is_none());
+    }
+
+    #[test]
+    fn only_a_filter_that_leaves_less_may_look_at_the_last_answer() {
+        for (old, new, expected) in [
+            ("", "check", true),
+            ("che", "check", true),
+            ("check", "che", false),
+            ("svc", "svc:a", false),
+            ("-che", "-check", false),
+            ("svc:a", "svc:a state:drift", true),
+            ("state:drift", "state:ok", false),
+        ] {
+            let parse = |raw: &str| Selector::parse(raw).expect("valid");
+            assert_eq!(narrows(&parse(new), &parse(old)), expected, "{old} -> {new}");
+        }
+    }
 }

@@ -3,14 +3,34 @@
 //! Never does IO and never reads a clock. Start with `event` and `effect` (everything that can happen, everything that
 //! can be asked), then `update`, then one screen.
 
+mod age;
+mod banner;
+pub mod cells;
+pub mod command;
+mod commands;
 pub mod effect;
 pub mod event;
 pub mod fault;
 pub mod filter;
+mod fuzzy;
+mod input;
+pub mod key;
+pub mod keymap;
 pub mod model;
 pub mod operations;
+mod overlays;
 pub mod record;
 pub mod report;
+mod rows;
+mod screens;
 pub mod settings;
+#[cfg(test)]
+mod testing;
+pub mod theme;
 pub mod ui;
 pub mod update;
+pub mod view;
+mod widgets;
+
+pub use overlays::help::markdown as key_table;
+pub use screens::Screen;

@@ -44,7 +44,7 @@ impl Model {
             fleet,
             operations: Operations::default(),
             health: HealthRecord::default(),
-            ui: Ui::default(),
+            ui: Ui::new(now),
         }
     }
 

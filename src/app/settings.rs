@@ -2,6 +2,8 @@
 //!
 //! Never holds a secret: what providers need to sign in stays with them.
 
+use super::keymap::Keymap;
+use super::theme::Theme;
 use crate::domain::expectation::{Declaration, ServiceKeys};
 use crate::domain::id::PlaceId;
 use crate::domain::journal::Driver;
@@ -29,6 +31,17 @@ pub struct Settings {
     pub notices: Vec<Text>,
     /// The name of the simulated fleet, if it is one.
     pub scenario: Option<Text>,
+    /// Keys and colours.
+    pub look: Look,
+}
+
+/// How the cockpit looks and which keys it knows.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// A style for each meaning.
+    pub theme: Theme,
+    /// Which keys mean which command.
+    pub keymap: Keymap,
 }
 
 /// One known place.

@@ -8,7 +8,11 @@ use jiff::Timestamp;
 
 use super::effect::Effect;
 use super::event::{Event, ProcessEvent, ProviderEvent};
+use super::input;
 use super::model::Model;
+use super::overlays::{ask, plan};
+use super::screens::Screen;
+use crate::domain::observation::{Batch, Observation};
 
 /// A clock that moved further than this between two ticks has slept, or was set.
 const CLOCK_JUMP: Duration = Duration::from_secs(30);
@@ -21,33 +25,68 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             let healthy = model.health.due(&model.fleet, model.now);
             if healthy.is_empty() { Vec::new() } else { vec![Effect::Remember(healthy)] }
         }
-        Event::Terminal(_event) => Vec::new(),
+        Event::Terminal(event) => input::terminal(model, event),
         Event::Observed(batch) => {
+            let is_quiet = is_quiet(model, &batch);
             model.fleet.apply(batch);
+            model.ui.redraw.rows |= !is_quiet;
             Vec::new()
         }
         Event::Store(event) => {
             let effects = model.operations.store(event, &model.settings.driver);
             model.operations.teach(&mut model.fleet, model.health.known());
+            model.ui.touch();
             effects
         }
         Event::Provider(ProviderEvent::Executed { operation, call, answer }) => {
             model.operations.executed(&operation, call, answer);
+            model.ui.touch();
             Vec::new()
         }
-        Event::Provider(ProviderEvent::Inspected { .. }) => Vec::new(),
-        Event::Provider(ProviderEvent::NotConnected { .. }) => Vec::new(),
-        Event::Filtered(_answer) => Vec::new(),
+        Event::Provider(ProviderEvent::Inspected { plan, step, inspection }) => {
+            plan::inspected(model, &plan, step, inspection);
+            model.ui.redraw.due = true;
+            Vec::new()
+        }
+        Event::Provider(ProviderEvent::NotConnected { place, reason }) => {
+            model.ui.say_why(&format!("{place} could not be connected: {reason}"));
+            model.ui.touch();
+            Vec::new()
+        }
+        Event::Filtered(answer) => {
+            if model.ui.screens.instances.answered(answer) {
+                model.ui.touch();
+            }
+            Vec::new()
+        }
         Event::Process(event) => process(model, event),
     };
+    effects.extend(plan::look_again(model));
+    ask::look_again(model);
     effects.extend(model.operations.advance(&model.fleet, &model.settings.policy, model.now));
     effects
 }
 
+/// Whether a batch only says that its place is still there, as the screen already shows.
+fn is_quiet(model: &Model, batch: &Batch) -> bool {
+    let is_heartbeat = |observation: &Observation| matches!(observation, Observation::Heartbeat);
+    let was_young = model.fleet.place(&batch.place).and_then(|place| place.heard_at);
+    let is_live = |heard| model.now.duration_since(heard).as_secs() < 15;
+    batch.observations.iter().all(is_heartbeat) && was_young.is_some_and(is_live)
+}
+
 fn tick(model: &mut Model, now: Timestamp) {
     let jumped = now.duration_since(model.now).unsigned_abs() > CLOCK_JUMP;
+    let minute = |at: Timestamp| at.as_second().div_euclid(60);
+    let is_new_minute = minute(now) != minute(model.now);
     model.now = now;
+    if model.ui.redraw.clock.is_some_and(|at| now >= at) {
+        model.ui.redraw.due = true;
+    }
+    // What changed lately, and what an age in a filter means, moves with the time itself.
+    model.ui.redraw.rows |= is_new_minute && model.ui.screen != Screen::Places;
     if jumped {
+        model.ui.touch();
         model.fleet.mark_all_stale("the clock jumped; waiting until it answers again");
         model.operations.restart_bakes();
     }
@@ -61,9 +100,16 @@ fn process(model: &mut Model, event: ProcessEvent) -> Vec<Effect> {
         }
         ProcessEvent::TerminalLost if model.operations.is_driving() => vec![Effect::Detach],
         ProcessEvent::TerminalLost => vec![Effect::Quit],
-        // Whoever drives an operation must not stand still without anybody knowing.
-        ProcessEvent::SuspendAsked if model.operations.is_driving() => Vec::new(),
+        ProcessEvent::SuspendAsked if model.operations.is_driving() => {
+            // Whoever drives an operation must not stand still without anybody knowing.
+            model.ui.say_why("not suspended: an operation of this process is running; q then d detaches");
+            model.ui.redraw.due = true;
+            Vec::new()
+        }
         ProcessEvent::SuspendAsked => vec![Effect::Suspend],
-        ProcessEvent::Resumed => Vec::new(),
+        ProcessEvent::Resumed => {
+            model.ui.redraw.due = true;
+            Vec::new()
+        }
     }
 }

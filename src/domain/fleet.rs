@@ -98,8 +98,14 @@ pub struct Snapshot {
     pub revision: u64,
     /// The instances.
     pub instances: Chunks<Instance>,
-    workloads: std::sync::Arc<Vec<Option<WorkloadId>>>,
-    services: std::sync::Arc<Vec<Text>>,
+    workloads: std::sync::Arc<Vec<Option<SnapshotWorkload>>>,
+}
+
+/// What a copy keeps of a workload.
+struct SnapshotWorkload {
+    id: WorkloadId,
+    service: Text,
+    mixed_is_off: bool,
 }
 
 /// Who reported a workload.
@@ -211,19 +217,24 @@ impl Fleet {
         self.records.get(id)
     }
 
+    /// The instance in a slot, which it keeps for as long as it is known.
+    pub fn instance_at(&self, slot: u32) -> Option<(&Instance, &Workload)> {
+        let instance = self.instances.get(slot as usize)?;
+        self.workloads.get(instance.workload as usize)?.as_ref().map(|workload| (instance, workload))
+    }
+
     /// A copy for work beside the loop.
     pub fn snapshot(&self) -> Snapshot {
-        let ids = self.workloads.iter().map(|workload| workload.as_ref().map(|workload| workload.id.clone())).collect();
-        let services = self
-            .workloads
-            .iter()
-            .map(|workload| workload.as_ref().map(|workload| workload.seen.service.clone()).unwrap_or_default())
-            .collect();
+        let kept = |workload: &Workload| SnapshotWorkload {
+            id: workload.id.clone(),
+            service: workload.seen.service.clone(),
+            mixed_is_off: is_off(Verdict::Mixed, &workload.seen),
+        };
+        let workloads = self.workloads.iter().map(|workload| workload.as_ref().map(kept)).collect();
         Snapshot {
             revision: self.revision,
             instances: self.instances.clone(),
-            workloads: std::sync::Arc::new(ids),
-            services: std::sync::Arc::new(services),
+            workloads: std::sync::Arc::new(workloads),
         }
     }
 }
@@ -280,8 +291,36 @@ impl std::fmt::Debug for Snapshot {
 impl Snapshot {
     /// The workload and service of an instance of this snapshot.
     pub fn workload_of(&self, instance: &Instance) -> Option<(&WorkloadId, &Text)> {
-        let at = instance.workload as usize;
-        Some((self.workloads.get(at)?.as_ref()?, self.services.get(at)?))
+        let workload = self.workloads.get(instance.workload as usize)?.as_ref()?;
+        Some((&workload.id, &workload.service))
+    }
+
+    /// The number of an instance's workload, below `workload_count`.
+    pub fn workload_number(&self, instance: &Instance) -> usize {
+        instance.workload as usize
+    }
+
+    /// One more than the highest number of a workload.
+    pub fn workload_count(&self) -> usize {
+        self.workloads.len()
+    }
+
+    /// Every workload with its number and service.
+    pub fn workloads(&self) -> impl Iterator<Item = (usize, &Text, &WorkloadId)> {
+        let numbered = self.workloads.iter().enumerate();
+        numbered.filter_map(|(number, workload)| {
+            workload.as_ref().map(|workload| (number, &workload.service, &workload.id))
+        })
+    }
+
+    /// Whether an instance counts as off.
+    pub fn is_off(&self, instance: &Instance) -> bool {
+        let workload = self.workloads.get(instance.workload as usize).and_then(Option::as_ref);
+        match instance.verdict {
+            Verdict::Drift | Verdict::Outlier | Verdict::Quarantined => true,
+            Verdict::Mixed => workload.is_some_and(|workload| workload.mixed_is_off),
+            Verdict::Ok | Verdict::Unknown => false,
+        }
     }
 }
 

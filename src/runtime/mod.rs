@@ -4,16 +4,19 @@
 //! the headless commands share), then `store`.
 
 pub mod cli;
+pub mod cockpit;
 pub mod config;
 pub mod headless;
 pub mod log;
+pub mod look;
 pub mod places;
 pub mod session;
 pub mod startup;
 pub mod store;
 pub mod terminal;
 
-use cli::Cli;
+use crate::domain::text::Text;
+use cli::{Cli, Command, Options};
 use headless::Exit;
 
 /// Runs what the command line asks for.
@@ -24,9 +27,31 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     // One provider of cryptography for the whole process; the second call of a test binary finds the first one there.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let mut cli = cli;
-    match cli.command.take() {
-        Some(command) => runtime.block_on(headless::run(cli, command)),
-        None => Err(anyhow::anyhow!("the cockpit is not built yet")),
+    let Cli { mut options, command } = cli;
+    match command {
+        None => runtime.block_on(open_cockpit(&options)),
+        Some(Command::Demo { scenario, list: false }) => {
+            // A demo of its own: what was done in an earlier one is no record of this one.
+            let state = std::env::temp_dir().join(format!("rolldeck-demo-{}", std::process::id()));
+            options.state_dir.get_or_insert_with(|| state.clone());
+            options.demo = Some(scenario);
+            let ended = runtime.block_on(open_cockpit(&options));
+            // Left behind at worst: it is in the directory for temporary files.
+            let _ = std::fs::remove_dir_all(&state);
+            ended
+        }
+        Some(command) => runtime.block_on(headless::run(Cli { options, command: None }, command)),
     }
+}
+
+async fn open_cockpit(options: &Options) -> anyhow::Result<Exit> {
+    let prepared = startup::prepare_session(options)?;
+    store::prepare(&prepared.state_dir)?;
+    let log = log::start(&prepared.state_dir, options.verbose);
+    terminal::install_panic_hook();
+    let mut session = startup::open(prepared, startup::Stepping::Live)?;
+    if let Err(error) = log {
+        session.model.settings.notices.push(Text::new(&format!("no log is written: {error}")));
+    }
+    cockpit::run(session).await
 }

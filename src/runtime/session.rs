@@ -209,7 +209,7 @@ impl Session {
                 let sender = self.sender.clone();
                 tokio::task::spawn_blocking(move || {
                     // The loop is gone only while the process ends.
-                    let _ = sender.send(Event::Filtered(filter::answer(question)));
+                    let _ = sender.send(Event::Filtered(filter::answer(&question)));
                 });
             }
             front @ (Effect::Copy { .. } | Effect::Suspend | Effect::Detach | Effect::Quit) => self.front.push(front),

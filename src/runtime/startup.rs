@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::cli::Options;
 use super::config::{self, Config};
+use super::look::look;
 use super::places::{self, Chosen};
 use super::session::{Clock, Places, Session, channel};
 use super::store::{Beginning, Journal, Locks, Observations, Store, prepare, this_driver};
@@ -95,6 +96,7 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         incident: options.incident.as_deref().map(Text::new),
         notices,
         scenario: None,
+        look: look(options)?,
     };
     Ok(Prepared { settings, specs, surroundings, state_dir, clock, world: None })
 }
@@ -123,6 +125,7 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
         incident: options.incident.as_deref().map(Text::new),
         notices: Vec::new(),
         scenario: Some(Text::new(&demo.scenario.name)),
+        look: look(options)?,
     };
     let surroundings = Surroundings::default();
     Ok(Prepared { settings, specs: demo.places, surroundings, state_dir, clock, world: Some(demo.world) })

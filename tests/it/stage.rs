@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use rolldeck::app::settings::{Access, Connection, PlaceSetting, Settings};
+use rolldeck::app::settings::{Access, Connection, Look, PlaceSetting, Settings};
 use rolldeck::domain::expectation::ServiceKeys;
 use rolldeck::domain::id::OperationId;
 use rolldeck::domain::journal::Driver;
@@ -68,6 +68,7 @@ impl Stage {
             incident: None,
             notices: Vec::new(),
             scenario: None,
+            look: Look::default(),
         };
         let prepared = Prepared {
             settings,

@@ -11,14 +11,14 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-use crate::app::fault::Fault;
+use crate::app::fault::{Fault, did_you_mean};
 use crate::domain::expectation::{Declaration, ServiceKeys};
 use crate::domain::image::ImageRef;
 use crate::domain::policy::{Confirm, PlacePolicy, Policy, PolicyRule};
 use crate::domain::selector::duration;
 use crate::domain::text::Text;
 use crate::providers;
-use reader::{Faults, Table, nearest};
+use reader::{Faults, Table};
 
 /// What a configuration file says.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ impl std::fmt::Display for ConfigError {
         let plural = if faults == 1 { "fault" } else { "faults" };
         write!(formatter, "the configuration has {faults} {plural}:")?;
         for fault in &self.faults {
-            write!(formatter, "\n  {}:{fault}", self.file.display())?;
+            write!(formatter, "\n{}:{fault}", self.file.display())?;
         }
         Ok(())
     }
@@ -107,8 +107,8 @@ pub fn read(file: &Path) -> Result<Config, ConfigError> {
         failed(vec![Fault {
             line: 1,
             column: 1,
-            message: format!("it can't be read: {error}"),
-            hint: "check the path given with --config".to_string(),
+            message: Text::new(&format!("it can't be read: {error}")),
+            hint: Text::new("check the path given with --config"),
         }])
     };
     let source = std::fs::read_to_string(file).map_err(unreadable)?;
@@ -124,10 +124,7 @@ pub fn read(file: &Path) -> Result<Config, ConfigError> {
 pub fn parse(source: &str, name: &str) -> Result<Config, Vec<Fault>> {
     let (document, errors) = DeTable::parse_recoverable(source);
     if !errors.is_empty() {
-        let fault = |error: &toml::de::Error| {
-            Fault::at(source, error.span().map_or(0, |span| span.start), error.message(), "see the TOML format")
-        };
-        return Err(errors.iter().map(fault).collect());
+        return Err(errors.iter().map(|error| Fault::of_toml(source, error)).collect());
     }
     let faults = Faults::new(source);
     let root = Table::new(document.get_ref(), document.span(), &faults);
@@ -180,16 +177,13 @@ fn place(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Optio
     let names: Vec<&str> = providers::KINDS.iter().map(|kind| kind.name).collect();
     let Some(kind_name) = table.string("kind") else {
         if table.line_of("kind").is_none() {
-            table.fault("a place needs a `kind`", format!("known kinds: {}", names.join(", ")));
+            table.fault("a place needs a `kind`", &format!("known kinds: {}", names.join(", ")));
         }
         return None;
     };
     let Some(kind) = providers::kind(&kind_name) else {
-        let hint = match nearest(&kind_name, &names) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known kinds: {}", names.join(", ")),
-        };
-        table.fault_at("kind", format!("`{kind_name}` is no kind of place"), hint);
+        let hint = did_you_mean(&kind_name, names.iter().copied(), &format!("known kinds: {}", names.join(", ")));
+        table.fault_at("kind", &format!("`{kind_name}` is no kind of place"), &hint);
         return None;
     };
     let id = table.string("id");
@@ -197,7 +191,7 @@ fn place(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Optio
     let read_only = table.boolean("read_only").unwrap_or(false);
     let settings = table.rest();
     for fault in (kind.check)(&settings) {
-        table.fault_at(&fault.key, fault.message, "");
+        table.fault_at(&fault.key, &fault.message, "");
     }
     let label = id.clone().unwrap_or_else(|| kind_name.clone());
     for (name, value) in [("production", production.to_string()), ("read_only", read_only.to_string())] {
@@ -329,21 +323,21 @@ mod tests {
         check(
             "[policy]\nflor = \"75%\"\nbake = 60\nfloor = \"175%\"",
             &[
-                "2:1: `flor` is not known; did you mean `floor`?",
-                "3:8: `bake` is integer; it must be a string in quotes",
-                "4:9: `175%` is no percentage; a percentage from \"0%\" to \"100%\"",
+                "2:1: `flor` is not known\n    hint: did you mean floor?",
+                "3:8: `bake` is integer\n    hint: it must be a string in quotes",
+                "4:9: `175%` is no percentage\n    hint: a percentage from \"0%\" to \"100%\"",
             ],
         );
         check(
             "[[expect]]\nimage = \"repo@sha256:12\"",
             &[
-                "1:1: an expectation needs a `service`; service = \"checkout\"",
-                "2:9: `sha256:12` is no digest: it must be sha256: followed by 64 hexadecimal digits; like registry/repository:tag@sha256:…",
+                "1:1: an expectation needs a `service`\n    hint: service = \"checkout\"",
+                "2:9: `sha256:12` is no digest: it must be sha256: followed by 64 hexadecimal digits\n    hint: like registry/repository:tag@sha256:…",
             ],
         );
         check(
             "[[places]]\nkind = \"kubernets\"",
-            &["2:8: `kubernets` is no kind of place; did you mean `kubernetes`?"],
+            &["2:8: `kubernets` is no kind of place\n    hint: did you mean kubernetes?"],
         );
     }
 

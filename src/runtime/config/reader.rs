@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::app::fault::Fault;
+use crate::app::fault::{Fault, did_you_mean};
 
 /// Where faults are collected.
 pub(super) struct Faults<'s> {
@@ -22,7 +22,7 @@ impl<'s> Faults<'s> {
         Faults { source, list: RefCell::new(Vec::new()) }
     }
 
-    pub(super) fn add(&self, span: Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn add(&self, span: Range<usize>, message: &str, hint: &str) {
         self.list.borrow_mut().push(Fault::at(self.source, span.start, message, hint));
     }
 
@@ -50,11 +50,11 @@ impl<'t, 's> Table<'t, 's> {
         Table { table, span, faults, asked: RefCell::new(Vec::new()) }
     }
 
-    pub(super) fn fault(&self, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn fault(&self, message: &str, hint: &str) {
         self.faults.add(self.span.clone(), message, hint);
     }
 
-    pub(super) fn fault_at(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+    pub(super) fn fault_at(&self, key: &str, message: &str, hint: &str) {
         let span = self.find(key).map_or(self.span.clone(), Spanned::span);
         self.faults.add(span, message, hint);
     }
@@ -114,7 +114,7 @@ impl<'t, 's> Table<'t, 's> {
         match parse(&text) {
             Ok(parsed) => Some(parsed),
             Err(message) => {
-                self.fault_at(key, message, hint);
+                self.fault_at(key, &message, hint);
                 None
             }
         }
@@ -158,11 +158,9 @@ impl<'t, 's> Table<'t, 's> {
         let asked = self.asked.borrow();
         for (key, _) in self.table.iter().filter(|(key, _)| !asked.iter().any(|known| key.get_ref() == known)) {
             let name = key.get_ref();
-            let hint = match nearest(name, &asked) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("known keys here: {}", asked.join(", ")),
-            };
-            self.faults.add(key.span(), format!("`{name}` is not known"), hint);
+            let known = format!("known keys here: {}", asked.join(", "));
+            let hint = did_you_mean(name, asked.iter().copied(), &known);
+            self.faults.add(key.span(), &format!("`{name}` is not known"), &hint);
         }
     }
 
@@ -176,7 +174,7 @@ impl<'t, 's> Table<'t, 's> {
     }
 
     fn wrong_type<T>(&self, at: &Spanned<DeValue<'s>>, key: &str, wanted: &str, found: &DeValue<'_>) -> Option<T> {
-        self.faults.add(at.span(), format!("`{key}` is {}", found.type_str()), format!("it must be {wanted}"));
+        self.faults.add(at.span(), &format!("`{key}` is {}", found.type_str()), &format!("it must be {wanted}"));
         None
     }
 }
@@ -195,22 +193,4 @@ fn json(value: &DeValue<'_>) -> Value {
             Value::Object(table.iter().map(|(key, value)| (key.get_ref().to_string(), json(value.get_ref()))).collect())
         }
     }
-}
-
-/// The known word that differs least, if it is near enough to be meant.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |other: &str| {
-        let mut row: Vec<usize> = (0..=other.chars().count()).collect();
-        for (at, letter) in word.chars().enumerate() {
-            let mut diagonal = row[0];
-            row[0] = at + 1;
-            for (column, other_letter) in other.chars().enumerate() {
-                let substituted = diagonal + usize::from(letter != other_letter);
-                diagonal = row[column + 1];
-                row[column + 1] = substituted.min(row[column] + 1).min(row[column + 1] + 1);
-            }
-        }
-        row.last().copied().unwrap_or(usize::MAX)
-    };
-    known.iter().map(|known| (distance(known), *known)).min().filter(|(far, _)| *far <= 2).map(|(_, near)| near)
 }

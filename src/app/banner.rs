@@ -1,0 +1,158 @@
+//! The banner: on every screen while an operation runs, and one line when it has ended, until it is put away.
+//!
+//! Never says done for something that was only accepted.
+
+use super::age::Clock;
+use super::model::Model;
+use super::operations::Tracked;
+use super::screens::operations::state;
+use super::theme::Meaning;
+use super::widgets::bar::bar;
+use super::widgets::paint::Line;
+use crate::domain::journal::Outcome;
+use crate::domain::operation::{Alive, Mode, Progress, StepState, progress_of};
+use crate::domain::plan::{Step, Verb};
+
+/// The lines of the banner; empty where there is nothing to tell.
+pub(crate) fn lines(model: &Model, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some(tracked) = model.operations.on_banner() {
+        lines.push(progress(model, tracked, width));
+        lines.push(what_next(model, tracked));
+    }
+    if let Some(tracked) = news(model) {
+        lines.push(end(tracked));
+    }
+    let mut debts = model
+        .operations
+        .debts()
+        .filter(|(id, _)| model.operations.on_banner().is_none_or(|tracked| tracked.operation.id != **id));
+    if let Some((id, debt)) = debts.next() {
+        let more = debts.count();
+        let rest = if more > 0 { format!("; and {more} more (5)") } else { String::new() };
+        lines.push(Line::new(Meaning::Debt, format!(" owed: {}: {} ({id}){rest}", debt.workload, debt.what)));
+    }
+    lines
+}
+
+/// The operation whose end is news: the last one that ended while this process was there, not put away yet.
+pub(crate) fn news(model: &Model) -> Option<&Tracked> {
+    let ended = model.operations.iter().filter_map(|tracked| {
+        let (_, _, at) = tracked.operation.ended.as_ref()?;
+        let is_news = *at >= model.ui.since && !model.ui.dismissed.contains(&tracked.operation.id);
+        is_news.then_some((*at, tracked))
+    });
+    ended.max_by_key(|(at, tracked)| (*at, tracked.operation.id.clone())).map(|(_, tracked)| tracked)
+}
+
+/// How far a step is by what the fleet shows, in words; empty where there is nothing to say.
+pub(crate) fn step_progress(model: &Model, tracked: &Tracked, step: &Step) -> String {
+    let progress = tracked.operation.progress(step.id);
+    if !matches!(progress.state, StepState::Accepted | StepState::Held) {
+        return String::new();
+    }
+    match progress_of(step, progress, &model.fleet) {
+        Progress::Done(text) | Progress::Failed(text) | Progress::NotSeen(text) => text.to_string(),
+        Progress::OnItsWay { done, total } => format!("{done} of {total} are there and healthy"),
+    }
+}
+
+/// Instances that are there and healthy, and how many there shall be.
+fn instances(model: &Model, tracked: &Tracked) -> (u32, u32) {
+    let operation = &tracked.operation;
+    operation.plan.steps().fold((0, 0), |(done, all), step| {
+        let progress = operation.progress(step.id);
+        let there = match progress.state {
+            StepState::Verified => step.instances,
+            StepState::Accepted | StepState::Held => match progress_of(step, progress, &model.fleet) {
+                Progress::Done(_) => step.instances,
+                Progress::OnItsWay { done, .. } => done.min(step.instances),
+                Progress::Failed(_) | Progress::NotSeen(_) => 0,
+            },
+            _ => 0,
+        };
+        (done + there, all + step.instances)
+    })
+}
+
+fn progress(model: &Model, tracked: &Tracked, width: usize) -> Line {
+    let operation = &tracked.operation;
+    let (meaning, glyph, word) = state(tracked);
+    let counts = operation.counts();
+    let (there, all) = instances(model, tracked);
+    let time = Clock::Running.show(operation.started_at, model.now);
+    let failed = if counts.failed > 0 { format!(" {} failed", counts.failed) } else { String::new() };
+    let mut right = bar(counts.done, counts.in_flight, counts.failed, counts.total, if width >= 120 { 30 } else { 10 });
+    right = right
+        .and(Meaning::Text, format!(" {}/{} steps", counts.done, counts.total))
+        .and(
+            Meaning::Rolling,
+            if counts.in_flight > 0 { format!(" {} in flight", counts.in_flight) } else { String::new() },
+        )
+        .and(Meaning::Danger, failed)
+        .and(Meaning::Text, format!(" {there}/{all} inst  {time} "));
+    let title = format!("{} {} {}", operation.id, word, operation.plan.title);
+    let space = width.saturating_sub(right.width() + 4);
+    let mut line = Line::new(meaning, format!(" {glyph} "))
+        .and(meaning, super::cells::left(&title, space))
+        .and(Meaning::Text, " ");
+    line.0.extend(right.0);
+    line
+}
+
+fn what_next(model: &Model, tracked: &Tracked) -> Line {
+    let operation = &tracked.operation;
+    let keymap = &model.settings.look.keymap;
+    let key = |id: &str| keymap.key_of(id).unwrap_or_default();
+    let waits = match (&tracked.halted, &tracked.gates.waiting_for, &operation.mode) {
+        (Some(why), ..) => (Meaning::Danger, format!("halted: {why}")),
+        (None, _, Mode::PlanMoved { .. } | Mode::Paused { .. } | Mode::Stopping { .. }) => {
+            (Meaning::Warning, operation.reason().to_string())
+        }
+        (None, Some(waits), Mode::Running) => (Meaning::Text, format!("waits for: {waits}")),
+        (None, None, Mode::Running) => (Meaning::Dim, "goes on".to_string()),
+    };
+    let mut keys: Vec<(String, &str)> = match (&operation.mode, tracked.alive) {
+        (_, Alive::Nobody) => vec![(key("operation.take"), "take over"), (key("operation.stop"), "stop")],
+        (Mode::PlanMoved { .. }, _) => vec![(key("operation.pause"), "new code"), (key("operation.stop"), "stop")],
+        (Mode::Paused { .. }, _) => vec![(key("operation.pause"), "resume"), (key("operation.stop"), "stop")],
+        (Mode::Stopping { .. }, _) => Vec::new(),
+        (Mode::Running, _) => vec![(key("operation.pause"), "pause"), (key("operation.stop"), "stop")],
+    };
+    keys.push((key("screen.operations"), "steps"));
+    let mut line = Line::new(Meaning::Text, "   ");
+    for (key, what) in keys {
+        line = line.and(Meaning::Key, key).and(Meaning::Text, format!(" {what}  "));
+    }
+    if !operation.debts.is_empty() {
+        line = line.and(Meaning::Debt, format!("owes {}  ", operation.debts.len()));
+    }
+    line.and(waits.0, waits.1)
+}
+
+/// Done, not done, owed, and the way back.
+fn end(tracked: &Tracked) -> Line {
+    let operation = &tracked.operation;
+    let (meaning, glyph, word) = state(tracked);
+    let counts = operation.counts();
+    let not_done = counts.total - counts.done;
+    let owed = match operation.debts.len() {
+        0 => "nothing owed".to_string(),
+        count => format!("{count} owed"),
+    };
+    let outcome = operation.ended.as_ref().map(|(outcome, ..)| *outcome);
+    let reverse = match (outcome, operation.plan.verb, counts.done) {
+        (Some(Outcome::Unresolved), ..) => "5 says what to look at",
+        (_, _, 0) => "nothing to reverse",
+        (_, Verb::Rollback | Verb::Replace, _) => "B picks what ran before",
+    };
+    let reason = operation.reason();
+    let why = if outcome == Some(Outcome::Done) { String::new() } else { format!(" ({reason})") };
+    Line::new(meaning, format!(" {glyph} {} {word}{why}: ", operation.id))
+        .and(
+            Meaning::Text,
+            format!("{} of {} steps done, {not_done} not, {owed}; {reverse}; ", counts.done, counts.total),
+        )
+        .and(Meaning::Key, "Esc")
+        .and(Meaning::Text, " puts this away")
+}

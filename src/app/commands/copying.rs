@@ -1,0 +1,151 @@
+//! Copies for the terminal's clipboard (OSC 52): digest, id, row, Markdown, commands.
+//!
+//! Never copies what a screen would not show.
+
+use crate::app::command::{Command, Risk, Scope, not_now};
+use crate::app::commands::going::has_row;
+use crate::app::effect::Effect;
+use crate::app::model::Model;
+use crate::app::rows::RowId;
+use crate::app::screens::{self, operations};
+use crate::domain::fleet::Workload;
+use crate::domain::image::ImageId;
+use crate::domain::text::Text;
+
+/// The commands.
+pub(crate) const COMMANDS: &[Command] = &[
+    copy("copy.digest", "copy digest", "Copies the whole id of the image that the row runs.", has_digest, digest),
+    copy("copy.id", "copy id", "Copies the id of what the row is about.", has_row, ids),
+    copy(
+        "copy.row",
+        "copy row",
+        "Copies the marked rows, or the one under the cursor, with tabs between cells.",
+        has_row,
+        rows,
+    ),
+    copy(
+        "copy.markdown",
+        "copy Markdown",
+        "Copies the marked rows, or the one under the cursor, as a Markdown table.",
+        has_row,
+        markdown,
+    ),
+    copy(
+        "copy.command",
+        "copy commands",
+        "Copies the commands that would do the same as an operation's steps.",
+        has_commands,
+        commands,
+    ),
+];
+
+const fn copy(
+    id: &'static str,
+    title: &'static str,
+    doc: &'static str,
+    available: fn(&Model) -> Result<(), Text>,
+    run: fn(&mut Model) -> Vec<Effect>,
+) -> Command {
+    Command { id, title, doc, risk: Risk::Look, scope: Scope::Lists, available, run }
+}
+
+fn hand(text: String, what: &str) -> Vec<Effect> {
+    vec![Effect::Copy { text, what: Text::new(what) }]
+}
+
+/// The image that a row runs: an instance's own, else that of the workload's worst cohort.
+fn image_of(model: &Model, id: &RowId) -> Option<ImageId> {
+    let of_workload = |workload: &Workload| {
+        let cohorts = workload.judgement.running.iter().filter(|cohort| cohort.image.is_some());
+        let worst = cohorts.max_by_key(|cohort| (cohort.verdict, cohort.instances));
+        worst.and_then(|cohort| cohort.image.clone()).or_else(|| workload.judgement.requested.clone())
+    };
+    match id {
+        RowId::Service(key) => of_workload(model.fleet.workload(&model.ui.screens.drift.row(key)?.worst)?),
+        RowId::Workload(id) => of_workload(model.fleet.workload(id)?),
+        RowId::Instance(slot, uid) => {
+            let (instance, workload) =
+                model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid)?;
+            let main = instance.seen.containers.iter().find(|container| container.name == workload.judgement.main);
+            main.and_then(|container| container.running.clone())
+        }
+        RowId::Operation(_) | RowId::Place(_) => None,
+    }
+}
+
+fn digests(model: &Model) -> Vec<String> {
+    let images = model.ui.rows().chosen();
+    let mut images: Vec<String> =
+        images.iter().filter_map(|id| image_of(model, id)).map(|image| image.to_string()).collect();
+    images.sort();
+    images.dedup();
+    images
+}
+
+fn has_digest(model: &Model) -> Result<(), Text> {
+    if digests(model).is_empty() { not_now("no image of this row is known exactly") } else { Ok(()) }
+}
+
+fn digest(model: &mut Model) -> Vec<Effect> {
+    hand(digests(model).join("\n"), "the digest")
+}
+
+fn ids(model: &mut Model) -> Vec<Effect> {
+    let ids = model.ui.rows().chosen();
+    let texts: Vec<String> = ids.iter().map(|id| name(model, id)).collect();
+    hand(texts.join("\n"), "the id")
+}
+
+fn name(model: &Model, id: &RowId) -> String {
+    match id {
+        RowId::Service(key) => key.service.to_string(),
+        RowId::Workload(id) => id.to_string(),
+        RowId::Instance(slot, uid) => match model.fleet.instance_at(*slot) {
+            Some((instance, workload)) if instance.seen.uid == *uid => {
+                let namespace =
+                    instance.seen.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+                format!("{} {namespace}{} {uid}", workload.id.place, instance.seen.name)
+            }
+            _ => uid.to_string(),
+        },
+        RowId::Operation(id) => id.to_string(),
+        RowId::Place(id) => id.to_string(),
+    }
+}
+
+fn rows(model: &mut Model) -> Vec<Effect> {
+    let chosen = model.ui.rows().chosen();
+    let lines: Vec<String> =
+        chosen.iter().filter_map(|id| screens::copied(model, id)).map(|(_, cells)| cells.join("\t")).collect();
+    hand(lines.join("\n"), if lines.len() == 1 { "the row" } else { "the rows" })
+}
+
+fn markdown(model: &mut Model) -> Vec<Effect> {
+    let chosen = model.ui.rows().chosen();
+    let rows: Vec<(Vec<&str>, Vec<String>)> = chosen.iter().filter_map(|id| screens::copied(model, id)).collect();
+    let Some((titles, _)) = rows.first() else { return Vec::new() };
+    let mut text = format!("| {} |\n|{}\n", titles.join(" | "), "---|".repeat(titles.len()));
+    for (_, cells) in &rows {
+        let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        text.push_str(&format!("| {} |\n", cells.join(" | ")));
+    }
+    hand(text, "the rows as Markdown")
+}
+
+fn equivalents(model: &Model) -> Vec<&str> {
+    let Some(tracked) = operations::target(model) else { return Vec::new() };
+    tracked.operation.plan.steps().map(|step| step.equivalent.as_str()).filter(|text| !text.is_empty()).collect()
+}
+
+fn has_commands(model: &Model) -> Result<(), Text> {
+    if equivalents(model).is_empty() {
+        not_now("commands belong to plans: r or b draws one, Alt-y copies its commands")
+    } else {
+        Ok(())
+    }
+}
+
+fn commands(model: &mut Model) -> Vec<Effect> {
+    let text = equivalents(model).join("\n");
+    hand(text, "the equivalent commands")
+}

@@ -1,0 +1,223 @@
+//! Going from screen to screen, opening rows, going back, leaving.
+//!
+//! Never leaves while this process drives an operation without asking.
+
+use crate::app::command::{Command, Risk, Scope, always, not_now};
+use crate::app::effect::Effect;
+use crate::app::model::Model;
+use crate::app::overlays::{Overlay, ask};
+use crate::app::rows::{RowId, ServiceKey};
+use crate::app::screens::Screen;
+use crate::app::ui::View;
+use crate::domain::id::PlaceId;
+use crate::domain::observation::PlaceState;
+use crate::domain::text::Text;
+
+/// The commands.
+pub(crate) const COMMANDS: &[Command] = &[
+    global(
+        "screen.drift",
+        "Drift",
+        "What is off, how badly, since when; under it what changed lately.",
+        always,
+        |model| go(model, Screen::Drift),
+    ),
+    global("screen.fleet", "Fleet", "Every service by place: versions, expected, counts, ages.", always, |model| {
+        go(model, Screen::Fleet)
+    }),
+    global(
+        "screen.instances",
+        "Instances",
+        "Every instance: expected, requested, running, age, health.",
+        always,
+        |model| go(model, Screen::Instances),
+    ),
+    global(
+        "screen.operations",
+        "Operations",
+        "Running and finished operations: steps, waits, debts.",
+        always,
+        |model| go(model, Screen::Operations),
+    ),
+    global("screen.places", "Places", "Each place: reachable, data age, permissions, limits.", always, |model| {
+        go(model, Screen::Places)
+    }),
+    Command {
+        id: "row.open",
+        title: "open",
+        doc: "Opens what the row is about: the workloads of a service, the instances of a workload, the detail of an instance; connects a place.",
+        risk: Risk::Look,
+        scope: Scope::Lists,
+        available: has_row,
+        run: open,
+    },
+    global("view.back", "view before", "Shows the screen and filter that were shown before.", can_go_back, back),
+    global(
+        "view.forward",
+        "view after",
+        "Shows the screen and filter that were shown before going back.",
+        can_go_forward,
+        forward,
+    ),
+    global(
+        "view.leave",
+        "one step back",
+        "Takes back one thing: marks, the end line of an operation, the filter, the view.",
+        always,
+        leave,
+    ),
+    global("app.quit", "quit", "Ends the cockpit; asks first while this process runs an operation.", always, quit),
+    global(
+        "app.suspend",
+        "suspend",
+        "Stops the process until its shell brings it back; refused while it runs an operation.",
+        can_suspend,
+        |_| vec![Effect::Suspend],
+    ),
+];
+
+const fn global(
+    id: &'static str,
+    title: &'static str,
+    doc: &'static str,
+    available: fn(&Model) -> Result<(), Text>,
+    run: fn(&mut Model) -> Vec<Effect>,
+) -> Command {
+    Command { id, title, doc, risk: Risk::Look, scope: Scope::Global, available, run }
+}
+
+/// Shows a screen with the filter that it had.
+pub(crate) fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
+    let filter = model.ui.screens.of(screen).listing().filter.typed.clone();
+    model.ui.visit(View { screen, filter });
+    Vec::new()
+}
+
+/// Shows the workloads of a service.
+pub(crate) fn go_to_service(model: &mut Model, key: &ServiceKey) {
+    let mut filter = format!("svc:{}", quoted(&key.service));
+    if let Some(Some(namespace)) = &key.namespace {
+        filter.push_str(&format!(" ns:{}", quoted(namespace)));
+    }
+    model.ui.visit(View { screen: Screen::Fleet, filter });
+}
+
+/// Shows what is in a place.
+pub(crate) fn go_to_place(model: &mut Model, place: &PlaceId) {
+    model.ui.visit(View { screen: Screen::Fleet, filter: format!("place:{}", quoted(&place.0)) });
+}
+
+/// A value of the filter language: quoted where it holds what the language uses.
+pub(crate) fn quoted(value: &str) -> String {
+    let is_plain = |character: char| character.is_alphanumeric() || matches!(character, '-' | '_' | '.' | '/');
+    if value.chars().all(is_plain) { value.to_string() } else { format!("\"{}\"", value.replace('"', "*")) }
+}
+
+/// Whether there is a row under the cursor.
+pub(crate) fn has_row(model: &Model) -> Result<(), Text> {
+    match model.ui.rows().listing().cursor {
+        Some(_) => Ok(()),
+        None => not_now("no row is under the cursor"),
+    }
+}
+
+fn open(model: &mut Model) -> Vec<Effect> {
+    let Some(id) = model.ui.rows().listing().cursor.clone() else { return Vec::new() };
+    match id {
+        RowId::Service(key) => go_to_service(model, &key),
+        RowId::Workload(id) => {
+            let mut filter = format!("place:{}", quoted(&id.place.0));
+            if let Some(namespace) = &id.namespace {
+                filter.push_str(&format!(" ns:{}", quoted(namespace)));
+            }
+            let service = model.fleet.workload(&id).map(|workload| workload.seen.service.clone());
+            filter.push_str(&format!(" svc:{} kind:{}", quoted(&service.unwrap_or_default()), id.kind));
+            model.ui.visit(View { screen: Screen::Instances, filter });
+        }
+        RowId::Instance(..) | RowId::Operation(_) => return crate::app::overlays::detail::open(model),
+        RowId::Place(place) => {
+            let known = model.fleet.place(&place).map(|known| known.state.clone());
+            if known.is_none_or(|state| state == PlaceState::NotConnected) {
+                model.ui.say(&format!("connecting {place}"));
+                return vec![Effect::Connect(place)];
+            }
+            go_to_place(model, &place);
+        }
+    }
+    Vec::new()
+}
+
+fn can_go_back(model: &Model) -> Result<(), Text> {
+    if model.ui.history.back.is_empty() { not_now("there is no view before this one") } else { Ok(()) }
+}
+
+fn can_go_forward(model: &Model) -> Result<(), Text> {
+    if model.ui.history.forward.is_empty() { not_now("there is no view after this one") } else { Ok(()) }
+}
+
+fn back(model: &mut Model) -> Vec<Effect> {
+    if let Some(view) = model.ui.history.back.pop() {
+        let now = model.ui.view();
+        model.ui.history.forward.push(now);
+        model.ui.show(view);
+    }
+    Vec::new()
+}
+
+fn forward(model: &mut Model) -> Vec<Effect> {
+    if let Some(view) = model.ui.history.forward.pop() {
+        let now = model.ui.view();
+        model.ui.history.back.push(now);
+        model.ui.show(view);
+    }
+    Vec::new()
+}
+
+/// One step back: the nearest thing that the operator put there.
+fn leave(model: &mut Model) -> Vec<Effect> {
+    let news = crate::app::banner::news(model).map(|tracked| tracked.operation.id.clone());
+    let listing = model.ui.rows_mut().listing_mut();
+    if listing.range_from.take().is_some() {
+        return Vec::new();
+    }
+    if !listing.marks.is_empty() {
+        listing.marks.clear();
+        return Vec::new();
+    }
+    if let Some(ended) = news {
+        model.ui.dismissed.insert(ended);
+        return Vec::new();
+    }
+    if model
+        .ui
+        .history
+        .back
+        .last()
+        .is_some_and(|before| before.screen != model.ui.screen || before.filter != model.ui.view().filter)
+    {
+        return back(model);
+    }
+    if model.ui.rows().listing().filter.typed.is_empty() {
+        model.ui.say_why("nothing to go back from; q quits");
+    } else {
+        model.ui.rows_mut().listing_mut().filter.set(String::new());
+        model.ui.touch();
+    }
+    Vec::new()
+}
+
+fn quit(model: &mut Model) -> Vec<Effect> {
+    if model.operations.is_driving() {
+        model.ui.overlays.push(Overlay::Ask(ask::AskOverlay::quit()));
+        return Vec::new();
+    }
+    vec![Effect::Quit]
+}
+
+fn can_suspend(model: &Model) -> Result<(), Text> {
+    if model.operations.is_driving() {
+        not_now("this process runs an operation: it can't be stopped; q offers to detach")
+    } else {
+        Ok(())
+    }
+}

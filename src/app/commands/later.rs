@@ -1,0 +1,85 @@
+//! Keys whose commands come with a later version: each says so, and what does the job until then.
+//!
+//! Never runs anything.
+
+use crate::app::command::{Command, Risk, Scope, not_now, nothing};
+use crate::app::model::Model;
+use crate::domain::text::Text;
+
+/// The commands.
+pub(crate) const COMMANDS: &[Command] = &[
+    later("screen.compare", "Compare", "One service side by side, place by place.", Risk::Look, Scope::Global, |_| {
+        not_now("Compare comes with a later version; 2 shows every service by place")
+    }),
+    later(
+        "screen.timeline",
+        "Timeline",
+        "What changed where and when, and who did it.",
+        Risk::Look,
+        Scope::Global,
+        |_| not_now("Timeline comes with a later version; Drift (1) shows what changed lately"),
+    ),
+    later("row.compare", "compare", "Compares the marked rows.", Risk::Look, Scope::Lists, |_| {
+        not_now("comparing comes with a later version; d shows one row with all its versions")
+    }),
+    later("row.timeline", "timeline", "What happened to this row.", Risk::Look, Scope::Lists, |_| {
+        not_now("the timeline comes with a later version; d shows the versions of this row")
+    }),
+    later("row.console", "console link", "Opens the row in the provider's console.", Risk::Look, Scope::Lists, |_| {
+        not_now("console links come with a later version; y i copies the id")
+    }),
+    later("plan.reverse", "reverse", "Plans the way back from the last operation.", Risk::Plan, Scope::Lists, |_| {
+        not_now("reversing comes with a later version; B picks the version that ran before")
+    }),
+    later(
+        "operation.return",
+        "stop and go back",
+        "Stops the operation and plans the way back.",
+        Risk::Run,
+        Scope::Global,
+        |_| not_now("x z comes with a later version; x s stops here, then B picks the version that ran before"),
+    ),
+    later("workload.lock", "lock", "Forbids operations on a workload.", Risk::Protect, Scope::Lists, |_| {
+        not_now("locks come with a later version")
+    }),
+    later("image.quarantine", "quarantine", "Bans an image everywhere.", Risk::Protect, Scope::Lists, |_| {
+        not_now("quarantine comes with a later version")
+    }),
+    later("row.snooze", "snooze", "Hides a row for a while, with a reason.", Risk::Protect, Scope::Lists, |_| {
+        not_now("snoozing comes with a later version; a filter hides rows: -svc:NAME")
+    }),
+    later(
+        "incident.export",
+        "export",
+        "Writes the incident down, as Markdown and JSON.",
+        Risk::Look,
+        Scope::Global,
+        |_| not_now("the export comes with a later version; y m copies rows as Markdown"),
+    ),
+];
+
+const fn later(
+    id: &'static str,
+    title: &'static str,
+    doc: &'static str,
+    risk: Risk,
+    scope: Scope,
+    available: fn(&Model) -> Result<(), Text>,
+) -> Command {
+    Command { id, title, doc, risk, scope, available, run: nothing }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::testing;
+
+    #[test]
+    fn each_says_why_and_what_to_do_until_then() {
+        let model = testing::model();
+        for command in COMMANDS {
+            let why = (command.available)(&model).expect_err(command.id);
+            assert!(why.contains("later version"), "{}: {why}", command.id);
+        }
+    }
+}

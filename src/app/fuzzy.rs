@@ -1,0 +1,90 @@
+//! Fuzzy words: letters that must come in this order, wherever. Scored by `fuzzy-matcher`.
+//!
+//! Never scores what a look at the letters already rules out.
+
+use fuzzy_matcher::FuzzyMatcher as _;
+use fuzzy_matcher::skim::SkimMatcherV2;
+
+/// Scores words against texts.
+pub(crate) struct Fuzzy(SkimMatcherV2);
+
+/// A word, made ready: lower case, with the set of its letters.
+pub(crate) struct Word {
+    text: String,
+    letters: u64,
+}
+
+impl Fuzzy {
+    /// A matcher.
+    pub(crate) fn new() -> Fuzzy {
+        Fuzzy(SkimMatcherV2::default().ignore_case())
+    }
+
+    /// How well the word fits; `None` if it does not. The cheap looks come first.
+    pub(crate) fn score(&self, word: &Word, text: &str) -> Option<i64> {
+        if !word.is_in(text) {
+            return None;
+        }
+        self.0.fuzzy_match(text, &word.text)
+    }
+}
+
+impl Word {
+    /// From what was typed.
+    pub(crate) fn new(typed: &str) -> Word {
+        let text = typed.to_lowercase();
+        let letters = letters(text.bytes());
+        Word { text, letters }
+    }
+
+    /// Whether the word's letters come in the text in their order.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        if !text.is_ascii() || !self.text.is_ascii() {
+            let mut characters = text.chars().flat_map(char::to_lowercase);
+            return self.text.chars().all(|wanted| characters.any(|character| character == wanted));
+        }
+        if self.letters & !letters(text.bytes()) != 0 {
+            return false;
+        }
+        let mut bytes = text.bytes();
+        self.text.bytes().all(|wanted| bytes.any(|byte| byte.to_ascii_lowercase() == wanted))
+    }
+}
+
+/// A bit for each letter and digit that occurs; other characters share the rest.
+fn letters(text: impl Iterator<Item = u8>) -> u64 {
+    text.fold(0, |set, byte| {
+        set | 1
+            << match byte.to_ascii_lowercase() {
+                letter @ b'a'..=b'z' => u32::from(letter - b'a'),
+                digit @ b'0'..=b'9' => 26 + u32::from(digit - b'0'),
+                other => 36 + u32::from(other % 28),
+            }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn letters_must_come_in_their_order() {
+        let fuzzy = Fuzzy::new();
+        for (word, text, fits) in
+            [("chk", "checkout", true), ("kch", "checkout", false), ("CHE", "checkout", true), ("", "x", true)]
+        {
+            assert_eq!(fuzzy.score(&Word::new(word), text).is_some(), fits, "{word} in {text}");
+        }
+        let better = fuzzy.score(&Word::new("check"), "checkout-1");
+        assert!(better > fuzzy.score(&Word::new("check"), "c-h-e-c-k"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_cheap_look_never_rules_out_what_the_matcher_would_find(text in "[a-zA-Z0-9/._-]{0,24}", word in "[a-z0-9-]{1,4}") {
+            let found = SkimMatcherV2::default().ignore_case().fuzzy_match(&text, &word).is_some();
+            prop_assert_eq!(Word::new(&word).is_in(&text), found);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! From what the operator did at the terminal to commands and fields.
+//!
+//! Never lets a paste or a key that was meant for something else start anything.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::effect::Effect;
+use super::event::TerminalEvent;
+use super::key::{Key, show};
+use super::keymap::Lookup;
+use super::model::Model;
+use super::overlays::{self, Letters, Overlay};
+use super::ui::Entry;
+use crate::domain::text::Text;
+
+/// Takes in what the operator did.
+pub(crate) fn terminal(model: &mut Model, event: TerminalEvent) -> Vec<Effect> {
+    model.ui.redraw.due = true;
+    match event {
+        TerminalEvent::Pressed(event) => pressed(model, &event),
+        TerminalEvent::Pasted(text) => {
+            pasted(model, &text);
+            Vec::new()
+        }
+        TerminalEvent::Resized(width, height) => {
+            model.ui.size = (width, height);
+            Vec::new()
+        }
+        TerminalEvent::Copied(what) => {
+            model.ui.say(&format!("copied {what}"));
+            Vec::new()
+        }
+    }
+}
+
+fn pressed(model: &mut Model, event: &KeyEvent) -> Vec<Effect> {
+    let Some(key) = Key::of_event(event) else { return Vec::new() };
+    model.ui.message = None;
+    if model.ui.entry.is_some() {
+        return typed(model, key);
+    }
+    let to_field = model.ui.overlays.last().map(Overlay::letters) == Some(Letters::Field);
+    if let (true, Some(letter)) = (to_field, key.typed()) {
+        return overlays::type_letter(model, letter);
+    }
+    if to_field && key.code == KeyCode::Backspace {
+        overlays::erase_letter(model);
+        return Vec::new();
+    }
+    looked_up(model, key)
+}
+
+fn looked_up(model: &mut Model, key: Key) -> Vec<Effect> {
+    if key.code == KeyCode::Esc && !model.ui.pending.is_empty() {
+        model.ui.pending.clear();
+        return Vec::new();
+    }
+    let mut keys = std::mem::take(&mut model.ui.pending);
+    keys.push(key);
+    let scopes = model.ui.scopes();
+    let found = match model.settings.look.keymap.lookup(&scopes, &keys) {
+        Lookup::Found(command) => command,
+        Lookup::Pending(_) => {
+            model.ui.pending = keys;
+            return Vec::new();
+        }
+        Lookup::Unbound => {
+            let help = model.settings.look.keymap.key_of("help.open").unwrap_or_default();
+            let hint = if model.ui.overlays.is_empty() {
+                format!("{help} shows the keys")
+            } else {
+                "Esc closes this".to_string()
+            };
+            model.ui.say_why(&format!("{} is not bound here; {hint}", show(&keys)));
+            return Vec::new();
+        }
+    };
+    match (found.available)(model) {
+        Ok(()) => (found.run)(model),
+        Err(why) => {
+            model.ui.say_why(&format!("{}: {why}", show(&keys)));
+            Vec::new()
+        }
+    }
+}
+
+/// A key while a field has the letters.
+fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
+    let Some(entry) = model.ui.entry.clone() else { return Vec::new() };
+    match (key.code, &entry) {
+        (KeyCode::Enter, Entry::Incident(name)) => {
+            let name = Text::new(name.trim());
+            model.settings.incident = if name.is_empty() { None } else { Some(name) };
+            model.ui.entry = None;
+        }
+        (KeyCode::Enter, Entry::Filter { .. }) => model.ui.entry = None,
+        (KeyCode::Esc, Entry::Incident(_)) => model.ui.entry = None,
+        (KeyCode::Esc, Entry::Filter { before }) => {
+            model.ui.entry = None;
+            set_filter(model, before.clone());
+        }
+        (KeyCode::Up | KeyCode::Down | KeyCode::PageUp | KeyCode::PageDown, Entry::Filter { .. }) => {
+            return looked_up(model, key);
+        }
+        (KeyCode::Backspace, _) => change(model, |text| {
+            text.pop();
+        }),
+        (KeyCode::Char('u'), _) if key.modifiers == KeyModifiers::CONTROL => change(model, String::clear),
+        (KeyCode::Char('w'), _) if key.modifiers == KeyModifiers::CONTROL => change(model, |text| {
+            let kept = text.trim_end().rfind(' ').map_or(0, |at| at + 1);
+            text.truncate(kept);
+        }),
+        (KeyCode::Char(letter), _) if key.modifiers.is_empty() => change(model, |text| text.push(letter)),
+        _ => model.ui.say_why(&format!("{key} does nothing while you type; Enter or Esc ends it")),
+    }
+    Vec::new()
+}
+
+fn pasted(model: &mut Model, text: &str) {
+    model.ui.message = None;
+    // Line breaks and control characters of the paste become plain spaces.
+    let text = Text::new(text);
+    if model.ui.entry.is_some() {
+        return change(model, |typed| typed.push_str(&text));
+    }
+    match model.ui.overlays.last_mut() {
+        Some(Overlay::Plan(overlay)) => {
+            overlay.field.clear();
+            model.ui.say_why("a paste is refused here: type the code");
+        }
+        Some(Overlay::Ask(overlay)) => {
+            overlay.field.clear();
+            model.ui.say_why("a paste is refused here: press the keys");
+        }
+        Some(Overlay::Help(overlay)) => overlay.typed.push_str(&text),
+        Some(Overlay::Palette(overlay)) => overlay.typed.push_str(&text),
+        Some(Overlay::Detail(_) | Overlay::Versions(_)) | None => {
+            model.ui.say_why("nothing takes a paste here; / begins a filter");
+        }
+    }
+}
+
+fn change(model: &mut Model, how: impl FnOnce(&mut String)) {
+    match &mut model.ui.entry {
+        Some(Entry::Incident(name)) => how(name),
+        Some(Entry::Filter { .. }) => {
+            let mut typed = model.ui.rows().listing().filter.typed.clone();
+            how(&mut typed);
+            set_filter(model, typed);
+        }
+        None => {}
+    }
+}
+
+fn set_filter(model: &mut Model, typed: String) {
+    if model.ui.rows_mut().listing_mut().filter.set(typed) {
+        model.ui.touch();
+    }
+}

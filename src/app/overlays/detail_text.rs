@@ -1,0 +1,225 @@
+//! The lines of the detail, by kind of row.
+//!
+//! Never leaves out what is not known: it says so.
+
+use super::versions;
+use crate::app::age::Clock;
+use crate::app::model::Model;
+use crate::app::rows::{RowId, Rows as _};
+use crate::app::screens::{self, drift, operations};
+use crate::app::theme::Meaning;
+use crate::app::widgets::paint::Line;
+use crate::domain::expectation::ExpectationSource;
+use crate::domain::fleet::{Instance, Place, Workload};
+use crate::domain::image::{ImageId, ImageRef};
+use crate::domain::observation::{Applies, Rollout};
+use crate::domain::text::Text;
+
+/// The name of a row and what is known of it.
+pub(crate) fn lines(model: &Model, row: &RowId, width: usize) -> (String, Vec<Line>) {
+    let gone = |name: String| (name, vec![Line::new(Meaning::Warning, " it is gone")]);
+    match row {
+        RowId::Service(key) => {
+            let workloads = drift::workloads_of(&model.known(), model.ui.screens.drift.listing(), key);
+            let mut lines = Vec::new();
+            for workload in workloads {
+                lines.push(Line::new(Meaning::Title, format!(" {}", workload.id)));
+                lines.extend(of_workload(model, workload, width));
+                lines.push(Line::default());
+            }
+            (key.service.to_string(), lines)
+        }
+        RowId::Workload(id) => match model.fleet.workload(id) {
+            Some(workload) => (id.to_string(), of_workload(model, workload, width)),
+            None => gone(id.to_string()),
+        },
+        RowId::Instance(slot, uid) => {
+            match model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid) {
+                Some((instance, workload)) => {
+                    let mut lines = of_instance(model, instance);
+                    lines.push(Line::default());
+                    lines.push(Line::new(Meaning::Title, format!(" {}", workload.id)));
+                    lines.extend(of_workload(model, workload, width));
+                    (instance.seen.name.to_string(), lines)
+                }
+                None => gone(uid.to_string()),
+            }
+        }
+        RowId::Operation(id) => match model.operations.get(id) {
+            Some(tracked) => (id.to_string(), operations::detail(model, tracked)),
+            None => gone(id.to_string()),
+        },
+        RowId::Place(id) => match model.fleet.place(id) {
+            Some(place) => (id.to_string(), of_place(model, place)),
+            None => gone(id.to_string()),
+        },
+    }
+}
+
+fn field(name: &str, meaning: Meaning, text: impl Into<String>) -> Line {
+    Line::new(Meaning::Dim, format!("   {name:<11}")).and(meaning, text)
+}
+
+fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
+    let (judgement, seen) = (&workload.judgement, &workload.seen);
+    let tally = judgement.tally;
+    let (meaning, glyph) = screens::glyph(judgement.verdict);
+    let mut lines =
+        vec![field("verdict", meaning, format!("{glyph} {}: {}", judgement.verdict.as_str(), judgement.reason))];
+    let counts = format!(
+        "{} of {} wanted, {} healthy, {} off, {} unknown",
+        tally.instances,
+        tally.desired,
+        tally.healthy,
+        tally.off(),
+        tally.unknown
+    );
+    lines.push(field("instances", Meaning::Text, counts));
+    let rollout = match &seen.rollout {
+        Rollout::Stable => (Meaning::Text, "stable".to_string()),
+        Rollout::Progressing => (Meaning::Rolling, "> moving".to_string()),
+        Rollout::Paused => (Meaning::Warning, "held".to_string()),
+        Rollout::Failed(why) => (Meaning::Danger, format!("stuck: {why}")),
+    };
+    lines.push(field("rollout", rollout.0, format!("{}; {}", rollout.1, seen.strategy.describe())));
+    if let Some(at) = seen.requested_since {
+        lines.push(field("changed", Meaning::Text, format!("{} ago, at {at}", Clock::Since.show(at, model.now))));
+    }
+    for owner in &seen.owners {
+        let how = match owner.applies {
+            Applies::Continuously => "applies the image again and again",
+            Applies::Once => "last wrote the image",
+        };
+        lines.push(field("image by", Meaning::Text, format!("{} {how}", owner.manager)));
+    }
+    for undoer in &seen.undoers {
+        lines.push(field(
+            "undone by",
+            Meaning::Warning,
+            format!("{}: {} ({})", undoer.by, undoer.what, undoer.how_fast),
+        ));
+    }
+    let facts = [
+        ("marks", Some(screens::marks(&judgement.marks)).filter(|marks| !marks.is_empty())),
+        ("latent", seen.template.latent.as_ref().map(ToString::to_string)),
+        ("read only", seen.inoperable.as_ref().map(ToString::to_string)),
+        ("operation", seen.touched_by.as_ref().map(|by| format!("last changed by {by}"))),
+    ];
+    lines.extend(facts.into_iter().filter_map(|(name, text)| text.map(|text| field(name, Meaning::Warning, text))));
+    lines.extend(containers(workload));
+    lines.push(Line::new(Meaning::Title, "   versions"));
+    lines.extend(versions::lines(workload, model.now, None, width));
+    lines
+}
+
+fn containers(workload: &Workload) -> Vec<Line> {
+    let mut lines = vec![Line::new(Meaning::Title, "   containers")];
+    for container in &workload.seen.template.containers {
+        let main = if container.name == workload.judgement.main { " (main)" } else { "" };
+        lines.push(
+            Line::new(Meaning::Key, format!("     {}", container.name))
+                .and(Meaning::Dim, format!("  {}{main}", container.role.as_str())),
+        );
+        lines.push(field("  requested", Meaning::Text, reference(container.image.as_ref())));
+        if container.name == workload.judgement.main {
+            let expected = match &workload.judgement.expected {
+                Some(expectation) if expectation.source != ExpectationSource::Majority => {
+                    let targets: Vec<String> =
+                        expectation.targets.iter().map(|target| reference(target.reference.as_ref())).collect();
+                    format!("{} ({} says so)", targets.join(", "), expectation.source.as_str())
+                }
+                _ => "not declared: the majority is the measure".to_string(),
+            };
+            lines.push(field("  expected", Meaning::Text, expected));
+            for cohort in &workload.judgement.running {
+                let (meaning, glyph) = screens::glyph(cohort.verdict);
+                let text = format!(
+                    "{glyph} {}x {}  asked as {}",
+                    cohort.instances,
+                    image(cohort.image.as_ref()),
+                    reference(cohort.reference.as_ref())
+                );
+                lines.push(field("  running", meaning, text));
+            }
+        }
+    }
+    lines
+}
+
+fn of_instance(model: &Model, instance: &Instance) -> Vec<Line> {
+    let seen = &instance.seen;
+    let (meaning, glyph) = screens::glyph(instance.verdict);
+    let health = match &seen.reason {
+        Some(reason) => format!("{}, {}: {reason}", seen.health.as_str(), seen.phase.as_str()),
+        None => format!("{}, {}", seen.health.as_str(), seen.phase.as_str()),
+    };
+    let mut lines = vec![
+        field("verdict", meaning, format!("{glyph} {}: {}", instance.verdict.as_str(), instance.reason)),
+        field("health", Meaning::Text, health),
+        field("id", Meaning::Text, seen.uid.to_string()),
+        field("restarts", Meaning::Text, seen.restarts.to_string()),
+        field(
+            "seen",
+            Meaning::Text,
+            format!("{} ({})", Clock::Age.show(instance.fetched_at, model.now), instance.fetched_at),
+        ),
+    ];
+    if let Some(at) = seen.started_at {
+        lines.push(field("started", Meaning::Text, format!("{} ago, at {at}", Clock::Since.show(at, model.now))));
+    }
+    let facts = [("platform", &seen.platform), ("revision", &seen.revision), ("touched", &seen.touched)];
+    lines.extend(
+        facts
+            .into_iter()
+            .filter_map(|(name, text)| text.as_ref().map(|text| field(name, Meaning::Text, text.to_string()))),
+    );
+    for container in &seen.containers {
+        lines.push(
+            Line::new(Meaning::Key, format!("     {}", container.name))
+                .and(Meaning::Dim, format!("  {}", container.role.as_str())),
+        );
+        lines.push(field("  asked", Meaning::Text, reference(container.asked.as_ref())));
+        lines.push(field("  running", Meaning::Text, image(container.running.as_ref())));
+    }
+    lines
+}
+
+fn of_place(model: &Model, place: &Place) -> Vec<Line> {
+    let identity = &place.identity;
+    let unknown = || "not known".to_string();
+    let text = |text: &Option<Text>| text.as_ref().map_or_else(unknown, ToString::to_string);
+    let state = place.state.reason().map_or_else(String::new, |reason| format!(": {reason}"));
+    let mut lines = vec![
+        field("state", Meaning::Text, format!("{}{state}", place.state.as_str())),
+        field(
+            "heard",
+            Meaning::Text,
+            place.heard_at.map_or("never".to_string(), |at| format!("{} ({at})", Clock::Age.show(at, model.now))),
+        ),
+        field("account", Meaning::Text, text(&identity.account)),
+        field("identity", Meaning::Text, text(&identity.identity)),
+        field("server", Meaning::Text, text(&identity.server)),
+    ];
+    if let Some(why) = model.settings.read_only(&place.id) {
+        lines.push(field("read only", Meaning::Warning, why.to_string()));
+    }
+    lines.extend(identity.notes.iter().map(|note| field("note", Meaning::Warning, note.to_string())));
+    lines.extend(place.loading.iter().map(|(source, seen, remaining)| {
+        let rest = remaining.map_or("?".to_string(), |rest| (seen + rest).to_string());
+        field("loading", Meaning::Rolling, format!("{}: {seen}/{rest}", source.0))
+    }));
+    lines.extend(
+        place.limits.iter().map(|(source, why)| field("limited", Meaning::Warning, format!("{}: {why}", source.0))),
+    );
+    lines.extend(identity.can.iter().map(|what| field("can", Meaning::Ok, what.to_string())));
+    lines.extend(identity.cannot.iter().map(|(what, why)| field("cannot", Meaning::Warning, format!("{what}: {why}"))));
+    lines
+}
+
+fn reference(reference: Option<&ImageRef>) -> String {
+    reference.map_or("not known".to_string(), ToString::to_string)
+}
+
+fn image(image: Option<&ImageId>) -> String {
+    image.map_or("not known".to_string(), ToString::to_string)
+}

@@ -1,0 +1,180 @@
+//! The screens: one file each, with its state, its rows, its view and its tests.
+//!
+//! Never changed from outside but through `Rows`. Start with `drift`.
+
+pub(crate) mod clock;
+pub(crate) mod drift;
+pub(crate) mod fleet;
+pub(crate) mod instances;
+pub(crate) mod operations;
+pub(crate) mod page;
+pub(crate) mod places;
+pub(crate) mod shown;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::command::Scope;
+use super::effect::Effect;
+use super::model::Model;
+use super::rows::{RowId, Rows};
+use super::theme::Meaning;
+use super::ui::Known;
+use crate::domain::drift::{Mark, Verdict};
+
+/// Which screen. Compare and Timeline come with a later version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Screen {
+    /// What is off, how badly, since when; under it what changed lately.
+    #[default]
+    Drift,
+    /// Every service by place.
+    Fleet,
+    /// Every instance.
+    Instances,
+    /// Running and finished operations.
+    Operations,
+    /// Every place.
+    Places,
+}
+
+/// The state of each screen.
+#[derive(Debug, Default)]
+pub(crate) struct Screens {
+    pub(crate) drift: drift::DriftScreen,
+    pub(crate) fleet: fleet::FleetScreen,
+    pub(crate) instances: instances::InstancesScreen,
+    pub(crate) operations: operations::OperationsScreen,
+    pub(crate) places: places::PlacesScreen,
+}
+
+impl Screen {
+    /// Every screen with its key, in the order of the keys. A new screen is a file and a line here.
+    pub const ALL: [(Screen, &'static str); 5] = [
+        (Screen::Drift, "1"),
+        (Screen::Fleet, "2"),
+        (Screen::Instances, "4"),
+        (Screen::Operations, "5"),
+        (Screen::Places, "7"),
+    ];
+
+    /// Its name in the header.
+    pub fn title(self) -> &'static str {
+        match self {
+            Screen::Drift => "DRIFT",
+            Screen::Fleet => "FLEET",
+            Screen::Instances => "INSTANCES",
+            Screen::Operations => "OPERATIONS",
+            Screen::Places => "PLACES",
+        }
+    }
+
+    /// Its table in keymaps.
+    pub fn scope(self) -> Scope {
+        match self {
+            Screen::Drift => Scope::Drift,
+            Screen::Fleet => Scope::Fleet,
+            Screen::Instances => Scope::Instances,
+            Screen::Operations => Scope::Operations,
+            Screen::Places => Scope::Places,
+        }
+    }
+
+    /// The commands that its footer names, the most useful first.
+    pub(crate) fn hints(self) -> &'static [&'static str] {
+        match self {
+            Screen::Drift | Screen::Fleet | Screen::Instances => {
+                &["plan.replace", "plan.rollback", "plan.pick", "row.open", "detail.open", "filter.edit", "help.open"]
+            }
+            Screen::Operations => {
+                &["operation.pause", "operation.stop", "operation.take", "detail.open", "pane.next", "help.open"]
+            }
+            Screen::Places => &["row.open", "detail.open", "filter.edit", "help.open"],
+        }
+    }
+}
+
+impl Screens {
+    /// The list of a screen.
+    pub(crate) fn of(&self, screen: Screen) -> &dyn Rows {
+        match screen {
+            Screen::Drift => &self.drift,
+            Screen::Fleet => &self.fleet,
+            Screen::Instances => &self.instances,
+            Screen::Operations => &self.operations,
+            Screen::Places => &self.places,
+        }
+    }
+
+    /// The list of a screen, to change it.
+    pub(crate) fn of_mut(&mut self, screen: Screen) -> &mut dyn Rows {
+        match screen {
+            Screen::Drift => &mut self.drift,
+            Screen::Fleet => &mut self.fleet,
+            Screen::Instances => &mut self.instances,
+            Screen::Operations => &mut self.operations,
+            Screen::Places => &mut self.places,
+        }
+    }
+
+    /// Makes a screen's rows again. True if something that it shows may have changed.
+    pub(crate) fn rebuild(&mut self, screen: Screen, known: &Known<'_>, effects: &mut Vec<Effect>) -> bool {
+        let changed = match screen {
+            Screen::Drift => self.drift.rebuild(known),
+            Screen::Fleet => self.fleet.rebuild(known),
+            Screen::Instances => self.instances.rebuild(known, effects),
+            Screen::Operations => self.operations.rebuild(known),
+            Screen::Places => self.places.rebuild(known),
+        };
+        self.of_mut(screen).follow_cursor();
+        changed
+    }
+}
+
+/// Draws the visible screen.
+pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
+    match model.ui.screen {
+        Screen::Drift => drift::draw(model, area, buffer),
+        Screen::Fleet => fleet::draw(model, area, buffer),
+        Screen::Instances => instances::draw(model, area, buffer),
+        Screen::Operations => operations::draw(model, area, buffer),
+        Screen::Places => places::draw(model, area, buffer),
+    }
+}
+
+/// The glyph of a verdict with its meaning. State is glyph, then word, then colour.
+pub(crate) fn glyph(verdict: Verdict) -> (Meaning, char) {
+    let glyph = match verdict {
+        Verdict::Ok => '=',
+        Verdict::Drift => '!',
+        Verdict::Mixed => '~',
+        Verdict::Unknown => '?',
+        Verdict::Outlier => '*',
+        Verdict::Quarantined => 'X',
+    };
+    (Meaning::of_verdict(verdict), glyph)
+}
+
+/// Remarks in one cell.
+pub(crate) fn marks(marks: &[Mark]) -> String {
+    let words = marks.iter().map(|mark| match mark {
+        Mark::Latent => "latent",
+        Mark::Touched => "touched",
+        Mark::Paused => "held",
+        Mark::Failed => "stuck",
+        Mark::Rolling => "rolling",
+    });
+    words.collect::<Vec<&str>>().join(",")
+}
+
+/// The titles and cells of a row with everything that its screen knows, for copies; digests in full.
+pub(crate) fn copied(model: &Model, id: &RowId) -> Option<(Vec<&'static str>, Vec<String>)> {
+    let known = model.known();
+    match id {
+        RowId::Service(key) => drift::copied(model, key),
+        RowId::Workload(id) => fleet::copied(&known, id),
+        RowId::Instance(slot, _) => instances::copied(&known, *slot),
+        RowId::Operation(id) => operations::copied(model, id),
+        RowId::Place(id) => places::copied(&known, id),
+    }
+}

@@ -1,0 +1,199 @@
+//! The frame: header, banner, the screen or what lies over it, footer.
+//!
+//! Never changes anything; what it shows was made by `update` and `refresh`.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::age::Clock;
+use super::banner;
+use super::key::show;
+use super::keymap::Lookup;
+use super::model::Model;
+use super::overlays;
+use super::screens::{self, page};
+use super::theme::Meaning;
+use super::ui::{Entry, Message};
+use super::widgets::paint::{self, Line};
+use super::widgets::panel;
+use crate::domain::observation::PlaceState;
+use crate::domain::text::Text;
+
+/// The smallest terminal that can be worked on.
+const LEAST: (u16, u16) = (60, 16);
+
+/// Where things are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// Between header and footer, under the banner.
+    pub(crate) body: Rect,
+    /// Rows of a list screen's table that are seen.
+    pub(crate) table_height: usize,
+}
+
+/// Where things are on the terminal as it was last measured.
+pub(crate) fn layout(model: &Model) -> Layout {
+    let (width, height) = model.ui.size;
+    arrange(model, Rect::new(0, 0, width, height))
+}
+
+fn arrange(model: &Model, area: Rect) -> Layout {
+    let banner = banner::lines(model, usize::from(area.width)).len() as u16;
+    let body = Rect { y: area.y + 1 + banner, height: area.height.saturating_sub(2 + banner), ..area };
+    Layout { body, table_height: usize::from(body.height.saturating_sub(page::HEAD + page::DETAILS)) }
+}
+
+/// Draws a frame. Pure.
+pub fn draw(model: &Model, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    render(model, area, frame.buffer_mut());
+}
+
+/// Draws a frame into a buffer.
+pub fn render(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let theme = &model.settings.look.theme;
+    paint::fill(buffer, area, theme.style(Meaning::Text));
+    if area.width < LEAST.0 || area.height < LEAST.1 {
+        return too_small(model, area, buffer);
+    }
+    header(model, Rect { height: 1, ..area }, buffer);
+    for (number, line) in banner::lines(model, usize::from(area.width)).iter().enumerate() {
+        paint::line(buffer, area.x, area.y + 1 + number as u16, area.width, line, theme);
+    }
+    let body = arrange(model, area).body;
+    match model.ui.overlays.last() {
+        Some(overlay) => {
+            let panel = overlays::panel(model, overlay, usize::from(body.width), usize::from(body.height));
+            panel::draw(buffer, body, &panel, theme);
+        }
+        None => screens::draw(model, body, buffer),
+    }
+    footer(model, Rect { y: area.y + area.height - 1, height: 1, ..area }, buffer);
+}
+
+fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let total = model.fleet.total();
+    let off = format!("{} of {} off", total.off(), total.instances);
+    let lines = [
+        Line::new(if total.off() > 0 { Meaning::Drift } else { Meaning::Text }, off),
+        Line::plain(format!("needs {}x{}, is {}x{}", LEAST.0, LEAST.1, area.width, area.height)),
+        Line::new(Meaning::Dim, "q quits"),
+    ];
+    paint::lines(buffer, area, &lines, &model.settings.look.theme);
+    if let Some(message) = model.ui.message.as_ref().filter(|_| area.height > 3) {
+        let (Message::Done(text) | Message::Why(text)) = message;
+        paint::line(buffer, area.x, area.y + 3, area.width, &Line::plain(text.to_string()), &model.settings.look.theme);
+    }
+}
+
+fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let theme = &model.settings.look.theme;
+    buffer.set_style(area, theme.style(Meaning::Header));
+    let places = model.fleet.places();
+    let asked = places.iter().filter(|place| place.state != PlaceState::NotConnected).count();
+    let live = places.iter().filter(|place| place.state.is_live()).count();
+    let debts = model.operations.debts().count();
+    let incident = model.settings.incident.as_ref().map_or("-".to_string(), ToString::to_string);
+    let name = match &model.settings.scenario {
+        Some(scenario) => format!("rolldeck demo {scenario}"),
+        None => "rolldeck".to_string(),
+    };
+    let left = Line::new(Meaning::Header, format!(" {name}  {}  ", model.ui.screen.title()))
+        .and(Meaning::Header, format!("places {live}/{asked} ok{}   ", trouble(model)))
+        .and(Meaning::Header, format!("debts {debts}   incident {incident}   "));
+    let help = model.settings.look.keymap.key_of("help.open").unwrap_or_default();
+    let mut words = Vec::new();
+    words.extend(model.settings.notices.first().map(|notice| format!("! {notice}")));
+    words.push(format!("{help} help "));
+    paint::both_ends(buffer, area, &left, &Line::new(Meaning::Header, words.join("  ")), theme);
+}
+
+/// Which places are not live, in few words: the commonest state, with the oldest age.
+fn trouble(model: &Model) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    let quiet = |state: &PlaceState| state.is_live() || *state == PlaceState::NotConnected;
+    for place in model.fleet.places().iter().filter(|place| !quiet(&place.state)) {
+        let word = place.state.as_str();
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    if counts.is_empty() {
+        return String::new();
+    }
+    let stale = model.fleet.places().iter().filter(|place| matches!(place.state, PlaceState::Stale(_)));
+    let oldest = stale.filter_map(|place| place.heard_at).min().map(|at| Clock::Age.show(at, model.now));
+    let words: Vec<String> = counts
+        .iter()
+        .map(|(word, count)| match (&oldest, *word) {
+            (Some(age), "stale") if age != "live" => format!("{count} stale {age}"),
+            _ => format!("{count} {}", word.replace('_', " ")),
+        })
+        .collect();
+    format!(" ({})", words.join(", "))
+}
+
+fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
+    let theme = &model.settings.look.theme;
+    let line = match (&model.ui.entry, &model.ui.message) {
+        (Some(Entry::Incident(typed)), _) => Line::plain(" incident: ")
+            .and(Meaning::Input, format!("{}_", Text::new(typed)))
+            .and(Meaning::Dim, "  Enter keeps it, Esc leaves it"),
+        (Some(Entry::Filter { .. }), _) => Line::new(
+            Meaning::Dim,
+            " words svc: place: ns: kind: state: digest: image: age> age<   Enter keeps it, Esc leaves it",
+        ),
+        (None, _) if !model.ui.pending.is_empty() => pending(model),
+        (None, Some(Message::Done(text))) => Line::new(Meaning::Text, format!(" {text}")),
+        (None, Some(Message::Why(text))) => Line::new(Meaning::Warning, format!(" {text}")),
+        (None, None) => hints(model),
+    };
+    paint::line(buffer, area.x, area.y, area.width, &line, theme);
+}
+
+/// The keys typed so far, and what may follow.
+fn pending(model: &Model) -> Line {
+    let typed = &model.ui.pending;
+    let mut line = Line::new(Meaning::Key, format!(" {} ", show(typed)));
+    if let Lookup::Pending(longer) = model.settings.look.keymap.lookup(&model.ui.scopes(), typed) {
+        for binding in longer {
+            line = line
+                .and(Meaning::Key, format!(" {}", show(&binding.keys[typed.len()..])))
+                .and(Meaning::Text, format!(" {} ", binding.command.title));
+        }
+    }
+    line.and(Meaning::Dim, "  Esc leaves it")
+}
+
+/// The most useful keys that do something here and now.
+fn hints(model: &Model) -> Line {
+    let ids: &[&str] = match model.ui.overlays.last() {
+        Some(overlays::Overlay::Plan(_)) => &[
+            "overlay.close",
+            "overlay.page_down",
+            "plan.image_only",
+            "plan.equivalents",
+            "plan.leave_out",
+            "plan.again",
+        ],
+        Some(overlays::Overlay::Versions(_)) => &["version.pick", "version.pick_image", "overlay.close"],
+        Some(overlays::Overlay::Palette(_)) => &["palette.run", "overlay.down", "overlay.close"],
+        Some(overlays::Overlay::Ask(_)) => &["overlay.close"],
+        Some(overlays::Overlay::Detail(_) | overlays::Overlay::Help(_)) => &["overlay.page_down", "overlay.close"],
+        None => model.ui.screen.hints(),
+    };
+    let keymap = &model.settings.look.keymap;
+    let mut line = Line::plain(" ");
+    for id in ids {
+        let Some(command) = super::command::find(id) else { continue };
+        if (command.available)(model).is_err() {
+            continue;
+        }
+        if let Some(key) = keymap.key_of(id) {
+            line = line.and(Meaning::Key, key).and(Meaning::Text, format!(" {}  ", command.title));
+        }
+    }
+    line
+}

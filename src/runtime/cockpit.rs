@@ -1,0 +1,146 @@
+//! The cockpit: the session with a screen before it and a keyboard behind it.
+//!
+//! Never decides and never waits for the terminal: frames go to the writer's thread, keys come as events.
+
+use std::time::Duration;
+
+use crossterm::event::{Event as TerminalInput, EventStream, KeyEventKind};
+use futures::StreamExt;
+use tokio::time::Instant;
+
+use super::headless::{Exit, follow_all};
+use super::session::Session;
+use super::terminal::{Asked, Canvas, Screen, Signals, size};
+use crate::app::effect::Effect;
+use crate::app::event::{Event, ProcessEvent, TerminalEvent};
+use crate::app::ui::refresh;
+use crate::app::view::draw;
+use crate::domain::text::Text;
+
+/// Under load the screen is drawn this often; a key is answered at once.
+const FRAME: Duration = Duration::from_millis(100);
+/// How long a process that ends waits for answers that are on their way.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
+
+/// What the loop does next.
+enum Next {
+    GoOn,
+    Detach,
+    Quit,
+}
+
+/// Runs until the operator quits, or the operations of this process have ended without a screen.
+///
+/// # Errors
+/// If there is no terminal.
+pub async fn run(mut session: Session) -> anyhow::Result<Exit> {
+    let mut signals = Signals::handle()?;
+    let (columns, rows) = size()?;
+    let screen = Screen::take()?;
+    session.give(Event::Terminal(TerminalEvent::Resized(columns, rows)));
+    let next = interact(&mut session, &screen, &mut signals, (columns, rows)).await;
+    drop(screen);
+    match next {
+        Next::Detach => follow_all(session, signals).await,
+        Next::GoOn | Next::Quit => {
+            let deadline = Instant::now() + LAST_ANSWERS;
+            while !session.is_idle() && tokio::time::timeout_at(deadline, session.turn()).await.is_ok() {}
+            session.close();
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn interact(session: &mut Session, screen: &Screen, signals: &mut Signals, size: (u16, u16)) -> Next {
+    let mut input = EventStream::new();
+    let mut canvas = Canvas::new(size.0, size.1);
+    let mut drawn_at = Instant::now() - FRAME;
+    let mut is_awaited = true;
+    loop {
+        if session.model.is_dirty() && (is_awaited || drawn_at.elapsed() >= FRAME) {
+            let effects = refresh(&mut session.model);
+            session.perform(effects);
+            if session.model.take_redraw() {
+                screen.draw(canvas.draw(|frame| draw(&session.model, frame)));
+            }
+            drawn_at = Instant::now();
+            is_awaited = false;
+        }
+        let is_due = session.model.is_dirty();
+        let effects = tokio::select! {
+            biased;
+            pressed = input.next() => match pressed {
+                Some(Ok(pressed)) => {
+                    is_awaited = true;
+                    if let TerminalInput::Resize(columns, rows) = pressed {
+                        canvas = Canvas::new(columns, rows);
+                    }
+                    terminal_event(pressed).map(|event| session.give(Event::Terminal(event))).unwrap_or_default()
+                }
+                // The terminal is gone; asking it again would only spin.
+                Some(Err(_)) | None => session.give(Event::Process(ProcessEvent::TerminalLost)),
+            },
+            asked = signals.next() => {
+                is_awaited = true;
+                session.give(Event::Process(match asked {
+                    Asked::Terminate => ProcessEvent::TerminateAsked,
+                    Asked::HangUp => ProcessEvent::TerminalLost,
+                    Asked::Suspend => ProcessEvent::SuspendAsked,
+                }))
+            }
+            effects = session.turn() => effects,
+            () = tokio::time::sleep_until(drawn_at + FRAME), if is_due => Vec::new(),
+        };
+        for effect in effects {
+            match front(session, screen, effect) {
+                Next::GoOn => {}
+                done @ (Next::Detach | Next::Quit) => return done,
+            }
+        }
+    }
+}
+
+/// Does what only the front end can do.
+fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
+    match effect {
+        Effect::Copy { text, what } => {
+            screen.copy(text);
+            session.give(Event::Terminal(TerminalEvent::Copied(what)));
+            Next::GoOn
+        }
+        Effect::Suspend => match screen.suspend() {
+            Ok(()) => {
+                session.give(Event::Process(ProcessEvent::Resumed));
+                if let Ok((columns, rows)) = size() {
+                    session.give(Event::Terminal(TerminalEvent::Resized(columns, rows)));
+                }
+                Next::GoOn
+            }
+            Err(error) => {
+                tracing::error!(%error, "the terminal can't be taken again");
+                session.give(Event::Process(ProcessEvent::TerminalLost));
+                Next::Detach
+            }
+        },
+        Effect::Detach => Next::Detach,
+        Effect::Quit => Next::Quit,
+        Effect::Append { .. }
+        | Effect::Claim(_)
+        | Effect::Release(_)
+        | Effect::Ask { .. }
+        | Effect::Execute { .. }
+        | Effect::Inspect { .. }
+        | Effect::Remember(_)
+        | Effect::Connect(_)
+        | Effect::Filter(_) => Next::GoOn,
+    }
+}
+
+fn terminal_event(input: TerminalInput) -> Option<TerminalEvent> {
+    match input {
+        TerminalInput::Key(key) if key.kind != KeyEventKind::Release => Some(TerminalEvent::Pressed(key)),
+        TerminalInput::Paste(text) => Some(TerminalEvent::Pasted(Text::new(&text).to_string())),
+        TerminalInput::Resize(columns, rows) => Some(TerminalEvent::Resized(columns, rows)),
+        TerminalInput::Key(_) | TerminalInput::Mouse(_) | TerminalInput::FocusGained | TerminalInput::FocusLost => None,
+    }
+}
