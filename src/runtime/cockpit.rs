@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use crossterm::event::{Event as TerminalInput, EventStream, KeyEventKind};
-use futures::StreamExt;
+use anyhow::Context;
+use crossterm::event::{Event as TerminalInput, KeyEventKind};
 use tokio::time::Instant;
 
 use super::headless::{Exit, follow_all};
 use super::session::Session;
-use super::terminal::{Asked, Canvas, Screen, Signals, size};
+use super::terminal::{Asked, Canvas, Keyboard, Screen, Signals, size};
 use crate::app::effect::Effect;
 use crate::app::event::{Event, ProcessEvent, TerminalEvent};
 use crate::app::ui::refresh;
@@ -21,6 +21,8 @@ use crate::domain::text::Text;
 const FRAME: Duration = Duration::from_millis(100);
 /// How long a process that ends waits for answers that are on their way.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
+/// What to do where there is no terminal.
+const NO_TERMINAL: &str = "the cockpit needs a terminal; without one use `rolldeck drift`, `fleet`, `plan`, `apply` (--output json for scripts)";
 
 /// What the loop does next.
 enum Next {
@@ -35,10 +37,11 @@ enum Next {
 /// If there is no terminal.
 pub async fn run(mut session: Session) -> anyhow::Result<Exit> {
     let mut signals = Signals::handle()?;
-    let (columns, rows) = size()?;
-    let screen = Screen::take()?;
+    let (columns, rows) = size().context(NO_TERMINAL)?;
+    let screen = Screen::take().context(NO_TERMINAL)?;
     session.give(Event::Terminal(TerminalEvent::Resized(columns, rows)));
-    let next = interact(&mut session, &screen, &mut signals, (columns, rows)).await;
+    let keyboard = Keyboard::listen().context(NO_TERMINAL)?;
+    let next = interact(&mut session, &screen, keyboard, &mut signals, (columns, rows)).await;
     drop(screen);
     match next {
         Next::Detach => follow_all(session, signals).await,
@@ -51,8 +54,13 @@ pub async fn run(mut session: Session) -> anyhow::Result<Exit> {
     }
 }
 
-async fn interact(session: &mut Session, screen: &Screen, signals: &mut Signals, size: (u16, u16)) -> Next {
-    let mut input = EventStream::new();
+async fn interact(
+    session: &mut Session,
+    screen: &Screen,
+    mut keyboard: Keyboard,
+    signals: &mut Signals,
+    size: (u16, u16),
+) -> Next {
     let mut canvas = Canvas::new(size.0, size.1);
     let mut drawn_at = Instant::now() - FRAME;
     let mut is_awaited = true;
@@ -69,8 +77,8 @@ async fn interact(session: &mut Session, screen: &Screen, signals: &mut Signals,
         let is_due = session.model.is_dirty();
         let effects = tokio::select! {
             biased;
-            pressed = input.next() => match pressed {
-                Some(Ok(pressed)) => {
+            pressed = keyboard.next() => match pressed {
+                Some(pressed) => {
                     is_awaited = true;
                     if let TerminalInput::Resize(columns, rows) = pressed {
                         canvas = Canvas::new(columns, rows);
@@ -78,7 +86,7 @@ async fn interact(session: &mut Session, screen: &Screen, signals: &mut Signals,
                     terminal_event(pressed).map(|event| session.give(Event::Terminal(event))).unwrap_or_default()
                 }
                 // The terminal is gone; asking it again would only spin.
-                Some(Err(_)) | None => session.give(Event::Process(ProcessEvent::TerminalLost)),
+                None => session.give(Event::Process(ProcessEvent::TerminalLost)),
             },
             asked = signals.next() => {
                 is_awaited = true;

@@ -2,8 +2,10 @@
 //!
 //! Never draws: it takes frames. Start with `screen`.
 
+mod keyboard;
 mod screen;
 mod signals;
 
+pub use keyboard::Keyboard;
 pub use screen::{Canvas, Screen, install_panic_hook, size};
 pub use signals::{Asked, Signals};

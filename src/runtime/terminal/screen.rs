@@ -3,9 +3,10 @@
 //! Never delays the loop: frames go to the writer by "the newest wins", and a terminal that takes nothing (flow control, a
 //! dead ssh) blocks that thread alone. With the store this is the only module that knows Unix.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,12 +20,21 @@ use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use rustix::process::{Signal, getpid, kill_process};
+use rustix::termios::{QueueSelector, tcflush};
 
 /// How long the writer may take to finish what it has before the process ends all the same.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Whether the terminal is ours now; what the panic hook asks.
+/// How long what a terminal did not take is thrown away, piece by piece, until the writer is between two frames.
+const THROW_AWAY: (u32, Duration) = (20, Duration::from_millis(25));
+/// The name of the writer's thread.
+const WRITER: &str = "terminal";
+
+/// Whether the terminal is ours now; what the panic hook asks. The writer begins no frame where it is not.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the writer is in the middle of a frame: what gives the terminal back must not come between its bytes.
+static WRITING: Mutex<bool> = Mutex::new(false);
+static WRITTEN: Condvar = Condvar::new();
 
 /// The terminal while it is ours. Dropping it gives it back.
 pub struct Screen {
@@ -50,7 +60,7 @@ impl Screen {
         enter()?;
         let (orders, inbox) = mpsc::channel();
         let (done_sender, done) = mpsc::channel();
-        let writer = std::thread::Builder::new().name("terminal".to_string()).spawn(move || {
+        let writer = std::thread::Builder::new().name(WRITER.to_string()).spawn(move || {
             write_frames(&inbox);
             // Whoever waits for this may have given up.
             let _ = done_sender.send(());
@@ -105,6 +115,9 @@ impl Drop for Screen {
 /// # Errors
 /// If there is no terminal.
 pub fn size() -> io::Result<(u16, u16)> {
+    if !io::stdout().is_terminal() {
+        return Err(io::Error::other("stdout is no terminal"));
+    }
     crossterm::terminal::size()
 }
 
@@ -126,15 +139,56 @@ pub fn install_panic_hook() {
 fn enter() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide)
+    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide).inspect_err(|_| leave())
 }
 
-/// Gives the terminal back, once. A terminal that is gone needs nothing.
+/// Gives the terminal back, once. A terminal that is gone needs nothing; one that takes nothing is not waited for.
 fn leave() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+        if is_writer_quiet() {
+            let _ = execute!(io::stdout(), DisableBracketedPaste, LeaveAlternateScreen, Show);
+        }
         let _ = disable_raw_mode();
     }
+}
+
+/// Waits until the writer is between two frames. Where the terminal takes nothing, what is on its way there is thrown
+/// away: the frame is of no use any more, the bytes that give the terminal back are.
+fn is_writer_quiet() -> bool {
+    if std::thread::current().name() == Some(WRITER) {
+        return true;
+    }
+    let (times, pause) = THROW_AWAY;
+    let is_quiet = |limit| {
+        let waited = WRITTEN.wait_timeout_while(writing(), limit, |is_writing| *is_writing);
+        !*waited.unwrap_or_else(PoisonError::into_inner).0
+    };
+    is_quiet(LAST_WORDS)
+        || (0..times).any(|_| {
+            // A terminal that is gone has nothing on its way.
+            let _ = tcflush(io::stdout(), QueueSelector::OFlush);
+            is_quiet(pause)
+        })
+}
+
+fn writing() -> MutexGuard<'static, bool> {
+    WRITING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Writes, if the terminal is ours, and as one piece. Whether it was written.
+fn write_whole(write: impl FnOnce() -> io::Result<()>) -> bool {
+    {
+        let mut is_writing = writing();
+        if !TAKEN.load(Ordering::SeqCst) {
+            return false;
+        }
+        *is_writing = true;
+    }
+    // A terminal that can't be written is lost; its input says so to the loop.
+    let _ = write();
+    *writing() = false;
+    WRITTEN.notify_all();
+    true
 }
 
 fn write_frames(inbox: &mpsc::Receiver<Order>) {
@@ -147,7 +201,7 @@ fn write_frames(inbox: &mpsc::Receiver<Order>) {
             match next {
                 Ok(Order::Draw(frame)) => newest = Some(frame),
                 Ok(Order::Copy(text)) => {
-                    let _ = execute!(terminal, CopyToClipboard::to_clipboard_from(text));
+                    write_whole(|| execute!(terminal, CopyToClipboard::to_clipboard_from(text)));
                 }
                 Ok(Order::Forget) => shown = None,
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
@@ -156,9 +210,8 @@ fn write_frames(inbox: &mpsc::Receiver<Order>) {
             next = inbox.recv_timeout(Duration::ZERO);
         }
         if let Some(frame) = newest {
-            // A terminal that can't be written is lost; its input says so to the loop.
-            let _ = write_frame(&mut terminal, shown.as_ref(), &frame);
-            shown = Some(*frame);
+            let is_written = write_whole(|| write_frame(&mut terminal, shown.as_ref(), &frame));
+            shown = is_written.then_some(*frame);
         }
     }
 }
