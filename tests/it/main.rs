@@ -4,6 +4,7 @@ mod conformance;
 mod crash;
 mod harness;
 mod kubernetes;
+mod pty;
 mod real;
 mod sim;
 mod stage;

@@ -1,0 +1,7 @@
+//! The program as its user meets it: in a real pseudo-terminal, with keys, signals and nothing but the screen to read.
+
+mod quick;
+mod signals;
+mod start;
+mod story;
+pub(crate) mod terminal;
