@@ -43,6 +43,8 @@ pub(crate) struct Listing {
     pub(crate) cursor: Option<RowId>,
     /// Where that row was when it was last seen.
     pub(crate) at: usize,
+    /// Whether the cursor follows its row.
+    pub(crate) hold: Hold,
     /// The first line shown.
     pub(crate) top: usize,
     /// Marked rows, shown or not.
@@ -53,6 +55,16 @@ pub(crate) struct Listing {
     pub(crate) filter: Filter,
     /// Their order: a number into the screen's `ORDERS`.
     pub(crate) order: usize,
+}
+
+/// What the cursor follows when rows move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nobody has moved it yet: it stays on the first row, the worst one.
+    #[default]
+    First,
+    /// The row that somebody put it on.
+    Row,
 }
 
 /// A screen that is a list.
@@ -85,17 +97,24 @@ pub(crate) trait Rows {
         let listing = self.listing_mut();
         listing.at = at;
         listing.cursor = id;
+        listing.hold = Hold::Row;
     }
 
     /// After the rows were made again: the cursor stays on its row, or goes to the neighbour of one that is gone.
     fn follow_cursor(&mut self) {
+        if self.listing().hold == Hold::First {
+            let first = self.id_at(0);
+            let listing = self.listing_mut();
+            listing.at = 0;
+            listing.cursor = first;
+            return;
+        }
         let found = self.listing().cursor.as_ref().and_then(|id| {
             let at = self.listing().at;
             if self.id_at(at).as_ref() == Some(id) { Some(at) } else { self.position(id) }
         });
         match found {
             Some(at) => self.listing_mut().at = at,
-            // On the first row nobody has moved yet: it stays the first.
             None => self.go_to(self.listing().at),
         }
         let anchor = self.listing().range_from.as_ref();
