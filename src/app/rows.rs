@@ -41,6 +41,9 @@ pub(crate) struct ServiceKey {
 pub(crate) struct Listing {
     /// The row under the cursor.
     pub(crate) cursor: Option<RowId>,
+    /// While a filter is typed: the row that was under the cursor before. It is come back to where the filter leaves it,
+    /// so that a half-typed word does not lose it.
+    pub(crate) home: Option<RowId>,
     /// Where that row was when it was last seen.
     pub(crate) at: usize,
     /// The first line shown.
@@ -89,6 +92,9 @@ pub(crate) trait Rows {
 
     /// After the rows were made again: the cursor stays on its row, or goes to the neighbour of one that is gone.
     fn follow_cursor(&mut self) {
+        if let Some(at) = self.listing().home.as_ref().and_then(|home| self.position(home)) {
+            self.go_to(at);
+        }
         let found = self.listing().cursor.as_ref().and_then(|id| {
             let at = self.listing().at;
             if self.id_at(at).as_ref() == Some(id) { Some(at) } else { self.position(id) }

@@ -101,8 +101,12 @@ fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
     };
     let left = Line::new(Meaning::Header, format!(" {name}  {}  ", model.ui.screen.title()))
         .and(Meaning::Header, format!("places {live}/{asked} ok{}   ", trouble(model)))
-        .and(Meaning::Header, format!("debts {debts}   incident {incident}   "));
-    let help = model.settings.look.keymap.key_of("help.open").unwrap_or_default();
+        .and(Meaning::Header, format!("debts {debts}   "));
+    let left = match &model.settings.incident {
+        None if area.width < 90 => left,
+        _ => left.and(Meaning::Header, format!("incident {incident}   ")),
+    };
+    let help = model.settings.look.keymap.key_of("help.open", &model.ui.base_scopes()).unwrap_or_default();
     let mut words = Vec::new();
     words.extend(model.settings.notices.first().map(|notice| format!("! {notice}")));
     words.push(format!("{help} help "));
@@ -185,13 +189,14 @@ fn hints(model: &Model) -> Line {
         None => model.ui.screen.hints(),
     };
     let keymap = &model.settings.look.keymap;
+    let scopes = model.ui.scopes();
     let mut line = Line::plain(" ");
     for id in ids {
         let Some(command) = super::command::find(id) else { continue };
         if (command.available)(model).is_err() {
             continue;
         }
-        if let Some(key) = keymap.key_of(id) {
+        if let Some(key) = keymap.key_of(id, &scopes) {
             line = line.and(Meaning::Key, key).and(Meaning::Text, format!(" {}  ", command.title));
         }
     }

@@ -1,3 +1,4 @@
 //! Every test that crosses a boundary of the crate, in one binary.
 
 mod real;
+mod scenes;

@@ -76,13 +76,13 @@ pub(crate) fn panel(model: &Model, overlay: &HelpOverlay, width: usize) -> Panel
 
 /// What the glyphs mean.
 fn legend() -> Line {
-    Line::new(Meaning::Ok, " = ok  ")
-        .and(Meaning::Drift, "! drift  ")
-        .and(Meaning::Mixed, "~ mixed  ")
-        .and(Meaning::Unknown, "? unknown  ")
-        .and(Meaning::Outlier, "* outlier  ")
-        .and(Meaning::Quarantined, "X quarantined  ")
-        .and(Meaning::Rolling, "> rolling  ")
+    Line::new(Meaning::Ok, " = ok ")
+        .and(Meaning::Drift, "! drift ")
+        .and(Meaning::Mixed, "~ mixed ")
+        .and(Meaning::Unknown, "? unknown ")
+        .and(Meaning::Outlier, "* outlier ")
+        .and(Meaning::Quarantined, "X quarantined ")
+        .and(Meaning::Rolling, "> rolling ")
         .and(Meaning::Locked, "L locked")
 }
 

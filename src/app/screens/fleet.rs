@@ -35,11 +35,11 @@ const ORDERS: &[&str] = &["service", "worst", "place", "newest"];
 
 const COLUMNS: &[Column] = &[
     Column { title: "SERVICE", least: 8, most: 40, align: Align::Left, rank: 0 },
-    Column { title: "PLACE", least: 9, most: 40, align: Align::Left, rank: 0 },
-    Column { title: "RUNNING", least: 14, most: 60, align: Align::Left, rank: 0 },
-    Column { title: "EXPECTED", least: 12, most: 40, align: Align::Left, rank: 4 },
+    Column { title: "PLACE", least: 11, most: 40, align: Align::Left, rank: 0 },
+    Column { title: "RUNNING", least: 20, most: 70, align: Align::Left, rank: 0 },
+    Column { title: "EXPECTED", least: 16, most: 40, align: Align::Left, rank: 4 },
     Column { title: "OFF", least: 4, most: 12, align: Align::Left, rank: 0 },
-    Column { title: "HEALTHY", least: 7, most: 13, align: Align::Left, rank: 2 },
+    Column { title: "READY", least: 5, most: 13, align: Align::Left, rank: 2 },
     Column { title: "SINCE", least: 4, most: 6, align: Align::Left, rank: 3 },
     Column { title: "AGE", least: 4, most: 5, align: Align::Left, rank: 1 },
     Column { title: "MARKS", least: 5, most: 30, align: Align::Left, rank: 5 },

@@ -55,11 +55,11 @@ impl Asked {
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "INSTANCE", least: 12, most: 60, align: Align::Middle, rank: 0 },
-    Column { title: "PLACE", least: 9, most: 40, align: Align::Left, rank: 4 },
-    Column { title: "EXPECTED", least: 12, most: 40, align: Align::Left, rank: 5 },
-    Column { title: "REQUESTED", least: 12, most: 40, align: Align::Left, rank: 6 },
-    Column { title: "RUNNING", least: 12, most: 40, align: Align::Left, rank: 0 },
+    Column { title: "INSTANCE", least: 14, most: 60, align: Align::Middle, rank: 0 },
+    Column { title: "PLACE", least: 11, most: 40, align: Align::Left, rank: 4 },
+    Column { title: "EXPECTED", least: 16, most: 40, align: Align::Left, rank: 5 },
+    Column { title: "REQUESTED", least: 16, most: 40, align: Align::Left, rank: 6 },
+    Column { title: "RUNNING", least: 16, most: 40, align: Align::Left, rank: 0 },
     Column { title: "UP", least: 3, most: 5, align: Align::Left, rank: 2 },
     Column { title: "HEALTH", least: 9, most: 9, align: Align::Left, rank: 1 },
     Column { title: "PHASE", least: 7, most: 9, align: Align::Left, rank: 3 },
