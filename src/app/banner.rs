@@ -16,6 +16,14 @@ use crate::domain::plan::{Step, Verb};
 /// The lines of the banner; empty where there is nothing to tell.
 pub(crate) fn lines(model: &Model, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
+    if let Some((first, rest)) = model.settings.notices.get(model.ui.notices_seen..).and_then(<[_]>::split_first) {
+        let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        lines.push(
+            Line::new(Meaning::Warning, format!(" ! {first}{more}; "))
+                .and(Meaning::Key, "Esc")
+                .and(Meaning::Text, " puts this away"),
+        );
+    }
     if let Some(tracked) = model.operations.on_banner() {
         lines.push(name(model, tracked, width));
         lines.push(progress(model, tracked, width));
@@ -110,7 +118,7 @@ fn keys(model: &Model, tracked: &Tracked) -> Line {
         (Mode::Running, _) => vec![(key("operation.pause"), "pause"), (key("operation.stop"), "stop")],
     };
     let add =
-        |line: Line, (key, what): (String, &str)| line.and(Meaning::Key, key).and(Meaning::Text, format!(" {what} "));
+        |line: Line, (key, what): (String, &str)| line.and(Meaning::Key, key).and(Meaning::Text, format!(" {what}  "));
     keys.into_iter().fold(Line::default(), add)
 }
 

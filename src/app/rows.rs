@@ -76,6 +76,10 @@ pub(crate) trait Rows {
     fn sections(&self) -> Vec<usize> {
         Vec::new()
     }
+    /// Whether the rows are those of the filter line; they are not while a worker still looks.
+    fn is_settled(&self) -> bool {
+        true
+    }
     /// The points in time that a row shows as ages.
     fn times(&self, at: usize, known: &Known<'_>) -> Vec<(Clock, Timestamp)>;
     /// Whether a row is one that `n` stops at: off, or not healthy.

@@ -107,8 +107,11 @@ fn run(model: &mut Model) -> Vec<Effect> {
 /// What fits, best first. Without letters: the commands.
 fn items(model: &Model, typed: &str) -> Vec<Item> {
     let scopes = model.ui.base_scopes();
-    let commands =
-        all().filter(|command| scopes.contains(&command.scope) && command.id != "palette.open").map(Item::Command);
+    let commands = all()
+        .filter(|command| {
+            scopes.contains(&command.scope) && command.id != "palette.open" && !command.id.starts_with("cursor.")
+        })
+        .map(Item::Command);
     if typed.trim().is_empty() {
         return commands.collect();
     }

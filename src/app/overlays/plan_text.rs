@@ -63,7 +63,7 @@ fn subject(plan: &Plan) -> &str {
 }
 
 /// Whether all steps go from the same to the same: then the title says it once.
-fn is_uniform(plan: &Plan) -> bool {
+pub(crate) fn is_uniform(plan: &Plan) -> bool {
     let mut sides = plan.steps().map(|step| (step.from.label(), step.to.label()));
     let first = sides.next();
     sides.all(|side| Some(&side) == first.as_ref())

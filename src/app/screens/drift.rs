@@ -340,10 +340,7 @@ impl DriftRow {
 
     fn cells(&self, length: usize, known: &Known<'_>, columns: usize) -> Vec<(Meaning, String)> {
         let meaning = self.glyph().0;
-        let off = match (self.tally.off(), self.tally.unknown == self.tally.instances) {
-            (0, true) => format!("?/{}", self.tally.desired.max(self.tally.instances)),
-            (off, _) => format!("{off}/{}", self.tally.instances),
-        };
+        let off = super::off(&self.tally);
         let since = self.moment().map_or("-".to_string(), |at| Clock::Since.show(at, known.now));
         let age = self.heard_at.map_or("-".to_string(), |at| Clock::Age.show(at, known.now));
         let wanted = self.tally.healthy + self.unhealthy;

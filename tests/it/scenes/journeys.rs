@@ -389,3 +389,61 @@ fn an_operation_that_nobody_drives_is_taken_over_after_a_question() {
     world.press("y");
     assert!(world.asked.iter().any(|effect| matches!(effect, Effect::Claim(claimed) if *claimed == id)));
 }
+
+#[test]
+fn names_that_would_steer_a_terminal_are_shown_harmless_on_every_screen() {
+    let mut world = World::new(&["k8s/prod-eu"]);
+    world.live("k8s/prod-eu");
+    let name = "evil\u{1b}]52;c;cHduZWQ=\u{7}\u{202e}\u{9b}2J\u{200b}";
+    world.deploy(&Deployment {
+        name: "checkout",
+        namespace: name,
+        pods: &[("v42", 1, 1)],
+        changed: 3,
+        ..Deployment::default()
+    });
+    for keys in ["1", "2", "4", "7", "1", "d", "esc", "B", "esc", "b", "esc", ":"] {
+        world.press(keys);
+        let buffer = world.frame(120, 40);
+        let is_plain = |symbol: &str| symbol.chars().all(rolldeck::domain::text::is_plain);
+        assert!(buffer.content.iter().all(|cell| is_plain(cell.symbol())), "{keys}");
+    }
+}
+
+#[test]
+fn an_answer_to_a_filter_that_was_typed_over_is_dropped() {
+    use rolldeck::app::event::Event;
+    let mut world = fleets::incident();
+    world.press("4");
+    world.press("/");
+    let mut late = Vec::new();
+    for letter in "svc:search".chars() {
+        world.press_at_once(&letter.to_string());
+        late.extend(rolldeck::app::ui::refresh(&mut world.model));
+    }
+    assert_eq!(late.len(), 1, "one question at a time");
+    for effect in late {
+        let Effect::Filter(question) = effect else { panic!("{effect:?}") };
+        world.happen(Event::Filtered(rolldeck::app::filter::answer(&question)));
+    }
+    world.settle();
+    assert!(world.screen().contains("12 of 97 instances, 5 off"), "{}", world.screen());
+}
+
+#[test]
+fn notices_of_the_configuration_stay_until_they_are_put_away() {
+    let mut world = fleets::quiet();
+    world.model.settings.notices = vec![Text::new("floor is 75%: `floor` could not be read")];
+    assert!(world.screen().contains("! floor is 75%"), "{}", world.screen());
+    world.press("esc");
+    assert!(!world.screen().contains("! floor is 75%"));
+}
+
+#[test]
+fn the_incident_is_named_and_shown() {
+    let mut world = fleets::quiet();
+    world.press("I");
+    world.type_text("INC-7");
+    world.press("enter");
+    assert!(world.screen().contains("incident INC-7"), "{}", world.screen());
+}
