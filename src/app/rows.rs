@@ -41,6 +41,9 @@ pub(crate) struct ServiceKey {
 pub(crate) struct Listing {
     /// The row under the cursor.
     pub(crate) cursor: Option<RowId>,
+    /// While a filter is typed: the row that was under the cursor before. It is come back to where the filter leaves it,
+    /// so that a half-typed word does not lose it.
+    pub(crate) home: Option<RowId>,
     /// Where that row was when it was last seen.
     pub(crate) at: usize,
     /// Whether the cursor follows its row.
@@ -85,6 +88,10 @@ pub(crate) trait Rows {
     fn sections(&self) -> Vec<usize> {
         Vec::new()
     }
+    /// Whether the rows are those of the filter line; they are not while a worker still looks.
+    fn is_settled(&self) -> bool {
+        true
+    }
     /// The points in time that a row shows as ages.
     fn times(&self, at: usize, known: &Known<'_>) -> Vec<(Clock, Timestamp)>;
     /// Whether a row is one that `n` stops at: off, or not healthy.
@@ -108,6 +115,9 @@ pub(crate) trait Rows {
             listing.at = 0;
             listing.cursor = first;
             return;
+        }
+        if let Some(at) = self.listing().home.as_ref().and_then(|home| self.position(home)) {
+            self.go_to(at);
         }
         let found = self.listing().cursor.as_ref().and_then(|id| {
             let at = self.listing().at;

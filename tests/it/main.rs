@@ -5,6 +5,7 @@ mod crash;
 mod harness;
 mod kubernetes;
 mod real;
+mod scenes;
 mod sim;
 mod stage;
 mod tidy;
