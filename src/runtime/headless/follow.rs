@@ -237,13 +237,17 @@ async fn follow(
     is_enough: impl Fn(&Tracked) -> bool,
 ) -> anyhow::Result<OperationState> {
     let mut signals = Signals::handle()?;
-    let mut shown = String::new();
+    let mut shown = (String::new(), String::new());
     loop {
         if let Some(tracked) = session.model.operations.get(operation) {
             let line = progress_line(tracked);
-            if line != shown {
-                print::progress(&line);
-                shown = line;
+            let waits_for = tracked.gates.waiting_for.as_deref().unwrap_or_default();
+            // A countdown is told once, not each second.
+            let news = (line, waits_for.replace(|letter: char| letter.is_ascii_digit(), ""));
+            if news != shown {
+                let waits = if waits_for.is_empty() { String::new() } else { format!("; {waits_for}") };
+                print::progress(&format!("{}{waits}", news.0));
+                shown = news;
             }
             if is_enough(tracked) {
                 break;
