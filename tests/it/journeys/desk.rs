@@ -73,6 +73,13 @@ impl Desk {
         fs::write(self.config(), format!("{before}\n{more}\n")).expect("written");
     }
 
+    /// Goes to the only cluster by another address, without TLS.
+    pub(crate) fn through(&self, url: &str) {
+        let mut config: Value = serde_json::from_slice(&fs::read(self.kubeconfig()).expect("readable")).expect("JSON");
+        config["clusters"][0]["cluster"] = json!({"server": url});
+        fs::write(self.kubeconfig(), config.to_string()).expect("written");
+    }
+
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join("kubeconfig")
     }
@@ -148,6 +155,23 @@ impl Desk {
         });
         found
     }
+
+    /// Every file below the desk but the kubeconfig: what commands printed, what they keep.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.directory.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("readable") {
+                let path = entry.expect("readable").path();
+                match path {
+                    path if path.is_dir() => folders.push(path),
+                    path if path == self.kubeconfig() => {}
+                    path => found.push((path.clone(), fs::read(&path).expect("readable"))),
+                }
+            }
+        }
+        found
+    }
 }
 
 impl Running {
@@ -172,6 +196,12 @@ impl Running {
             err: read(&self.err),
             words: self.words.clone(),
         }
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it was running");
+        self.child.wait().expect("it has ended");
     }
 }
 
