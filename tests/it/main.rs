@@ -3,6 +3,7 @@
 mod conformance;
 mod crash;
 mod harness;
+mod journeys;
 mod kubernetes;
 mod real;
 mod scenes;
