@@ -77,7 +77,7 @@ fn fleet() -> Model {
 fn workload(number: usize, now: Timestamp) -> Vec<Observation> {
     let uid = format!("uid-{number}");
     let name = format!("service-{number:04}-{}", ["checkout", "search", "ledger", "mailer"][number % 4]);
-    let version = if number % 50 == 0 { "v42" } else { "v41" };
+    let version = if number.is_multiple_of(50) { "v42" } else { "v41" };
     let digest = format!("sha256:{:064x}", number * 7 + version.len());
     let asked: ImageRef = format!("registry.example/{name}:{version}@{digest}").parse().expect("an image");
     let running = ImageId::oci(digest.parse().expect("a digest"), DigestKind::Repository);
@@ -109,7 +109,7 @@ fn workload(number: usize, now: Timestamp) -> Vec<Observation> {
     };
     let mut observations = vec![Observation::Workload(Source("workloads"), Box::new(seen))];
     for pod in 0..PODS {
-        let is_stray = number % 50 == 0 && pod == 0;
+        let is_stray = number.is_multiple_of(50) && pod == 0;
         observations.push(Observation::Instance(
             Source("pods"),
             Box::new(InstanceSeen {
