@@ -60,7 +60,7 @@ pub(crate) fn lines(model: &Model, row: &RowId, width: usize) -> (String, Vec<Li
 }
 
 fn field(name: &str, meaning: Meaning, text: impl Into<String>) -> Line {
-    Line::new(Meaning::Dim, format!("   {name:<11}")).and(meaning, text)
+    Line::new(Meaning::Dim, format!("   {name:<12}")).and(meaning, text)
 }
 
 fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
@@ -116,7 +116,7 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
 }
 
 fn containers(workload: &Workload, cells: usize) -> Vec<Line> {
-    let reference = |image: Option<&ImageRef>| cells::middle(&reference(image), cells).into_owned();
+    let reference = |image: Option<&ImageRef>| cells::cut(&reference(image), cells).into_owned();
     let mut lines = vec![Line::new(Meaning::Title, "   containers")];
     for container in &workload.seen.template.containers {
         let main = if container.name == workload.judgement.main { " (main)" } else { "" };
@@ -126,24 +126,19 @@ fn containers(workload: &Workload, cells: usize) -> Vec<Line> {
         );
         lines.push(field("  requested", Meaning::Text, reference(container.image.as_ref())));
         if container.name == workload.judgement.main {
-            let expected = match &workload.judgement.expected {
+            match &workload.judgement.expected {
                 Some(expectation) if expectation.source != ExpectationSource::Majority => {
+                    lines.push(field("  expected", Meaning::Dim, format!("{} says:", expectation.source.as_str())));
                     let targets = expectation.targets.iter().map(|target| reference(target.reference.as_ref()));
-                    let targets: Vec<String> = targets.collect();
-                    format!("{} says {}", expectation.source.as_str(), targets.join(", "))
+                    lines.extend(targets.map(|target| field("", Meaning::Text, target)));
                 }
-                _ => "not declared: the majority is the measure".to_string(),
-            };
-            lines.push(field("  expected", Meaning::Text, expected));
+                _ => lines.push(field("  expected", Meaning::Text, "not declared: the majority is the measure")),
+            }
             for cohort in &workload.judgement.running {
                 let (meaning, glyph) = screens::glyph(cohort.verdict);
-                let text = format!(
-                    "{glyph} {}x {}  asked as {}",
-                    cohort.instances,
-                    image(cohort.image.as_ref()),
-                    reference(cohort.reference.as_ref())
-                );
-                lines.push(field("  running", meaning, text));
+                let image = cells::cut(&image(cohort.image.as_ref()), cells.saturating_sub(8)).into_owned();
+                lines.push(field("  running", meaning, format!("{glyph} {}x {image}", cohort.instances)));
+                lines.push(field("  asked as", Meaning::Text, reference(cohort.reference.as_ref())));
             }
         }
     }

@@ -123,13 +123,13 @@ fn lines(model: &Model, scope: Scope, word: &Word, is_here: bool, width: usize) 
             continue;
         }
         let why = if is_here { (command.available)(model).err() } else { None };
-        let line = Line::new(Meaning::Key, format!("   {} ", cells::left(&keys, 14)));
+        let line = Line::new(Meaning::Key, format!("   {} ", cells::left(&keys, 16)));
         let line = line.and(Meaning::Text, format!("{} ", cells::left(command.title, 20)));
         let text = match &why {
             Some(why) => (Meaning::Dim, format!("not now: {why}")),
             None => (Meaning::Dim, command.doc.to_string()),
         };
-        lines.extend(line.and(text.0, text.1).wrapped(width, 39));
+        lines.extend(line.and(text.0, text.1).wrapped(width, 41));
     }
     lines
 }

@@ -97,6 +97,7 @@ const COLUMNS: &[Column] = &[
 
 const WIDE: &[Column] = &[
     Column { title: "MARKS", least: 5, most: 30, align: Align::Left, rank: 6 },
+    Column { title: "SAYS", least: 8, most: 13, align: Align::Left, rank: 6 },
     Column { title: "NAMESPACE", least: 5, most: 20, align: Align::Left, rank: 7 },
     Column { title: "REASON", least: 8, most: 60, align: Align::Left, rank: 8 },
 ];
@@ -365,6 +366,7 @@ impl DriftRow {
             let worst = known.fleet.workload(&self.worst);
             let marks = worst.map_or_else(String::new, |worst| super::marks(&worst.judgement.marks));
             cells.push((Meaning::Warning, marks));
+            cells.push((Meaning::Dim, worst.map_or("-", super::who_says).to_string()));
             cells.push((Meaning::Text, self.worst.namespace.as_deref().unwrap_or("-").to_string()));
             cells.push((Meaning::Dim, worst.map_or_else(String::new, |worst| worst.judgement.reason.to_string())));
         }

@@ -46,6 +46,7 @@ const COLUMNS: &[Column] = &[
 ];
 
 const WIDE: &[Column] = &[
+    Column { title: "SAYS", least: 8, most: 13, align: Align::Left, rank: 6 },
     Column { title: "NAMESPACE", least: 5, most: 20, align: Align::Left, rank: 6 },
     Column { title: "WORKLOAD", least: 8, most: 40, align: Align::Left, rank: 7 },
     Column { title: "REASON", least: 8, most: 60, align: Align::Left, rank: 8 },
@@ -202,6 +203,7 @@ fn cells(workload: &Workload, known: &Known<'_>, length: usize, columns: usize) 
         (Meaning::Warning, super::marks(&judgement.marks)),
     ];
     if columns > COLUMNS.len() {
+        cells.push((Meaning::Dim, super::who_says(workload).to_string()));
         cells.push((Meaning::Text, workload.id.namespace.as_deref().unwrap_or("-").to_string()));
         cells.push((Meaning::Text, format!("{}/{}", workload.id.kind, workload.id.name)));
         cells.push((Meaning::Dim, judgement.reason.to_string()));

@@ -21,6 +21,7 @@ use super::rows::{RowId, Rows};
 use super::theme::Meaning;
 use super::ui::Known;
 use crate::domain::drift::{Mark, Tally, Verdict};
+use crate::domain::fleet::Workload;
 
 /// Which screen. Compare and Timeline come with a later version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,6 +160,11 @@ pub(crate) fn off(tally: &Tally) -> String {
         return format!("?/{}", tally.desired.max(tally.instances));
     }
     format!("{}/{}", tally.off(), tally.instances)
+}
+
+/// Who says what should run in a workload.
+pub(crate) fn who_says(workload: &Workload) -> &'static str {
+    workload.judgement.expected.as_ref().map_or("majority", |expectation| expectation.source.as_str())
 }
 
 /// Remarks in one cell.
