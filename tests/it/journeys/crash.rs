@@ -44,6 +44,44 @@ fn killed_between_request_and_answer_it_goes_on_and_sends_nothing_twice() {
 }
 
 #[test]
+fn an_answer_that_is_lost_is_found_in_the_cluster() {
+    let Some(cluster) = cluster_or_skip("an_answer_that_is_lost_is_found_in_the_cluster") else { return };
+    let namespace = "journey-lost";
+    versions(cluster, namespace, 1, &[V41, V42]);
+    let relay = Relay::to(cluster.port(), &cluster.authority());
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    desk.through(relay.url());
+    let (plan, code, _) = desk.plan(&["rollback", "app", &format!("ns:{namespace}"), "--to", "v41"]);
+    relay.keep(Keep::Answer);
+    let apply = desk.start(&["apply", &plan, "--code", &code]);
+    relay.wait_kept();
+    relay.lose_kept();
+    let done = apply.end().operation("done", 0);
+    assert!(done["steps"][0]["accepted_at"].is_string(), "{done}");
+    assert_eq!(changes(cluster, namespace).len(), 1);
+}
+
+#[test]
+fn killed_while_it_is_held_it_still_owes_and_goes_on() {
+    let Some(cluster) = cluster_or_skip("killed_while_it_is_held_it_still_owes_and_goes_on") else { return };
+    let namespace = "journey-owing";
+    slow_way_back(cluster, namespace, "5s");
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    let (apply, id) = begin(&desk, namespace);
+    desk.run(&["pause", &id]).operation("paused", 0);
+    apply.kill();
+    let listed = desk.operation("the journal to have it", |_| true);
+    assert_eq!((&listed["state"], &listed["debts"][0]["what"]), (&json!("interrupted"), &json!("its rollout is held")));
+    let done = desk.run(&["resume", &id]).operation("done", 0);
+    assert_eq!(done["debts"], json!([]));
+    let verbs: Vec<Value> = changes(cluster, namespace)
+        .iter()
+        .map(|entry| entry["requestObject"]["spec"].get("paused").cloned().unwrap_or(json!("none")))
+        .collect();
+    assert_eq!(verbs, [json!("none"), json!(true), Value::Null], "the step, its brake, and its release");
+}
+
+#[test]
 fn killed_before_the_request_arrived_it_is_unresolved_and_not_sent_again() {
     let Some(cluster) = cluster_or_skip("killed_before_the_request_arrived_it_is_unresolved_and_not_sent_again") else {
         return;

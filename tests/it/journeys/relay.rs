@@ -36,6 +36,7 @@ pub(crate) struct Relay {
 struct Shared {
     keep: Mutex<Keep>,
     has_kept: AtomicBool,
+    kept: Mutex<Vec<TcpStream>>,
     port: u16,
     tls: Arc<ClientConfig>,
 }
@@ -51,8 +52,8 @@ impl Relay {
         let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
-        let has_kept = AtomicBool::new(false);
-        let shared = Arc::new(Shared { keep: Mutex::new(Keep::Nothing), has_kept, port, tls });
+        let (keep, has_kept, kept) = (Mutex::new(Keep::Nothing), AtomicBool::new(false), Mutex::default());
+        let shared = Arc::new(Shared { keep, has_kept, kept, port, tls });
         let relay = Relay { url, shared: shared.clone() };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -76,6 +77,13 @@ impl Relay {
     /// Waits until something was kept.
     pub(crate) fn wait_kept(&self) {
         wait("the request to be kept", PATIENCE, || self.shared.has_kept.load(Ordering::SeqCst));
+    }
+
+    /// Breaks the connections on which something is kept: what was kept is lost.
+    pub(crate) fn lose_kept(&self) {
+        for stream in self.shared.kept.lock().expect("no thread broke off").drain(..) {
+            stream.shutdown(std::net::Shutdown::Both).expect("rolldeck waits for its answer");
+        }
     }
 }
 
@@ -140,6 +148,7 @@ impl Shared {
 
     /// Says nothing more until the other side goes away.
     fn kept(&self, mut reader: BufReader<TcpStream>) -> io::Result<()> {
+        self.kept.lock().expect("no thread broke off").push(reader.get_ref().try_clone()?);
         self.has_kept.store(true, Ordering::SeqCst);
         io::copy(&mut reader, &mut io::sink()).map(drop)
     }
