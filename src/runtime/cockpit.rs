@@ -58,6 +58,7 @@ async fn interact(session: &mut Session, screen: &Screen, signals: &mut Signals,
     let mut is_awaited = true;
     loop {
         if session.model.is_dirty() && (is_awaited || drawn_at.elapsed() >= FRAME) {
+            session.tell_time();
             let effects = refresh(&mut session.model);
             session.perform(effects);
             if session.model.take_redraw() {
@@ -72,6 +73,7 @@ async fn interact(session: &mut Session, screen: &Screen, signals: &mut Signals,
             pressed = input.next() => match pressed {
                 Some(Ok(pressed)) => {
                     is_awaited = true;
+                    session.tell_time();
                     if let TerminalInput::Resize(columns, rows) = pressed {
                         canvas = Canvas::new(columns, rows);
                     }
