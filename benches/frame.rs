@@ -114,7 +114,11 @@ fn workload(number: usize, now: Timestamp) -> Vec<Observation> {
             Source("pods"),
             Box::new(InstanceSeen {
                 uid: Uid::new(&format!("{uid}-{pod}")),
-                owner: Some(Owner { uid: Uid::new(&uid), kind: WorkloadKind::Deployment, name: Text::new(&name) }),
+                owner: Some(std::sync::Arc::new(Owner {
+                    uid: Uid::new(&uid),
+                    kind: WorkloadKind::Deployment,
+                    name: Text::new(&name),
+                })),
                 service: Text::new(&name),
                 namespace: Some(Text::new(&format!("ns-{}", number % 40))),
                 name: Text::new(&format!("{name}-{:08x}-{pod:05}", number * 2_654_435)),

@@ -183,11 +183,11 @@ impl World {
             PODS,
             Box::new(InstanceSeen {
                 uid: Uid::new(&format!("{owner}-{version}-{number}")),
-                owner: Some(Owner {
+                owner: Some(std::sync::Arc::new(Owner {
                     uid: Uid::new(&format!("{owner}-{version}")),
                     kind: WorkloadKind::ReplicaSet,
                     name: Text::new(&format!("{}-{short}", deployment.name)),
-                }),
+                })),
                 service: Text::new(deployment.name),
                 namespace: Some(Text::new(deployment.namespace)),
                 name: Text::new(&name),
