@@ -16,9 +16,18 @@ use crate::domain::plan::{Step, Verb};
 /// The lines of the banner; empty where there is nothing to tell.
 pub(crate) fn lines(model: &Model, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
+    if let Some((first, rest)) = model.settings.notices.get(model.ui.notices_seen..).and_then(<[_]>::split_first) {
+        let more = if rest.is_empty() { String::new() } else { format!(" (and {} more)", rest.len()) };
+        lines.push(
+            Line::new(Meaning::Warning, format!(" ! {first}{more}; "))
+                .and(Meaning::Key, "Esc")
+                .and(Meaning::Text, " puts this away"),
+        );
+    }
     if let Some(tracked) = model.operations.on_banner() {
+        lines.push(name(model, tracked, width));
         lines.push(progress(model, tracked, width));
-        lines.push(what_next(model, tracked));
+        lines.extend(waits(tracked));
     }
     if let Some(tracked) = news(model) {
         lines.push(end(tracked));
@@ -75,59 +84,68 @@ fn instances(model: &Model, tracked: &Tracked) -> (u32, u32) {
     })
 }
 
-fn progress(model: &Model, tracked: &Tracked, width: usize) -> Line {
+fn name(model: &Model, tracked: &Tracked, width: usize) -> Line {
     let operation = &tracked.operation;
     let (meaning, glyph, word) = state(tracked);
-    let counts = operation.counts();
-    let (there, all) = instances(model, tracked);
     let time = Clock::Running.show(operation.started_at, model.now);
-    let failed = if counts.failed > 0 { format!(" {} failed", counts.failed) } else { String::new() };
-    let mut right = bar(counts.done, counts.in_flight, counts.failed, counts.total, if width >= 120 { 30 } else { 10 });
-    right = right
-        .and(Meaning::Text, format!(" {}/{} steps", counts.done, counts.total))
-        .and(
-            Meaning::Rolling,
-            if counts.in_flight > 0 { format!(" {} in flight", counts.in_flight) } else { String::new() },
-        )
-        .and(Meaning::Danger, failed)
-        .and(Meaning::Text, format!(" {there}/{all} inst  {time} "));
-    let title = format!("{} {} {}", operation.id, word, operation.plan.title);
-    let space = width.saturating_sub(right.width() + 4);
-    let mut line = Line::new(meaning, format!(" {glyph} "))
-        .and(meaning, super::cells::left(&title, space))
-        .and(Meaning::Text, " ");
-    line.0.extend(right.0);
-    line
+    let left = Line::new(meaning, format!(" {glyph} {} {word}  ", operation.id))
+        .and(Meaning::Text, operation.plan.title.to_string());
+    ends(left, Line::plain(format!("{time} ")), width)
 }
 
-fn what_next(model: &Model, tracked: &Tracked) -> Line {
-    let operation = &tracked.operation;
-    let keymap = &model.settings.look.keymap;
-    let key = |id: &str| keymap.key_of(id).unwrap_or_default();
-    let waits = match (&tracked.halted, &tracked.gates.waiting_for, &operation.mode) {
-        (Some(why), ..) => (Meaning::Danger, format!("halted: {why}")),
-        (None, _, Mode::PlanMoved { .. } | Mode::Paused { .. } | Mode::Stopping { .. }) => {
-            (Meaning::Warning, operation.reason().to_string())
-        }
-        (None, Some(waits), Mode::Running) => (Meaning::Text, format!("waits for: {waits}")),
-        (None, None, Mode::Running) => (Meaning::Dim, "goes on".to_string()),
-    };
-    let mut keys: Vec<(String, &str)> = match (&operation.mode, tracked.alive) {
+fn progress(model: &Model, tracked: &Tracked, width: usize) -> Line {
+    let counts = tracked.operation.counts();
+    let (there, all) = instances(model, tracked);
+    let cells = if width >= 120 { 30 } else { 10 };
+    let mut left = Line::plain("   ");
+    left.0.extend(bar(counts.done, counts.in_flight, counts.failed, counts.total, cells).0);
+    let failed = if counts.failed > 0 { Meaning::Danger } else { Meaning::Text };
+    let left = left
+        .and(Meaning::Text, format!(" {} done, {} going, ", counts.done, counts.in_flight))
+        .and(failed, format!("{} failed", counts.failed))
+        .and(Meaning::Text, format!(" of {}; {there}/{all} inst", counts.total));
+    ends(left, keys(model, tracked), width)
+}
+
+fn keys(model: &Model, tracked: &Tracked) -> Line {
+    let scopes = model.ui.base_scopes();
+    let key = |id: &str| model.settings.look.keymap.key_of(id, &scopes).unwrap_or_default();
+    let keys: Vec<(String, &str)> = match (&tracked.operation.mode, tracked.alive) {
         (_, Alive::Nobody) => vec![(key("operation.take"), "take over"), (key("operation.stop"), "stop")],
         (Mode::PlanMoved { .. }, _) => vec![(key("operation.pause"), "new code"), (key("operation.stop"), "stop")],
         (Mode::Paused { .. }, _) => vec![(key("operation.pause"), "resume"), (key("operation.stop"), "stop")],
         (Mode::Stopping { .. }, _) => Vec::new(),
         (Mode::Running, _) => vec![(key("operation.pause"), "pause"), (key("operation.stop"), "stop")],
     };
-    keys.push((key("screen.operations"), "steps"));
-    let mut line = Line::new(Meaning::Text, "   ");
-    for (key, what) in keys {
-        line = line.and(Meaning::Key, key).and(Meaning::Text, format!(" {what}  "));
-    }
-    if !operation.debts.is_empty() {
-        line = line.and(Meaning::Debt, format!("owes {}  ", operation.debts.len()));
-    }
-    line.and(waits.0, waits.1)
+    let add =
+        |line: Line, (key, what): (String, &str)| line.and(Meaning::Key, key).and(Meaning::Text, format!(" {what}  "));
+    keys.into_iter().fold(Line::default(), add)
+}
+
+/// Why it does not go on now, if so.
+fn waits(tracked: &Tracked) -> Option<Line> {
+    let operation = &tracked.operation;
+    let (meaning, text) = match (&tracked.halted, &tracked.gates.waiting_for, &operation.mode) {
+        (Some(why), ..) => (Meaning::Danger, format!("nothing more is sent: {why}")),
+        (None, _, Mode::PlanMoved { .. } | Mode::Paused { .. } | Mode::Stopping { .. }) => {
+            (Meaning::Warning, operation.reason().to_string())
+        }
+        (None, Some(waits), Mode::Running) => (Meaning::Text, format!("waits for: {waits}")),
+        (None, None, Mode::Running) => return None,
+    };
+    let owes = operation.debts.len();
+    let line = Line::new(meaning, format!("   {text}"));
+    Some(if owes > 0 { line.and(Meaning::Debt, format!("; owes {owes}")) } else { line })
+}
+
+/// Both ends of a line of this width; the left one gives way.
+fn ends(left: Line, right: Line, width: usize) -> Line {
+    let space = width.saturating_sub(right.width() + 1);
+    let mut line = left.cut(space);
+    let gap = width.saturating_sub(line.width() + right.width());
+    line = line.and(Meaning::Text, " ".repeat(gap));
+    line.0.extend(right.0);
+    line
 }
 
 /// Done, not done, owed, and the way back.

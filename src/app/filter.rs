@@ -31,27 +31,35 @@ pub(crate) struct Filter {
 
 impl Filter {
     /// Takes over what is typed now. True if another filter is in force.
+    ///
+    /// While the last word can't be read, or is a key without its colon, the words before it are in force; while those
+    /// can't be read either, what was in force stays.
     pub(crate) fn set(&mut self, typed: String) -> bool {
         self.typed = typed;
-        match Selector::parse(&self.typed) {
-            Ok(selector) => {
-                self.error = None;
-                let changed = selector != self.selector;
-                self.in_force.clone_from(&self.typed);
-                self.selector = selector;
-                changed
-            }
-            Err(error) => {
-                self.error = Some(Text::new(&error.to_string()));
-                false
-            }
-        }
+        let before = &self.typed[..self.typed.rfind(' ').map_or(0, |at| at + 1)];
+        let (whole, is_key) = (Selector::parse(&self.typed), ends_in_key(&self.typed));
+        self.error = whole.as_ref().err().map(|error| Text::new(&error.to_string()));
+        let readable = match whole {
+            Ok(selector) if !is_key => Some((self.typed.clone(), selector)),
+            _ => Selector::parse(before).ok().map(|selector| (before.trim_end().to_string(), selector)),
+        };
+        let Some((text, selector)) = readable else { return false };
+        let changed = selector != self.selector;
+        self.in_force = text;
+        self.selector = selector;
+        changed
     }
 
     /// Whether rows are left out.
     pub(crate) fn is_on(&self) -> bool {
         !self.selector.terms.is_empty()
     }
+}
+
+/// Whether the last word is the name of a key whose colon is still to come: no word to look for yet.
+fn ends_in_key(typed: &str) -> bool {
+    let last = typed.rsplit(' ').next().unwrap_or_default().trim_start_matches('-');
+    ["svc", "service", "place", "ns", "namespace", "kind", "state", "digest", "image", "age"].contains(&last)
 }
 
 /// Matches rows against a selector with fuzzy words.
@@ -348,9 +356,12 @@ mod tests {
     fn while_a_filter_is_half_typed_the_last_one_stays_in_force() {
         let mut filter = Filter::default();
         assert!(filter.set("svc:checkout".to_string()));
-        assert!(!filter.set("svc:checkout state:".to_string()));
-        assert_eq!(filter.in_force, "svc:checkout");
+        for typed in ["svc:checkout state", "svc:checkout state:", "svc:checkout state:dr"] {
+            assert!(!filter.set(typed.to_string()), "{typed}");
+            assert_eq!(filter.in_force, "svc:checkout");
+        }
         assert!(filter.error.is_some() && filter.is_on());
+        assert!(!filter.set("x: svc:checkout stat".to_string()) && filter.in_force == "svc:checkout");
         assert!(filter.set("svc:checkout state:drift".to_string()) && filter.error.is_none());
     }
 

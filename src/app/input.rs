@@ -65,7 +65,7 @@ fn looked_up(model: &mut Model, key: Key) -> Vec<Effect> {
             return Vec::new();
         }
         Lookup::Unbound => {
-            let help = model.settings.look.keymap.key_of("help.open").unwrap_or_default();
+            let help = model.settings.look.keymap.key_of("help.open", &scopes).unwrap_or_default();
             let hint = if model.ui.overlays.is_empty() {
                 format!("{help} shows the keys")
             } else {
@@ -93,7 +93,10 @@ fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
             model.settings.incident = if name.is_empty() { None } else { Some(name) };
             model.ui.entry = None;
         }
-        (KeyCode::Enter, Entry::Filter { .. }) => model.ui.entry = None,
+        (KeyCode::Enter, Entry::Filter { .. }) => {
+            model.ui.entry = None;
+            model.ui.rows_mut().listing_mut().home = None;
+        }
         (KeyCode::Esc, Entry::Incident(_)) => model.ui.entry = None,
         (KeyCode::Esc, Entry::Filter { before }) => {
             model.ui.entry = None;

@@ -2,6 +2,7 @@
 //!
 //! Never falls back silently: a keymap with a fault is refused with all its faults.
 
+use ratatui::crossterm::event::KeyCode;
 use toml::de::{DeTable, DeValue};
 
 use super::command::{self, Command, Risk, Scope};
@@ -86,22 +87,20 @@ impl Keymap {
         self.bindings.iter().filter(move |binding| binding.scope == scope)
     }
 
-    /// The keys of a command in the first of these scopes that binds it, as shown.
-    pub fn keys_of(&self, id: &str, scopes: &[Scope]) -> Vec<String> {
-        for &scope in scopes {
-            let bound = self.in_scope(scope).filter(|binding| binding.command.id == id);
-            let keys: Vec<String> = bound.map(|binding| show(&binding.keys)).collect();
-            if !keys.is_empty() {
-                return keys;
-            }
-        }
-        Vec::new()
+    /// The key to name in a hint: of those bound in the first of these scopes that has any, Enter, Esc and Tab before
+    /// letters, short before long.
+    pub fn key_of(&self, id: &str, scopes: &[Scope]) -> Option<String> {
+        let rank = |binding: &&Binding| match binding.keys[..] {
+            [Key { code: KeyCode::Enter | KeyCode::Esc | KeyCode::Tab, .. }] => (0, 0),
+            _ => (1, show(&binding.keys).len()),
+        };
+        let bound = |scope: &Scope| self.in_scope(*scope).filter(|binding| binding.command.id == id).min_by_key(rank);
+        scopes.iter().find_map(bound).map(|binding| show(&binding.keys))
     }
 
-    /// The shortest key of a command anywhere, for hints.
-    pub fn key_of(&self, id: &str) -> Option<String> {
-        let bound = self.bindings.iter().filter(|binding| binding.command.id == id);
-        bound.map(|binding| show(&binding.keys)).min_by_key(String::len)
+    /// Whether a command has a key anywhere.
+    pub fn is_bound(&self, id: &str) -> bool {
+        self.bindings.iter().any(|binding| binding.command.id == id)
     }
 }
 
@@ -285,8 +284,7 @@ mod tests {
     #[test]
     fn every_command_of_the_table_has_a_key() {
         let keymap = Keymap::default();
-        let without: Vec<&str> =
-            command::all().map(|command| command.id).filter(|id| keymap.key_of(id).is_none()).collect();
+        let without: Vec<&str> = command::all().map(|command| command.id).filter(|id| !keymap.is_bound(id)).collect();
         assert_eq!(without, [""; 0]);
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::operations::Operations;
 use super::record::HealthRecord;
-use super::settings::Settings;
+use super::settings::{Connection, Settings};
 use super::ui::Ui;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::PlaceId;
@@ -35,7 +35,7 @@ impl Model {
     /// At the start: places known, nothing heard.
     pub fn new(settings: Settings, now: Timestamp) -> Model {
         let mut fleet = Fleet::new(settings.declarations.clone());
-        for place in &settings.places {
+        for place in settings.places.iter().filter(|place| place.connection == Connection::Wanted) {
             fleet.add_place(place.id.clone());
         }
         Model {

@@ -41,8 +41,13 @@ pub(crate) struct ServiceKey {
 pub(crate) struct Listing {
     /// The row under the cursor.
     pub(crate) cursor: Option<RowId>,
+    /// While a filter is typed: the row that was under the cursor before. It is come back to where the filter leaves it,
+    /// so that a half-typed word does not lose it.
+    pub(crate) home: Option<RowId>,
     /// Where that row was when it was last seen.
     pub(crate) at: usize,
+    /// Whether the cursor follows its row.
+    pub(crate) hold: Hold,
     /// The first line shown.
     pub(crate) top: usize,
     /// Marked rows, shown or not.
@@ -53,6 +58,16 @@ pub(crate) struct Listing {
     pub(crate) filter: Filter,
     /// Their order: a number into the screen's `ORDERS`.
     pub(crate) order: usize,
+}
+
+/// What the cursor follows when rows move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// Nobody has moved it yet: it stays on the first row, the worst one.
+    #[default]
+    First,
+    /// The row that somebody put it on.
+    Row,
 }
 
 /// A screen that is a list.
@@ -73,6 +88,10 @@ pub(crate) trait Rows {
     fn sections(&self) -> Vec<usize> {
         Vec::new()
     }
+    /// Whether the rows are those of the filter line; they are not while a worker still looks.
+    fn is_settled(&self) -> bool {
+        true
+    }
     /// The points in time that a row shows as ages.
     fn times(&self, at: usize, known: &Known<'_>) -> Vec<(Clock, Timestamp)>;
     /// Whether a row is one that `n` stops at: off, or not healthy.
@@ -85,17 +104,27 @@ pub(crate) trait Rows {
         let listing = self.listing_mut();
         listing.at = at;
         listing.cursor = id;
+        listing.hold = Hold::Row;
     }
 
     /// After the rows were made again: the cursor stays on its row, or goes to the neighbour of one that is gone.
     fn follow_cursor(&mut self) {
+        if self.listing().hold == Hold::First {
+            let first = self.id_at(0);
+            let listing = self.listing_mut();
+            listing.at = 0;
+            listing.cursor = first;
+            return;
+        }
+        if let Some(at) = self.listing().home.as_ref().and_then(|home| self.position(home)) {
+            self.go_to(at);
+        }
         let found = self.listing().cursor.as_ref().and_then(|id| {
             let at = self.listing().at;
             if self.id_at(at).as_ref() == Some(id) { Some(at) } else { self.position(id) }
         });
         match found {
             Some(at) => self.listing_mut().at = at,
-            // On the first row nobody has moved yet: it stays the first.
             None => self.go_to(self.listing().at),
         }
         let anchor = self.listing().range_from.as_ref();

@@ -43,6 +43,8 @@ pub struct Ui {
     pub(crate) detail: ColumnDetail,
     /// Since when this process shows anything: operations that ended before are no news.
     pub(crate) since: Timestamp,
+    /// How many notices of the configuration were put away.
+    pub(crate) notices_seen: usize,
     /// Ended operations whose end line was put away.
     pub(crate) dismissed: BTreeSet<OperationId>,
     /// Whether a frame is due.
@@ -135,6 +137,7 @@ impl Ui {
             size: (80, 24),
             detail: ColumnDetail::default(),
             since: now,
+            notices_seen: 0,
             dismissed: BTreeSet::new(),
             redraw: Redraw { due: true, rows: true, clock: None },
         }

@@ -12,6 +12,7 @@ use super::input;
 use super::model::Model;
 use super::overlays::{ask, plan};
 use super::screens::Screen;
+use super::screens::instances::Waits;
 use crate::domain::observation::{Batch, Observation};
 
 /// A clock that moved further than this between two ticks has slept, or was set.
@@ -72,7 +73,9 @@ fn is_quiet(model: &Model, batch: &Batch) -> bool {
     let is_heartbeat = |observation: &Observation| matches!(observation, Observation::Heartbeat);
     let was_young = model.fleet.place(&batch.place).and_then(|place| place.heard_at);
     let is_live = |heard| model.now.duration_since(heard).as_secs() < 15;
-    batch.observations.iter().all(is_heartbeat) && was_young.is_some_and(is_live)
+    batch.observations.iter().all(is_heartbeat)
+        && was_young.is_some_and(is_live)
+        && model.operations.on_banner().is_none()
 }
 
 fn tick(model: &mut Model, now: Timestamp) {
@@ -85,6 +88,7 @@ fn tick(model: &mut Model, now: Timestamp) {
     }
     // What changed lately, and what an age in a filter means, moves with the time itself.
     model.ui.redraw.rows |= is_new_minute && model.ui.screen != Screen::Places;
+    model.ui.redraw.rows |= model.ui.screens.instances.waits == Waits::ForTick;
     if jumped {
         model.ui.touch();
         model.fleet.mark_all_stale("the clock jumped; waiting until it answers again");

@@ -13,6 +13,7 @@ use super::keymap::Lookup;
 use super::model::Model;
 use super::overlays;
 use super::screens::{self, page};
+use super::settings::Access;
 use super::theme::Meaning;
 use super::ui::{Entry, Message};
 use super::widgets::paint::{self, Line};
@@ -101,12 +102,18 @@ fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
     };
     let left = Line::new(Meaning::Header, format!(" {name}  {}  ", model.ui.screen.title()))
         .and(Meaning::Header, format!("places {live}/{asked} ok{}   ", trouble(model)))
-        .and(Meaning::Header, format!("debts {debts}   incident {incident}   "));
-    let help = model.settings.look.keymap.key_of("help.open").unwrap_or_default();
-    let mut words = Vec::new();
-    words.extend(model.settings.notices.first().map(|notice| format!("! {notice}")));
-    words.push(format!("{help} help "));
-    paint::both_ends(buffer, area, &left, &Line::new(Meaning::Header, words.join("  ")), theme);
+        .and(Meaning::Header, format!("debts {debts}   "));
+    let left = match &model.settings.incident {
+        None if area.width < 90 => left,
+        _ => left.and(Meaning::Header, format!("incident {incident}   ")),
+    };
+    let help = model.settings.look.keymap.key_of("help.open", &model.ui.base_scopes()).unwrap_or_default();
+    let access = match &model.settings.access {
+        Access::ReadOnly(_) => "READ ONLY  ",
+        Access::Operable => "",
+    };
+    let right = Line::new(Meaning::Header, format!("{access}{help} help "));
+    paint::both_ends(buffer, area, &left, &right, theme);
 }
 
 /// Which places are not live, in few words: the commonest state, with the oldest age.
@@ -148,7 +155,7 @@ fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
         (None, _) if !model.ui.pending.is_empty() => pending(model),
         (None, Some(Message::Done(text))) => Line::new(Meaning::Text, format!(" {text}")),
         (None, Some(Message::Why(text))) => Line::new(Meaning::Warning, format!(" {text}")),
-        (None, None) => hints(model),
+        (None, None) => hints(model, usize::from(area.width)),
     };
     paint::line(buffer, area.x, area.y, area.width, &line, theme);
 }
@@ -168,7 +175,7 @@ fn pending(model: &Model) -> Line {
 }
 
 /// The most useful keys that do something here and now.
-fn hints(model: &Model) -> Line {
+fn hints(model: &Model, width: usize) -> Line {
     let ids: &[&str] = match model.ui.overlays.last() {
         Some(overlays::Overlay::Plan(_)) => &[
             "overlay.close",
@@ -185,14 +192,18 @@ fn hints(model: &Model) -> Line {
         None => model.ui.screen.hints(),
     };
     let keymap = &model.settings.look.keymap;
+    let scopes = model.ui.scopes();
     let mut line = Line::plain(" ");
     for id in ids {
         let Some(command) = super::command::find(id) else { continue };
         if (command.available)(model).is_err() {
             continue;
         }
-        if let Some(key) = keymap.key_of(id) {
-            line = line.and(Meaning::Key, key).and(Meaning::Text, format!(" {}  ", command.title));
+        if let Some(key) = keymap.key_of(id, &scopes) {
+            let longer = line.clone().and(Meaning::Key, key).and(Meaning::Text, format!(" {}  ", command.title));
+            if longer.width() <= width + 2 {
+                line = longer;
+            }
         }
     }
     line

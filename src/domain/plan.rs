@@ -279,6 +279,14 @@ impl Plan {
             reason,
             hint,
         }));
+        let is_refused = self.refusals.iter().any(|refusal| refusal.workload.as_ref() == Some(&workload));
+        let failed = inspection.checks.iter().filter(|check| check.verdict == CheckVerdict::Fail && !is_refused);
+        self.refusals.extend(failed.map(|check| Refusal {
+            place: Some(place.clone()),
+            workload: Some(workload.clone()),
+            reason: Text::new(&format!("{}: {}", check.name, check.detail)),
+            hint: Text::new("a failed check forbids the plan; see what it says"),
+        }));
         self.checks.extend(inspection.checks);
         self.will_be_undone_by.extend(inspection.undoers.into_iter().map(|undoer| UndoneBy {
             place: place.clone(),

@@ -66,6 +66,7 @@ async fn interact(
     let mut is_awaited = true;
     loop {
         if session.model.is_dirty() && (is_awaited || drawn_at.elapsed() >= FRAME) {
+            session.tell_time();
             let effects = refresh(&mut session.model);
             session.perform(effects);
             if session.model.take_redraw() {
@@ -80,6 +81,7 @@ async fn interact(
             pressed = keyboard.next() => match pressed {
                 Some(pressed) => {
                     is_awaited = true;
+                    session.tell_time();
                     if let TerminalInput::Resize(columns, rows) = pressed {
                         canvas = Canvas::new(columns, rows);
                     }

@@ -15,6 +15,8 @@ pub mod startup;
 pub mod store;
 pub mod terminal;
 
+use std::io::IsTerminal;
+
 use crate::domain::text::Text;
 use cli::{Cli, Command, Options};
 use headless::Exit;
@@ -45,6 +47,11 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
 }
 
 async fn open_cockpit(options: &Options) -> anyhow::Result<Exit> {
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        return Err(anyhow::anyhow!(
+            "the cockpit needs a terminal; without one use a command, such as `rolldeck drift` (see `rolldeck --help`)"
+        ));
+    }
     let prepared = startup::prepare_session(options)?;
     store::prepare(&prepared.state_dir)?;
     let log = log::start(&prepared.state_dir, options.verbose);

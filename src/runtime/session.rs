@@ -172,6 +172,11 @@ impl Session {
         std::mem::take(&mut self.front)
     }
 
+    /// Tells the pure side how late it is, before something that depends on it.
+    pub fn tell_time(&mut self) {
+        self.take(Event::Ticked(self.clock.now()));
+    }
+
     /// Does these effects, as if an event had asked for them.
     pub fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {

@@ -59,7 +59,7 @@ pub fn read_config(options: &Options) -> anyhow::Result<Config> {
         Some(file) => Ok(config::read(file)?),
         None => match usual().filter(|file| file.exists()) {
             Some(file) => Ok(config::read(&file)?),
-            None => Ok(Config::default()),
+            None => Ok(config::defaults()),
         },
     }
 }

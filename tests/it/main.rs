@@ -3,9 +3,11 @@
 mod conformance;
 mod crash;
 mod harness;
+mod journeys;
 mod kubernetes;
 mod pty;
 mod real;
+mod scenes;
 mod sim;
 mod stage;
 mod tidy;

@@ -59,7 +59,9 @@ const fn list(
 }
 
 fn edit(model: &mut Model) -> Vec<Effect> {
-    let before = model.ui.rows().listing().filter.typed.clone();
+    let listing = model.ui.rows_mut().listing_mut();
+    listing.home = listing.cursor.clone();
+    let before = listing.filter.typed.clone();
     model.ui.entry = Some(Entry::Filter { before });
     Vec::new()
 }

@@ -184,6 +184,10 @@ fn leave(model: &mut Model) -> Vec<Effect> {
         listing.marks.clear();
         return Vec::new();
     }
+    if model.ui.notices_seen < model.settings.notices.len() {
+        model.ui.notices_seen += 1;
+        return Vec::new();
+    }
     if let Some(ended) = news {
         model.ui.dismissed.insert(ended);
         return Vec::new();

@@ -2,12 +2,14 @@
 //!
 //! Never acts; plans and copies read the marks.
 
+use crate::app::command::not_now;
 use crate::app::command::{Command, Risk, Scope};
 use crate::app::commands::going::has_row;
 use crate::app::commands::moving;
 use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::app::rows::RowId;
+use crate::domain::text::Text;
 
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -17,7 +19,13 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 const fn mark(id: &'static str, title: &'static str, doc: &'static str, run: fn(&mut Model) -> Vec<Effect>) -> Command {
-    Command { id, title, doc, risk: Risk::Look, scope: Scope::Lists, available: has_row, run }
+    Command { id, title, doc, risk: Risk::Look, scope: Scope::Lists, available: has_rows, run }
+}
+
+/// Whether what is shown is what the filter says: nothing else may be marked.
+fn has_rows(model: &Model) -> Result<(), Text> {
+    has_row(model)?;
+    if model.ui.rows().is_settled() { Ok(()) } else { not_now("the rows of this filter are still looked for") }
 }
 
 fn toggle(model: &mut Model) -> Vec<Effect> {

@@ -33,6 +33,7 @@ const fn command(
 /// Moves the cursor by some rows.
 pub(crate) fn by(model: &mut Model, rows: isize) -> Vec<Effect> {
     let list = model.ui.rows_mut();
+    list.listing_mut().home = None;
     let at = list.listing().at.saturating_add_signed(rows);
     list.go_to(at);
     Vec::new()

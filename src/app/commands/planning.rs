@@ -146,6 +146,9 @@ pub(crate) fn can_plan(model: &Model) -> Result<(), Text> {
         Screen::Drift | Screen::Fleet | Screen::Instances if model.ui.rows().len() == 0 => {
             not_now("there is no row to plan for")
         }
+        Screen::Drift | Screen::Fleet | Screen::Instances if !model.ui.rows().is_settled() => {
+            not_now("the rows of this filter are still looked for")
+        }
         Screen::Drift | Screen::Fleet | Screen::Instances => Ok(()),
         Screen::Operations | Screen::Places => not_now("plans are made on Drift (1), Fleet (2) and Instances (4)"),
     }

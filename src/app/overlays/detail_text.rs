@@ -4,6 +4,7 @@
 
 use super::versions;
 use crate::app::age::Clock;
+use crate::app::cells;
 use crate::app::model::Model;
 use crate::app::rows::{RowId, Rows as _};
 use crate::app::screens::{self, drift, operations};
@@ -20,7 +21,9 @@ pub(crate) fn lines(model: &Model, row: &RowId, width: usize) -> (String, Vec<Li
     let gone = |name: String| (name, vec![Line::new(Meaning::Warning, " it is gone")]);
     match row {
         RowId::Service(key) => {
-            let workloads = drift::workloads_of(&model.known(), model.ui.screens.drift.listing(), key);
+            let known = model.known();
+            let mut workloads = drift::workloads_of(&known, model.ui.screens.drift.listing(), key);
+            workloads.sort_by(|a, b| drift::worst_first(a, b, &known));
             let mut lines = Vec::new();
             for workload in workloads {
                 lines.push(Line::new(Meaning::Title, format!(" {}", workload.id)));
@@ -57,7 +60,7 @@ pub(crate) fn lines(model: &Model, row: &RowId, width: usize) -> (String, Vec<Li
 }
 
 fn field(name: &str, meaning: Meaning, text: impl Into<String>) -> Line {
-    Line::new(Meaning::Dim, format!("   {name:<11}")).and(meaning, text)
+    Line::new(Meaning::Dim, format!("   {name:<12}")).and(meaning, text)
 }
 
 fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
@@ -106,13 +109,14 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
         ("operation", seen.touched_by.as_ref().map(|by| format!("last changed by {by}"))),
     ];
     lines.extend(facts.into_iter().filter_map(|(name, text)| text.map(|text| field(name, Meaning::Warning, text))));
-    lines.extend(containers(workload));
+    lines.extend(containers(workload, width.saturating_sub(15)));
     lines.push(Line::new(Meaning::Title, "   versions"));
     lines.extend(versions::lines(workload, model.now, None, width));
     lines
 }
 
-fn containers(workload: &Workload) -> Vec<Line> {
+fn containers(workload: &Workload, cells: usize) -> Vec<Line> {
+    let reference = |image: Option<&ImageRef>| cells::cut(&reference(image), cells).into_owned();
     let mut lines = vec![Line::new(Meaning::Title, "   containers")];
     for container in &workload.seen.template.containers {
         let main = if container.name == workload.judgement.main { " (main)" } else { "" };
@@ -122,24 +126,19 @@ fn containers(workload: &Workload) -> Vec<Line> {
         );
         lines.push(field("  requested", Meaning::Text, reference(container.image.as_ref())));
         if container.name == workload.judgement.main {
-            let expected = match &workload.judgement.expected {
+            match &workload.judgement.expected {
                 Some(expectation) if expectation.source != ExpectationSource::Majority => {
-                    let targets: Vec<String> =
-                        expectation.targets.iter().map(|target| reference(target.reference.as_ref())).collect();
-                    format!("{} ({} says so)", targets.join(", "), expectation.source.as_str())
+                    lines.push(field("  expected", Meaning::Dim, format!("{} says:", expectation.source.as_str())));
+                    let targets = expectation.targets.iter().map(|target| reference(target.reference.as_ref()));
+                    lines.extend(targets.map(|target| field("", Meaning::Text, target)));
                 }
-                _ => "not declared: the majority is the measure".to_string(),
-            };
-            lines.push(field("  expected", Meaning::Text, expected));
+                _ => lines.push(field("  expected", Meaning::Text, "not declared: the majority is the measure")),
+            }
             for cohort in &workload.judgement.running {
                 let (meaning, glyph) = screens::glyph(cohort.verdict);
-                let text = format!(
-                    "{glyph} {}x {}  asked as {}",
-                    cohort.instances,
-                    image(cohort.image.as_ref()),
-                    reference(cohort.reference.as_ref())
-                );
-                lines.push(field("  running", meaning, text));
+                let image = cells::cut(&image(cohort.image.as_ref()), cells.saturating_sub(8)).into_owned();
+                lines.push(field("  running", meaning, format!("{glyph} {}x {image}", cohort.instances)));
+                lines.push(field("  asked as", Meaning::Text, reference(cohort.reference.as_ref())));
             }
         }
     }

@@ -76,13 +76,13 @@ pub(crate) fn panel(model: &Model, overlay: &HelpOverlay, width: usize) -> Panel
 
 /// What the glyphs mean.
 fn legend() -> Line {
-    Line::new(Meaning::Ok, " = ok  ")
-        .and(Meaning::Drift, "! drift  ")
-        .and(Meaning::Mixed, "~ mixed  ")
-        .and(Meaning::Unknown, "? unknown  ")
-        .and(Meaning::Outlier, "* outlier  ")
-        .and(Meaning::Quarantined, "X quarantined  ")
-        .and(Meaning::Rolling, "> rolling  ")
+    Line::new(Meaning::Ok, " = ok ")
+        .and(Meaning::Drift, "! drift ")
+        .and(Meaning::Mixed, "~ mixed ")
+        .and(Meaning::Unknown, "? unknown ")
+        .and(Meaning::Outlier, "* outlier ")
+        .and(Meaning::Quarantined, "X quarantined ")
+        .and(Meaning::Rolling, "> rolling ")
         .and(Meaning::Locked, "L locked")
 }
 
@@ -115,19 +115,21 @@ fn lines(model: &Model, scope: Scope, word: &Word, is_here: bool, width: usize) 
             .filter(|binding| binding.command.id == command.id)
             .map(|binding| crate::app::key::show(&binding.keys))
             .collect();
+        let mut keys = keys;
+        keys.sort_by_key(String::len);
         let keys = keys.join(", ");
         let fits = |text: &str| word.is_in(text);
         if keys.is_empty() || !(fits(&keys) || fits(command.title) || fits(command.id) || fits(command.doc)) {
             continue;
         }
         let why = if is_here { (command.available)(model).err() } else { None };
-        let line = Line::new(Meaning::Key, format!("   {} ", cells::left(&keys, 14)));
+        let line = Line::new(Meaning::Key, format!("   {} ", cells::left(&keys, 16)));
         let line = line.and(Meaning::Text, format!("{} ", cells::left(command.title, 20)));
         let text = match &why {
             Some(why) => (Meaning::Dim, format!("not now: {why}")),
             None => (Meaning::Dim, command.doc.to_string()),
         };
-        lines.extend(line.and(text.0, text.1).wrapped(width, 39));
+        lines.extend(line.and(text.0, text.1).wrapped(width, 41));
     }
     lines
 }

@@ -107,8 +107,11 @@ fn run(model: &mut Model) -> Vec<Effect> {
 /// What fits, best first. Without letters: the commands.
 fn items(model: &Model, typed: &str) -> Vec<Item> {
     let scopes = model.ui.base_scopes();
-    let commands =
-        all().filter(|command| scopes.contains(&command.scope) && command.id != "palette.open").map(Item::Command);
+    let commands = all()
+        .filter(|command| {
+            scopes.contains(&command.scope) && command.id != "palette.open" && !command.id.starts_with("cursor.")
+        })
+        .map(Item::Command);
     if typed.trim().is_empty() {
         return commands.collect();
     }
@@ -121,7 +124,7 @@ fn items(model: &Model, typed: &str) -> Vec<Item> {
         .enumerate()
         .filter_map(|(number, item)| {
             let score = match &item {
-                Item::Command(command) => fuzzy.score(&word, command.title).max(fuzzy.score(&word, command.id)),
+                Item::Command(command) => by_name(&fuzzy, &word, command),
                 Item::Service(service) => fuzzy.score(&word, service),
                 Item::Place(place) => fuzzy.score(&word, &place.0),
             };
@@ -131,6 +134,12 @@ fn items(model: &Model, typed: &str) -> Vec<Item> {
     scored.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     scored.truncate(MOST);
     scored.into_iter().map(|(_, _, item)| item).collect()
+}
+
+/// A title that fits comes before an id that fits: titles are what is read.
+fn by_name(fuzzy: &Fuzzy, word: &Word, command: &Command) -> Option<i64> {
+    let title = fuzzy.score(word, command.title).map(|score| score + 40);
+    title.max(fuzzy.score(word, command.id))
 }
 
 /// What the overlay shows.
@@ -143,7 +152,7 @@ pub(crate) fn panel(model: &Model, overlay: &PaletteOverlay, height: usize) -> P
         let line = Line::new(Meaning::Key, if is_here { " > " } else { "   " });
         match item {
             Item::Command(command) => {
-                let keys = keymap.key_of(command.id).unwrap_or_default();
+                let keys = keymap.key_of(command.id, &model.ui.base_scopes()).unwrap_or_default();
                 let line = line.and(own, crate::app::cells::left(command.title, 22));
                 let line = line.and(Meaning::Key, format!(" {} ", crate::app::cells::left(&keys, 8)));
                 match (command.available)(model) {

@@ -2,6 +2,8 @@
 //!
 //! Never decides anything.
 
+use std::collections::BTreeMap;
+
 use super::plan::{Closed, Equivalents, PlanOverlay};
 use crate::app::model::Model;
 use crate::app::theme::Meaning;
@@ -38,6 +40,7 @@ pub(crate) fn panel(model: &Model, overlay: &PlanOverlay, width: usize) -> Panel
     } else {
         add(Line::new(Meaning::Title, " abort   ").and(Meaning::Text, overlay.plan.abort_leaves.to_string()));
     }
+    passed_lines(&overlay.plan, &mut add);
     Panel { title: title(overlay), body, foot: foot(model, overlay), top: overlay.top }
 }
 
@@ -51,7 +54,19 @@ fn title(overlay: &PlanOverlay) -> Line {
     };
     Line::new(Meaning::Header, " PLAN ")
         .and(Meaning::Title, format!(" {what} "))
-        .and(Meaning::Text, format!("  {}", overlay.plan.title))
+        .and(Meaning::Text, format!(" {}", subject(&overlay.plan)))
+}
+
+/// The plan's title without its verb, which stands before it.
+fn subject(plan: &Plan) -> &str {
+    plan.title.strip_prefix(plan.verb.as_str()).map_or(plan.title.as_str(), str::trim_start)
+}
+
+/// Whether all steps go from the same to the same: then the title says it once.
+pub(crate) fn is_uniform(plan: &Plan) -> bool {
+    let mut sides = plan.steps().map(|step| (step.from.label(), step.to.label()));
+    let first = sides.next();
+    sides.all(|side| Some(&side) == first.as_ref())
 }
 
 fn wave_lines(plan: &Plan, number: usize, wave: &Wave, equivalents: Equivalents, add: &mut dyn FnMut(Line)) {
@@ -87,16 +102,12 @@ fn totals(wave: &Wave) -> u32 {
 fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn FnMut(Line)) {
     let namespace = step.workload.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
     let name = format!("{} {namespace}{}", step.workload.kind, step.workload.name);
+    let sides =
+        if is_uniform(plan) { String::new() } else { format!(": {} -> {}", step.from.label(), step.to.label()) };
     let what = match &step.action {
-        Action::RestoreRevision { number, .. } => {
-            format!("back to revision {number}: {} -> {}", step.from.label(), step.to.label())
-        }
-        Action::SetImage { container, .. } => {
-            format!("image of {container}: {} -> {}", step.from.label(), step.to.label())
-        }
-        Action::Evict { name, .. } => {
-            format!("takes {name} away ({}); it comes again as {}", step.from.label(), step.to.label())
-        }
+        Action::RestoreRevision { number, .. } => format!("back to revision {number}{sides}"),
+        Action::SetImage { container, .. } => format!("image of {container}{sides}"),
+        Action::Evict { name, .. } => format!("takes {name} away; it is made again{sides}"),
     };
     add(Line::new(Meaning::Key, format!("    {} ", step.id))
         .and(Meaning::Text, format!("{name}  "))
@@ -119,30 +130,31 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
     }
 }
 
+/// What did not pass, each with its words; what passed, counted by name.
 fn check_lines(plan: &Plan, add: &mut dyn FnMut(Line)) {
-    let passed: Vec<&str> = {
-        let mut names: Vec<&str> = plan
-            .checks
-            .iter()
-            .filter(|check| check.verdict == CheckVerdict::Pass)
-            .map(|check| check.name.as_str())
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    };
     for check in plan.checks.iter().filter(|check| check.verdict != CheckVerdict::Pass) {
         let (meaning, glyph) = glyph(check.verdict);
-        add(Line::new(Meaning::Title, " check   ")
-            .and(meaning, format!("{glyph} {}: ", check.name))
-            .and(Meaning::Text, check.detail.to_string()));
+        let line = Line::new(Meaning::Title, " check   ").and(meaning, format!("{glyph} {}: ", check.name));
+        add(line.and(Meaning::Text, check.detail.to_string()));
     }
+    let mut counts: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
+    for check in &plan.checks {
+        let (passed, all) = counts.entry(check.name.as_str()).or_default();
+        *passed += u32::from(check.verdict == CheckVerdict::Pass);
+        *all += 1;
+    }
+    let passed = counts.iter().filter(|(_, (passed, _))| *passed > 0);
+    let words: Vec<String> = passed.map(|(name, (passed, all))| format!("= {name} {passed}/{all}")).collect();
+    if !words.is_empty() {
+        add(Line::new(Meaning::Title, " checks  ").and(Meaning::Ok, words.join("   ")));
+    }
+}
+
+/// What passed, in its own words: last, because nothing is to be done about it.
+fn passed_lines(plan: &Plan, add: &mut dyn FnMut(Line)) {
     for check in plan.checks.iter().filter(|check| check.verdict == CheckVerdict::Pass) {
-        if passed.len() <= 6 || check.name != "already there" {
-            add(Line::new(Meaning::Title, " check   ")
-                .and(Meaning::Ok, format!("= {}: ", check.name))
-                .and(Meaning::Dim, check.detail.to_string()));
-        }
+        let line = Line::new(Meaning::Dim, " passed  ").and(Meaning::Ok, format!("= {}: ", check.name));
+        add(line.and(Meaning::Dim, check.detail.to_string()));
     }
 }
 
@@ -158,31 +170,31 @@ fn glyph(verdict: CheckVerdict) -> (Meaning, char) {
 fn foot(model: &Model, overlay: &PlanOverlay) -> Vec<Line> {
     let places = overlay.plan.waves.len();
     let share = share(model, &overlay.plan);
-    let summary = format!(
-        " {} instances{share}, {places} {}. ",
-        overlay.plan.instances(),
-        if places == 1 { "place" } else { "places" }
-    );
-    let start = match overlay.code(model) {
+    let noun = if places == 1 { "place" } else { "places" };
+    let summary = format!(" {} instances{share}, {places} {noun}", overlay.plan.instances());
+    let (good_for, start) = match overlay.code(model) {
         Ok(code) => {
             let left = (overlay.plan.expires_at.as_second() - model.now.as_second()).max(0);
-            let minutes = format!("   good for {}m", u64::try_from(left).unwrap_or(0).div_ceil(60));
             let small =
                 if overlay.plan.is_small() { "y, or the code, starts it:  " } else { "Type the code to start:  " };
-            let mut line = Line::plain(summary).and(Meaning::Text, small);
+            let mut line = Line::plain(format!(" {small}"));
             line.0.extend(overlay.field.line(&code).0);
-            line.and(Meaning::Dim, minutes)
+            (format!("; the code is good for {}m", u64::try_from(left).unwrap_or(0).div_ceil(60)), line)
         }
-        Err(Closed::Refused) => Line::plain(summary).and(Meaning::Danger, "Refused: it has no code."),
-        Err(Closed::Looking(seen, all)) => {
-            Line::plain(summary).and(Meaning::Warning, format!("looking: {seen} of {all}; the code comes then"))
-        }
-        Err(Closed::Expired) => {
-            Line::plain(summary).and(Meaning::Danger, "The code has expired: Alt-r makes the plan again.")
-        }
-        Err(Closed::Because(why)) => Line::plain(summary).and(Meaning::Danger, format!("No code: {why}")),
+        Err(closed) => (String::new(), why_closed(&closed)),
     };
-    vec![start]
+    vec![Line::plain(summary).and(Meaning::Dim, good_for), start]
+}
+
+fn why_closed(closed: &Closed) -> Line {
+    match closed {
+        Closed::Refused => Line::new(Meaning::Danger, " Refused: it has no code."),
+        Closed::Looking(seen, all) => {
+            Line::new(Meaning::Warning, format!(" looking: {seen} of {all} steps; the code comes then"))
+        }
+        Closed::Expired => Line::new(Meaning::Danger, " The code has expired: Alt-r makes the plan again."),
+        Closed::Because(why) => Line::new(Meaning::Danger, format!(" No code: {why}")),
+    }
 }
 
 /// How much of the services it replaces.

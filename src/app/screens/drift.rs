@@ -86,17 +86,18 @@ const ORDERS: &[&str] = &["worst", "service", "off", "since"];
 
 const COLUMNS: &[Column] = &[
     Column { title: "SERVICE", least: 8, most: 40, align: Align::Left, rank: 0 },
-    Column { title: "PLACE", least: 9, most: 40, align: Align::Left, rank: 0 },
-    Column { title: "OFF", least: 4, most: 12, align: Align::Left, rank: 0 },
-    Column { title: "EXPECTED", least: 12, most: 40, align: Align::Left, rank: 3 },
-    Column { title: "RUNNING", least: 12, most: 40, align: Align::Left, rank: 0 },
-    Column { title: "SINCE", least: 4, most: 6, align: Align::Left, rank: 1 },
-    Column { title: "AGE", least: 4, most: 5, align: Align::Left, rank: 2 },
-    Column { title: "HEALTH", least: 8, most: 14, align: Align::Left, rank: 4 },
+    Column { title: "PLACE", least: 11, most: 40, align: Align::Left, rank: 0 },
+    Column { title: "OFF", least: 5, most: 12, align: Align::Left, rank: 0 },
+    Column { title: "EXPECTED", least: 16, most: 40, align: Align::Left, rank: 5 },
+    Column { title: "RUNNING", least: 16, most: 40, align: Align::Left, rank: 0 },
+    Column { title: "SINCE", least: 4, most: 6, align: Align::Left, rank: 2 },
+    Column { title: "AGE", least: 4, most: 5, align: Align::Left, rank: 3 },
+    Column { title: "READY", least: 5, most: 14, align: Align::Left, rank: 4 },
 ];
 
 const WIDE: &[Column] = &[
     Column { title: "MARKS", least: 5, most: 30, align: Align::Left, rank: 6 },
+    Column { title: "SAYS", least: 8, most: 13, align: Align::Left, rank: 6 },
     Column { title: "NAMESPACE", least: 5, most: 20, align: Align::Left, rank: 7 },
     Column { title: "REASON", least: 8, most: 60, align: Align::Left, rank: 8 },
 ];
@@ -190,7 +191,9 @@ pub(crate) fn badness(workload: &Workload, known: &Known<'_>) -> u8 {
     let tally = workload.judgement.tally;
     let lately = workload.is_changed_within(known.now, known.settings.policy.changed_lately);
     let is_on_its_way = workload.seen.rollout == Rollout::Progressing && lately;
-    let is_unhealthy = tally.unhealthy() > 0 && !is_on_its_way;
+    // Nothing seen where nobody answers is not known; nothing seen where somebody does is missing.
+    let is_live = known.fleet.place(&workload.id.place).is_some_and(|place| place.state.is_live());
+    let is_unhealthy = tally.unhealthy() > 0 && !is_on_its_way && (tally.instances > 0 || is_live);
     match (tally.off() > 0, is_unhealthy, workload.judgement.verdict) {
         (true, true, _) => 0,
         (false, true, _) => 1,
@@ -324,7 +327,7 @@ impl DriftRow {
     fn place(&self) -> String {
         match self.bad_places {
             1 => self.place.to_string(),
-            bad => format!("{bad} of {} places", self.places),
+            bad => format!("{bad}/{} places", self.places),
         }
     }
 
@@ -338,16 +341,12 @@ impl DriftRow {
 
     fn cells(&self, length: usize, known: &Known<'_>, columns: usize) -> Vec<(Meaning, String)> {
         let meaning = self.glyph().0;
-        let off = match (self.tally.off(), self.tally.unknown == self.tally.instances) {
-            (0, true) => format!("?/{}", self.tally.desired.max(self.tally.instances)),
-            (off, _) => format!("{off}/{}", self.tally.instances),
-        };
+        let off = super::off(&self.tally);
         let since = self.moment().map_or("-".to_string(), |at| Clock::Since.show(at, known.now));
         let age = self.heard_at.map_or("-".to_string(), |at| Clock::Age.show(at, known.now));
-        let health = match self.unhealthy {
-            0 => (Meaning::Text, format!("{} healthy", self.tally.healthy)),
-            count => (Meaning::Unhealthy, format!("{count} unhealthy")),
-        };
+        let wanted = self.tally.healthy + self.unhealthy;
+        let health = if self.unhealthy > 0 { Meaning::Unhealthy } else { Meaning::Text };
+        let health = (health, format!("{}/{wanted}", self.tally.healthy));
         let service = match &self.key.namespace {
             Some(namespace) => format!("{}/{}", namespace.as_deref().unwrap_or("-"), self.key.service),
             None => self.key.service.to_string(),
@@ -367,6 +366,7 @@ impl DriftRow {
             let worst = known.fleet.workload(&self.worst);
             let marks = worst.map_or_else(String::new, |worst| super::marks(&worst.judgement.marks));
             cells.push((Meaning::Warning, marks));
+            cells.push((Meaning::Dim, worst.map_or("-", super::who_says).to_string()));
             cells.push((Meaning::Text, self.worst.namespace.as_deref().unwrap_or("-").to_string()));
             cells.push((Meaning::Dim, worst.map_or_else(String::new, |worst| worst.judgement.reason.to_string())));
         }

@@ -35,17 +35,18 @@ const ORDERS: &[&str] = &["service", "worst", "place", "newest"];
 
 const COLUMNS: &[Column] = &[
     Column { title: "SERVICE", least: 8, most: 40, align: Align::Left, rank: 0 },
-    Column { title: "PLACE", least: 9, most: 40, align: Align::Left, rank: 0 },
-    Column { title: "RUNNING", least: 14, most: 60, align: Align::Left, rank: 0 },
-    Column { title: "EXPECTED", least: 12, most: 40, align: Align::Left, rank: 4 },
+    Column { title: "PLACE", least: 11, most: 40, align: Align::Left, rank: 0 },
+    Column { title: "RUNNING", least: 20, most: 70, align: Align::Left, rank: 0 },
+    Column { title: "EXPECTED", least: 16, most: 40, align: Align::Left, rank: 4 },
     Column { title: "OFF", least: 4, most: 12, align: Align::Left, rank: 0 },
-    Column { title: "HEALTHY", least: 7, most: 13, align: Align::Left, rank: 2 },
+    Column { title: "READY", least: 5, most: 13, align: Align::Left, rank: 2 },
     Column { title: "SINCE", least: 4, most: 6, align: Align::Left, rank: 3 },
     Column { title: "AGE", least: 4, most: 5, align: Align::Left, rank: 1 },
     Column { title: "MARKS", least: 5, most: 30, align: Align::Left, rank: 5 },
 ];
 
 const WIDE: &[Column] = &[
+    Column { title: "SAYS", least: 8, most: 13, align: Align::Left, rank: 6 },
     Column { title: "NAMESPACE", least: 5, most: 20, align: Align::Left, rank: 6 },
     Column { title: "WORKLOAD", least: 8, most: 40, align: Align::Left, rank: 7 },
     Column { title: "REASON", least: 8, most: 60, align: Align::Left, rank: 8 },
@@ -125,8 +126,9 @@ fn cohorts(workload: &Workload, length: usize) -> String {
         .enumerate()
         .map(|(at, cohort)| {
             let shown = Shown::cohort(workload, cohort);
-            // One digest is enough to recognise; the others are told by their versions where they have one.
-            let text = if cohorts.len() == 1 || at == 0 { shown.text(length) } else { shown.spoken() };
+            // One digest is enough to recognise; the others are told by their versions where those differ.
+            let is_told = cohorts[..at].iter().all(|other| Shown::cohort(workload, other).spoken() != shown.spoken());
+            let text = if at > 0 && is_told { shown.spoken() } else { shown.text(length) };
             if cohorts.len() == 1 { text } else { format!("{}x {text}", cohort.instances) }
         })
         .collect();
@@ -185,11 +187,7 @@ fn cells(workload: &Workload, known: &Known<'_>, length: usize, columns: usize) 
     let judgement = &workload.judgement;
     let tally = judgement.tally;
     let meaning = glyph(workload).0;
-    let off = if tally.off() == 0 && tally.unknown > 0 && tally.unknown == tally.instances {
-        format!("?/{}", tally.instances)
-    } else {
-        format!("{}/{}", tally.off(), tally.instances)
-    };
+    let off = super::off(&tally);
     let heard = known.fleet.place(&workload.id.place).and_then(|place| place.heard_at);
     let age = heard.map_or("-".to_string(), |at| Clock::Age.show(at, known.now));
     let healthy = format!("{}/{}", tally.healthy, tally.desired.max(tally.instances));
@@ -205,6 +203,7 @@ fn cells(workload: &Workload, known: &Known<'_>, length: usize, columns: usize) 
         (Meaning::Warning, super::marks(&judgement.marks)),
     ];
     if columns > COLUMNS.len() {
+        cells.push((Meaning::Dim, super::who_says(workload).to_string()));
         cells.push((Meaning::Text, workload.id.namespace.as_deref().unwrap_or("-").to_string()));
         cells.push((Meaning::Text, format!("{}/{}", workload.id.kind, workload.id.name)));
         cells.push((Meaning::Dim, judgement.reason.to_string()));

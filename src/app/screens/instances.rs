@@ -36,7 +36,23 @@ pub(crate) struct InstancesScreen {
     asked: Option<Asked>,
     number: u64,
     revision: u64,
+    /// Whether the fleet moved on since the last question; asked again with the next tick.
+    pub(crate) waits: Waits,
 }
+
+/// Whether a question is due as soon as time allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// It is.
+    ForTick,
+    /// It is not.
+    #[default]
+    No,
+}
+
+/// Where there are more instances than this, a fleet that moves all the time is asked about once a second and not at
+/// each change.
+const MANY: usize = 5_000;
 
 /// A question in short.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,21 +61,32 @@ struct Asked {
     revision: u64,
     filter: String,
     order: usize,
-    minute: i64,
+    second: i64,
 }
 
 impl Asked {
+    /// Whether the rows of the other question are those of this one.
     fn is_same(&self, other: &Asked) -> bool {
-        Asked { number: other.number, ..self.clone() } == *other
+        self.revision == other.revision && self.is_alike(other) && self.minute() == other.minute()
+    }
+
+    /// Whether the operator asked the same, though things may have moved since.
+    fn is_alike(&self, other: &Asked) -> bool {
+        self.filter == other.filter && self.order == other.order
+    }
+
+    /// Ages in filters move with time.
+    fn minute(&self) -> i64 {
+        self.second.div_euclid(60)
     }
 }
 
 const COLUMNS: &[Column] = &[
-    Column { title: "INSTANCE", least: 12, most: 60, align: Align::Middle, rank: 0 },
-    Column { title: "PLACE", least: 9, most: 40, align: Align::Left, rank: 4 },
-    Column { title: "EXPECTED", least: 12, most: 40, align: Align::Left, rank: 5 },
-    Column { title: "REQUESTED", least: 12, most: 40, align: Align::Left, rank: 6 },
-    Column { title: "RUNNING", least: 12, most: 40, align: Align::Left, rank: 0 },
+    Column { title: "INSTANCE", least: 14, most: 60, align: Align::Middle, rank: 0 },
+    Column { title: "PLACE", least: 11, most: 40, align: Align::Left, rank: 4 },
+    Column { title: "EXPECTED", least: 16, most: 40, align: Align::Left, rank: 5 },
+    Column { title: "REQUESTED", least: 16, most: 40, align: Align::Left, rank: 6 },
+    Column { title: "RUNNING", least: 16, most: 40, align: Align::Left, rank: 0 },
     Column { title: "UP", least: 3, most: 5, align: Align::Left, rank: 2 },
     Column { title: "HEALTH", least: 9, most: 9, align: Align::Left, rank: 1 },
     Column { title: "PHASE", least: 7, most: 9, align: Align::Left, rank: 3 },
@@ -92,6 +119,10 @@ impl Rows for InstancesScreen {
     fn orders(&self) -> &'static [&'static str] {
         INSTANCE_ORDERS
     }
+    fn is_settled(&self) -> bool {
+        let last = self.answered.as_ref();
+        last.is_some_and(|last| last.filter == self.listing.filter.in_force && last.order == self.listing.order)
+    }
     fn times(&self, at: usize, known: &Known<'_>) -> Vec<(Clock, Timestamp)> {
         let instance = self.instance(at, known).and_then(|(instance, _)| instance.seen.started_at);
         instance.map(|at| (Clock::Since, at)).into_iter().collect()
@@ -112,10 +143,16 @@ impl InstancesScreen {
             revision: known.fleet.revision(),
             filter: self.listing.filter.in_force.clone(),
             order: self.listing.order,
-            minute: known.now.as_second().div_euclid(60),
+            second: known.now.as_second(),
         };
-        let is_known = |asked: &Option<Asked>| asked.as_ref().is_some_and(|asked| asked.is_same(&wanted));
-        if self.asked.is_none() && !is_known(&self.answered) {
+        self.waits = Waits::No;
+        let last = self.answered.as_ref();
+        if self.asked.is_none() && !last.is_some_and(|last| last.is_same(&wanted)) {
+            let is_early = last.is_some_and(|last| last.is_alike(&wanted) && last.second == wanted.second);
+            if is_early && known.fleet.instance_count() > MANY {
+                self.waits = Waits::ForTick;
+                return changed;
+            }
             self.number = wanted.number;
             effects.push(Effect::Filter(FilterQuestion {
                 number: wanted.number,
@@ -130,22 +167,25 @@ impl InstancesScreen {
         changed
     }
 
-    /// Takes an answer. True if the rows must be looked at again.
+    /// Takes an answer. True if the rows must be looked at again. An answer to another filter or order than is wanted
+    /// by now is dropped: what is shown must be what the filter line says.
     pub(crate) fn answered(&mut self, answer: FilterAnswer) -> bool {
-        if self.asked.as_ref().is_none_or(|asked| asked.number != answer.number) {
-            return false;
+        let Some(asked) = self.asked.take_if(|asked| asked.number == answer.number) else { return false };
+        if asked.filter == self.listing.filter.in_force && asked.order == self.listing.order {
+            self.answered = Some(asked);
+            self.rows = answer.rows;
+            self.off = answer.off;
+            self.follow_cursor();
         }
-        self.answered = self.asked.take();
-        self.rows = answer.rows;
-        self.off = answer.off;
-        self.follow_cursor();
         true
     }
 
     /// The last answer, if the new question can only leave less of it.
     fn among(&self, wanted: &Asked) -> Option<Arc<Vec<FilteredRow>>> {
-        let last =
-            self.answered.as_ref().filter(|last| last.revision == wanted.revision && last.minute == wanted.minute)?;
+        let last = self
+            .answered
+            .as_ref()
+            .filter(|last| last.revision == wanted.revision && last.minute() == wanted.minute())?;
         let (old, new) = (Selector::parse(&last.filter).ok()?, Selector::parse(&wanted.filter).ok()?);
         (!old.terms.is_empty() && narrows(&new, &old)).then(|| self.rows.clone())
     }

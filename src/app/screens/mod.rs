@@ -20,7 +20,8 @@ use super::model::Model;
 use super::rows::{RowId, Rows};
 use super::theme::Meaning;
 use super::ui::Known;
-use crate::domain::drift::{Mark, Verdict};
+use crate::domain::drift::{Mark, Tally, Verdict};
+use crate::domain::fleet::Workload;
 
 /// Which screen. Compare and Timeline come with a later version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,12 +85,10 @@ impl Screen {
     pub(crate) fn hints(self) -> &'static [&'static str] {
         match self {
             Screen::Drift | Screen::Fleet | Screen::Instances => {
-                &["plan.replace", "plan.rollback", "plan.pick", "row.open", "detail.open", "filter.edit", "help.open"]
+                &["plan.replace", "plan.rollback", "plan.pick", "row.open", "detail.open", "filter.edit"]
             }
-            Screen::Operations => {
-                &["operation.pause", "operation.stop", "operation.take", "detail.open", "pane.next", "help.open"]
-            }
-            Screen::Places => &["row.open", "detail.open", "filter.edit", "help.open"],
+            Screen::Operations => &["operation.pause", "operation.stop", "operation.take", "detail.open", "pane.next"],
+            Screen::Places => &["row.open", "detail.open", "filter.edit"],
         }
     }
 }
@@ -153,6 +152,19 @@ pub(crate) fn glyph(verdict: Verdict) -> (Meaning, char) {
         Verdict::Quarantined => 'X',
     };
     (Meaning::of_verdict(verdict), glyph)
+}
+
+/// How many are off, of how many; `?` where nothing is known.
+pub(crate) fn off(tally: &Tally) -> String {
+    if tally.off() == 0 && tally.unknown == tally.instances && tally.desired + tally.instances > 0 {
+        return format!("?/{}", tally.desired.max(tally.instances));
+    }
+    format!("{}/{}", tally.off(), tally.instances)
+}
+
+/// Who says what should run in a workload.
+pub(crate) fn who_says(workload: &Workload) -> &'static str {
+    workload.judgement.expected.as_ref().map_or("majority", |expectation| expectation.source.as_str())
 }
 
 /// Remarks in one cell.

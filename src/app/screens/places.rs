@@ -196,7 +196,7 @@ fn cells(place: &Place, known: &Known<'_>) -> Vec<(Meaning, String)> {
         (_, PlaceState::NotConnected) | (None, _) => "-".to_string(),
         (Some(at), _) => Clock::Age.show(at, known.now),
     };
-    let is_unheard = place.heard_at.is_none();
+    let is_unheard = place.heard_at.is_none() || place.state == PlaceState::NotConnected;
     let count = |number: u32| if is_unheard { "-".to_string() } else { number.to_string() };
     let loading: Vec<String> = place
         .loading

@@ -36,6 +36,28 @@ impl Line {
         self.0.iter().map(|(_, text)| cells::width(text)).sum()
     }
 
+    /// As much of it as fits into this width, `..` at the end where something is missing.
+    #[must_use]
+    pub(crate) fn cut(mut self, width: usize) -> Line {
+        if self.width() <= width {
+            return self;
+        }
+        let dots = width.min(2);
+        let mut space = width - dots;
+        let mut meaning = Meaning::Text;
+        for (own, text) in &mut self.0 {
+            let kept = cells::head(text, space).len();
+            if space > 0 {
+                meaning = *own;
+            }
+            let is_cut = kept < text.len();
+            text.truncate(kept);
+            space = if is_cut { 0 } else { space - cells::width(text) };
+        }
+        self.0.retain(|(_, text)| !text.is_empty());
+        self.and(meaning, &".."[..dots])
+    }
+
     /// Without styles.
     #[cfg(test)]
     pub(crate) fn text(&self) -> String {
@@ -86,27 +108,19 @@ pub(crate) fn line(buffer: &mut Buffer, x: u16, y: u16, width: u16, line: &Line,
     if y < area.y || y >= area.bottom() || x >= area.right() {
         return;
     }
-    let mut space = usize::from(width.min(area.right() - x));
-    let is_cut = line.width() > space;
+    let space = usize::from(width.min(area.right() - x));
+    let cut;
+    let shown = if line.width() > space {
+        cut = line.clone().cut(space);
+        &cut
+    } else {
+        line
+    };
     let mut at = x;
-    for (number, (meaning, text)) in line.0.iter().enumerate() {
-        let rest: usize = line.0[number + 1..].iter().map(|(_, text)| cells::width(text)).sum();
-        let is_last = cells::width(text) >= space
-            || (is_cut && cells::width(text) + rest > space && cells::width(text) + 2 > space);
-        let shown = if is_last && is_cut && cells::width(text) + rest > space {
-            // The sign of the cut stands even where the piece itself would just fit.
-            let kept = cells::head(text, space.saturating_sub(2));
-            format!("{kept}{}", &".."[..space.min(2)])
-        } else {
-            text.clone()
-        };
-        let used = cells::width(&shown).min(space);
-        buffer.set_stringn(at, y, &shown, space, theme.style(*meaning));
-        at += used as u16;
-        space -= used;
-        if space == 0 || (is_last && is_cut) {
-            break;
-        }
+    for (meaning, text) in &shown.0 {
+        let used = cells::width(text) as u16;
+        buffer.set_stringn(at, y, text, usize::from(used), theme.style(*meaning));
+        at += used;
     }
 }
 

@@ -34,9 +34,9 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, panel: &Panel, theme: &Theme
     let below = panel.body.len().saturating_sub(top + usize::from(space));
     let more = match (top, below) {
         (0, 0) => Line::default(),
-        (above, 0) => Line::new(Meaning::Dim, format!("{above} lines above ")),
-        (0, below) => Line::new(Meaning::Warning, format!("{below} more lines: PgDn ")),
-        (above, below) => Line::new(Meaning::Warning, format!("{above} above, {below} more: PgUp PgDn ")),
+        (above, 0) => Line::new(Meaning::Dim, format!("-{above} PgUp ")),
+        (0, below) => Line::new(Meaning::Warning, format!("+{below} PgDn ")),
+        (above, below) => Line::new(Meaning::Warning, format!("-{above} +{below} PgUp PgDn ")),
     };
     paint::both_ends(buffer, Rect { height: 1, ..area }, &panel.title, &more, theme);
     let body = Rect { y: area.y + 1, height: space, ..area };

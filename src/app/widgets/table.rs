@@ -85,7 +85,7 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, columns: &[Column], lines: &
     paint::line(buffer, area.x, area.y, GUTTER, &Line::new(Meaning::Title, " S "), theme);
     for (column, width) in columns.iter().zip(&widths) {
         let Some(width) = *width else { continue };
-        let title = fit(column.title, column.align, width);
+        let title = fit(cells::head(column.title, usize::from(width)), column.align, width);
         paint::line(buffer, x, area.y, width, &Line::new(Meaning::Title, title), theme);
         x += width + 1;
     }

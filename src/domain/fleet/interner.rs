@@ -3,8 +3,9 @@
 //! Never forgets: what was named once is likely to be named again, and there are few of them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use crate::domain::observation::{Containers, InstanceSeen};
+use crate::domain::observation::{Containers, InstanceSeen, Owner};
 use crate::domain::text::Text;
 
 /// Shares what is equal: thousands of instances have a few hundred names of images and owners, and as few lists of
@@ -13,6 +14,7 @@ use crate::domain::text::Text;
 pub(super) struct Interner {
     texts: HashSet<Text>,
     containers: HashSet<Containers>,
+    owners: HashSet<Arc<Owner>>,
 }
 
 impl Interner {
@@ -35,8 +37,12 @@ impl Interner {
             self.share(text);
         }
         if let Some(owner) = &mut seen.owner {
-            self.share(&mut owner.uid.0);
-            self.share(&mut owner.name);
+            match self.owners.get(owner) {
+                Some(known) => *owner = known.clone(),
+                None => {
+                    self.owners.insert(owner.clone());
+                }
+            }
         }
         match self.containers.get(&seen.containers) {
             Some(known) => seen.containers = known.clone(),

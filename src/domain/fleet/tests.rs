@@ -98,11 +98,11 @@ fn pod(pod: Pod<'_>) -> Observation {
         PODS,
         Box::new(InstanceSeen {
             uid: Uid::new(pod.uid),
-            owner: Some(Owner {
+            owner: Some(std::sync::Arc::new(Owner {
                 uid: Uid::new(&format!("rs {}", pod.of)),
                 kind: WorkloadKind::ReplicaSet,
                 name: Text::new("checkout-1"),
-            }),
+            })),
             service: Text::new("checkout"),
             namespace: Some(Text::new("shop")),
             name: Text::new(pod.uid),

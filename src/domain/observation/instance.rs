@@ -49,7 +49,7 @@ pub struct InstanceSeen {
     /// Its incarnation.
     pub uid: Uid,
     /// What owns it: a workload or one of its revisions. `None`: nothing does.
-    pub owner: Option<Owner>,
+    pub owner: Option<Arc<Owner>>,
     /// The service that its own labels name; counts only where its owner can't be read.
     pub service: Text,
     /// Its namespace, where there are any.
@@ -76,8 +76,8 @@ pub struct InstanceSeen {
     pub touched: Option<Text>,
 }
 
-/// What owns an instance, as the instance says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What owns an instance, as the instance says. Instances of one revision share it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner {
     /// The owner's uid.
     pub uid: Uid,

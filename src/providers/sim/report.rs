@@ -2,6 +2,8 @@
 //!
 //! Never keeps what it made: an instance is put into words when it is asked for.
 
+use std::sync::Arc;
+
 use super::cloud::{Cloud, Key};
 use super::random::mix;
 use super::scenario::{Naming, ScenePlace, Verb};
@@ -107,12 +109,12 @@ pub(super) fn instance_seen(cloud: &Cloud, workload: &Workload, instance: &Insta
     InstanceSeen {
         uid: workload.instance_uid(instance),
         owner: Some(match is_owned_by_revision {
-            true => Owner {
+            true => Arc::new(Owner {
                 uid: workload.revision_uid(instance.revision),
                 kind: WorkloadKind::ReplicaSet,
                 name: Text::new(&revision_name),
-            },
-            false => Owner { uid: workload.uid(), kind: blueprint.kind, name: blueprint.name.clone() },
+            }),
+            false => Arc::new(Owner { uid: workload.uid(), kind: blueprint.kind, name: blueprint.name.clone() }),
         }),
         service: blueprint.name.clone(),
         namespace: blueprint.namespace.clone(),

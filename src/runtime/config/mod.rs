@@ -152,6 +152,13 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Vec<Fault>> {
     if faults.is_empty() { Ok(config) } else { Err(faults) }
 }
 
+/// What holds without a configuration file.
+pub fn defaults() -> Config {
+    let mut config = Config::default();
+    add_defaults(&mut config);
+    config
+}
+
 impl Config {
     /// Every value in force with its origin, one a line.
     pub fn show(&self) -> String {

@@ -41,20 +41,21 @@ pub(super) async fn apply(options: &Options, plan: &str, code: &str) -> anyhow::
     let (operation, effects) = session.model.operations.start(plan, driver, incident, now);
     session.perform(effects);
     print::progress(&format!("operation {operation} begins"));
-    follow(session, options, &operation, is_over).await
+    Ok(exit_of(follow(session, options, &operation, is_over).await?))
 }
 
 pub(super) async fn watch(options: &Options, operation: &str) -> anyhow::Result<Exit> {
     let (session, operation) = open(options, operation)?;
-    follow(session, options, &operation, |tracked| is_over(tracked) || tracked.alive == Alive::Nobody).await
+    let state = follow(session, options, &operation, |tracked| is_over(tracked) || tracked.alive == Alive::Nobody);
+    Ok(exit_of(state.await?))
 }
 
 pub(super) async fn pause(options: &Options, operation: &str) -> anyhow::Result<Exit> {
     let (mut session, operation) = open(options, operation)?;
     ask(&mut session, &operation, ControlRequest::Plain(Request::Pause))?;
-    let exit = follow(session, options, &operation, |tracked| is_over(tracked) || is_held(tracked)).await?;
+    let state = follow(session, options, &operation, |tracked| is_over(tracked) || is_held(tracked)).await?;
     // Being paused is what was asked for.
-    Ok(if exit == Exit::Off { Exit::Done } else { exit })
+    Ok(if state == OperationState::Paused { Exit::Done } else { exit_of(state) })
 }
 
 pub(super) async fn resume(options: &Options, operation: &str, code: Option<String>) -> anyhow::Result<Exit> {
@@ -73,13 +74,15 @@ pub(super) async fn resume(options: &Options, operation: &str, code: Option<Stri
     };
     ask(&mut session, &operation, request)?;
     wait_until_resumed(&mut session, &operation).await?;
-    follow(session, options, &operation, is_over).await
+    Ok(exit_of(follow(session, options, &operation, is_over).await?))
 }
 
 pub(super) async fn abort(options: &Options, operation: &str) -> anyhow::Result<Exit> {
     let (mut session, operation) = open(options, operation)?;
     ask(&mut session, &operation, ControlRequest::Plain(Request::Stop))?;
-    follow(session, options, &operation, |tracked| tracked.operation.ended.is_some()).await
+    let state = follow(session, options, &operation, |tracked| tracked.operation.ended.is_some()).await?;
+    // Being stopped is what was asked for.
+    Ok(if state == OperationState::Ended(Outcome::Stopped) { Exit::Done } else { exit_of(state) })
 }
 
 /// Follows every operation of this process to its end, without a screen: detached, or after the terminal went away.
@@ -226,20 +229,25 @@ fn is_held(tracked: &Tracked) -> bool {
     matches!(tracked.operation.mode, Mode::Paused { .. }) && quiet && braked
 }
 
+/// Tells how it goes on until that is enough, then prints the operation as it is.
 async fn follow(
     mut session: Session,
     options: &Options,
     operation: &OperationId,
     is_enough: impl Fn(&Tracked) -> bool,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<OperationState> {
     let mut signals = Signals::handle()?;
-    let mut shown = String::new();
+    let mut shown = (String::new(), String::new());
     loop {
         if let Some(tracked) = session.model.operations.get(operation) {
             let line = progress_line(tracked);
-            if line != shown {
-                print::progress(&line);
-                shown = line;
+            let waits_for = tracked.gates.waiting_for.as_deref().unwrap_or_default();
+            // A countdown is told once, not each second.
+            let news = (line, waits_for.replace(|letter: char| letter.is_ascii_digit(), ""));
+            if news != shown {
+                let waits = if waits_for.is_empty() { String::new() } else { format!("; {waits_for}") };
+                print::progress(&format!("{}{waits}", news.0));
+                shown = news;
             }
             if is_enough(tracked) {
                 break;
@@ -261,15 +269,15 @@ async fn follow(
     wait_for_last_answers(&mut session).await;
     let tracked = find(&session, operation)?;
     let row = operation_row(tracked);
-    let exit = exit_of(tracked);
+    let state = tracked.operation.state(tracked.alive);
     let words = row.to_text();
     print::answer_text(options.output, &report(&session.model, row), &words)?;
     session.close();
-    Ok(exit)
+    Ok(state)
 }
 
-fn exit_of(tracked: &Tracked) -> Exit {
-    match tracked.operation.state(tracked.alive) {
+fn exit_of(state: OperationState) -> Exit {
+    match state {
         OperationState::Ended(Outcome::Done) => Exit::Done,
         OperationState::Ended(Outcome::Unresolved) => Exit::Partial,
         OperationState::Ended(Outcome::Failed | Outcome::Stopped | Outcome::Refused)

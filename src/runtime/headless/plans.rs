@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::anyhow;
 
 use super::{journal, print, session, settle};
-use crate::app::report::{PlanReport, plan_report, report};
+use crate::app::report::{PlanReport, plan_report, report, wanted};
 use crate::domain::plan::{Change, Goto, Pick, PlanRequest, Reach, Scope};
 use crate::domain::selector::Selector;
 use crate::domain::text::Text;
@@ -72,6 +72,14 @@ async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, cha
     Ok(if plan.code().is_some() { Exit::Done } else { Exit::Off })
 }
 
+/// The places whose services are not known now, so that nobody takes one of them for mistyped.
+fn silent(session: &Session) -> String {
+    let fleet = &session.model.fleet;
+    let places = wanted(&session.model).filter_map(|id| fleet.place(id)).filter(|place| !place.state.is_live());
+    let list: Vec<String> = places.map(|place| format!("{} is {}", place.id, place.state.as_str())).collect();
+    if list.is_empty() { String::new() } else { format!(" in the places that answer ({})", list.join(", ")) }
+}
+
 /// A word without a key must be the name of one service: a plan is no place for near misses.
 fn check_words(selector: &Selector, session: &Session) -> anyhow::Result<()> {
     let services: BTreeSet<&str> = session.model.fleet.services().map(|(name, _)| name.as_str()).collect();
@@ -80,7 +88,7 @@ fn check_words(selector: &Selector, session: &Session) -> anyhow::Result<()> {
             let near: Vec<&str> = services.iter().copied().filter(|service| service.contains(word)).collect();
             let list = if near.is_empty() { services.into_iter().take(20).collect() } else { near };
             let list = if list.is_empty() { "none".to_string() } else { list.join(", ") };
-            return Err(anyhow!("no service is called {word}; services: {list}"));
+            return Err(anyhow!("no service is called {word}{}; services: {list}", silent(session)));
         }
     }
     Ok(())

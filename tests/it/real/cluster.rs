@@ -204,6 +204,10 @@ impl Cluster {
         format!("{}{}", self.name, user.suffix())
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
@@ -342,7 +346,7 @@ impl Cluster {
     }
 
     /// The file with the certificate that the API server must show.
-    fn authority(&self) -> PathBuf {
+    pub(crate) fn authority(&self) -> PathBuf {
         self.state.join("certs/apiserver.crt")
     }
 

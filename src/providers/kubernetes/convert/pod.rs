@@ -2,6 +2,8 @@
 //!
 //! Never takes a pod's word for who owns it beyond the controller reference, and never guesses a digest.
 
+use std::sync::Arc;
+
 use super::super::slim::{ContainerStatus, Node, OwnerReference, Pod, PodContainer};
 use super::Asked;
 use crate::domain::expectation::ServiceKeys;
@@ -31,7 +33,7 @@ pub(in super::super) fn instance(pod: &Pod<'_>, surrounding: &Surrounding<'_>) -
     let restarts = restarts.map(|status| status.restart_count.max(0)).sum::<i64>();
     InstanceSeen {
         uid: Uid::new(meta.uid.as_str()),
-        owner: owner.map(owner_seen),
+        owner: owner.map(owner_seen).map(Arc::new),
         service: surrounding.keys.service_of(
             label,
             |_| None,

@@ -1,0 +1,231 @@
+//! How long a frame, a key and a filter take at 100,000 instances. DESIGN section 3: frame build at most 1 ms at 200x50
+//! for any size of fleet, key to finished frame at most 8 ms, a filter over 100,000 rows at most 25 ms.
+//!
+//! Never asserts: figures are for people.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use jiff::Timestamp;
+use ratatui::buffer::Buffer;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::Rect;
+use rolldeck::app::effect::Effect;
+use rolldeck::app::event::{Event, TerminalEvent};
+use rolldeck::app::filter::{self, FilterQuestion};
+use rolldeck::app::model::Model;
+use rolldeck::app::settings::{Access, Connection, Look, PlaceSetting, Settings};
+use rolldeck::app::{ui, update, view};
+use rolldeck::domain::expectation::ServiceKeys;
+use rolldeck::domain::id::{PlaceId, Uid, WorkloadKind};
+use rolldeck::domain::image::{DigestKind, ImageId, ImageRef};
+use rolldeck::domain::journal::Driver;
+use rolldeck::domain::observation::{
+    Batch, ContainerSeen, ContainerSpec, Health, InstanceSeen, Observation, Owner, Phase, PlaceState, Role, Rollout,
+    Source, Strategy, Template, TemplateHash, WorkloadSeen,
+};
+use rolldeck::domain::policy::Policy;
+use rolldeck::domain::text::Text;
+
+const PLACES: usize = 10;
+const WORKLOADS: usize = 1_000;
+const PODS: usize = 10;
+
+fn fleet() -> Model {
+    let now = Timestamp::from_second(1_795_230_600).expect("a time");
+    let places: Vec<PlaceId> = (0..PLACES).map(|place| PlaceId::new(&format!("k8s/place-{place}"))).collect();
+    let settings = Settings {
+        policy: Policy::default(),
+        declarations: Vec::new(),
+        service_keys: ServiceKeys::default(),
+        places: places
+            .iter()
+            .map(|id| PlaceSetting {
+                id: id.clone(),
+                kind: Text::new("kubernetes"),
+                access: Access::Operable,
+                connection: Connection::Wanted,
+            })
+            .collect(),
+        access: Access::Operable,
+        driver: Driver {
+            who: Text::new("ada@ops"),
+            host: Text::new("ops"),
+            boot: Text::new("boot"),
+            pid: 1,
+            started_at: now,
+        },
+        incident: None,
+        notices: Vec::new(),
+        scenario: None,
+        look: Look::default(),
+    };
+    let mut model = Model::new(settings, now);
+    for place in &places {
+        let mut observations = vec![Observation::Place(PlaceState::Live)];
+        for number in 0..WORKLOADS {
+            observations.extend(workload(number, now));
+        }
+        update::update(&mut model, Event::Observed(Batch { place: place.clone(), fetched_at: now, observations }));
+    }
+    update::update(&mut model, Event::Terminal(TerminalEvent::Resized(200, 50)));
+    settle(&mut model);
+    model
+}
+
+fn workload(number: usize, now: Timestamp) -> Vec<Observation> {
+    let uid = format!("uid-{number}");
+    let name = format!("service-{number:04}-{}", ["checkout", "search", "ledger", "mailer"][number % 4]);
+    let version = if number.is_multiple_of(50) { "v42" } else { "v41" };
+    let digest = format!("sha256:{:064x}", number * 7 + version.len());
+    let asked: ImageRef = format!("registry.example/{name}:{version}@{digest}").parse().expect("an image");
+    let running = ImageId::oci(digest.parse().expect("a digest"), DigestKind::Repository);
+    let stray = ImageId::oci(format!("sha256:{:064x}", 99).parse().expect("a digest"), DigestKind::Repository);
+    let seen = WorkloadSeen {
+        uid: Uid::new(&uid),
+        kind: WorkloadKind::Deployment,
+        namespace: Some(Text::new(&format!("ns-{}", number % 40))),
+        name: Text::new(&name),
+        service: Text::new(&name),
+        template: Template {
+            hash: TemplateHash(Text::new(&digest)),
+            containers: vec![ContainerSpec { name: Text::new("app"), role: Role::App, image: Some(asked.clone()) }],
+            version: None,
+            latent: None,
+        },
+        main_container: None,
+        expected_annotation: None,
+        generation: 1,
+        observed_generation: 1,
+        desired: PODS as u32,
+        rollout: Rollout::Stable,
+        strategy: Strategy::default(),
+        owners: Vec::new(),
+        undoers: Vec::new(),
+        requested_since: Some(now - Duration::from_secs(60 * (1 + 997 * number as u64 % 5000))),
+        touched_by: None,
+        inoperable: None,
+    };
+    let mut observations = vec![Observation::Workload(Source("workloads"), Box::new(seen))];
+    for pod in 0..PODS {
+        let is_stray = number.is_multiple_of(50) && pod == 0;
+        observations.push(Observation::Instance(
+            Source("pods"),
+            Box::new(InstanceSeen {
+                uid: Uid::new(&format!("{uid}-{pod}")),
+                owner: Some(std::sync::Arc::new(Owner {
+                    uid: Uid::new(&uid),
+                    kind: WorkloadKind::Deployment,
+                    name: Text::new(&name),
+                })),
+                service: Text::new(&name),
+                namespace: Some(Text::new(&format!("ns-{}", number % 40))),
+                name: Text::new(&format!("{name}-{:08x}-{pod:05}", number * 2_654_435)),
+                revision: None,
+                phase: Phase::Running,
+                health: Health::Healthy,
+                reason: None,
+                platform: None,
+                containers: vec![ContainerSeen {
+                    name: Text::new("app"),
+                    role: Role::App,
+                    asked: Some(asked.clone()),
+                    running: Some(if is_stray { stray.clone() } else { running.clone() }),
+                }]
+                .into(),
+                started_at: Some(now - Duration::from_secs(3600)),
+                restarts: 0,
+                touched: None,
+            }),
+        ));
+    }
+    observations
+}
+
+fn settle(model: &mut Model) {
+    while model.is_dirty() {
+        for effect in ui::refresh(model) {
+            if let Effect::Filter(question) = effect {
+                update::update(model, Event::Filtered(filter::answer(&question)));
+            }
+        }
+        model.take_redraw();
+    }
+}
+
+fn press(model: &mut Model, key: char) {
+    let event = KeyEvent::new(KeyCode::Char(key), KeyModifiers::NONE);
+    update::update(model, Event::Terminal(TerminalEvent::Pressed(event)));
+}
+
+fn draw(model: &Model) -> Buffer {
+    let area = Rect::new(0, 0, 200, 50);
+    let mut buffer = Buffer::empty(area);
+    view::render(model, area, &mut buffer);
+    buffer
+}
+
+fn question(model: &mut Model, filter: &str) -> FilterQuestion {
+    FilterQuestion {
+        number: 0,
+        snapshot: model.fleet.snapshot(),
+        filter: filter.to_string(),
+        sort: 0,
+        now: model.now,
+        among: None,
+    }
+}
+
+fn benches(criterion: &mut Criterion) {
+    let mut model = fleet();
+    for (key, name) in [('1', "drift"), ('2', "fleet"), ('4', "instances")] {
+        press(&mut model, key);
+        settle(&mut model);
+        criterion.bench_function(&format!("frame {name} 200x50, 100k instances"), |bencher| {
+            bencher.iter(|| black_box(draw(&model)));
+        });
+        criterion.bench_function(&format!("key to finished frame, {name}"), |bencher| {
+            bencher.iter(|| {
+                press(&mut model, 'j');
+                let effects = ui::refresh(&mut model);
+                model.take_redraw();
+                black_box((effects.len(), draw(&model)))
+            });
+        });
+    }
+    for (key, name) in [('1', "drift"), ('2', "fleet")] {
+        press(&mut model, key);
+        settle(&mut model);
+        criterion.bench_function(&format!("rows made again, {name}"), |bencher| {
+            let beat = |model: &mut Model| {
+                let observations = vec![Observation::Place(PlaceState::Live)];
+                let (place, fetched_at) = (PlaceId::new("k8s/place-0"), model.now);
+                update::update(model, Event::Observed(Batch { place, fetched_at, observations }));
+            };
+            bencher.iter(|| {
+                beat(&mut model);
+                black_box(ui::refresh(&mut model).len())
+            });
+        });
+    }
+    for words in ["ch", "chk", "svc:service-00* state:drift", "zq", ""] {
+        let question = question(&mut model, words);
+        criterion.bench_function(&format!("filter 100k rows by `{words}`"), |bencher| {
+            bencher.iter_batched(
+                || question.clone(),
+                |question| black_box(filter::answer(&question)),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    criterion
+        .bench_function("snapshot of 100k instances", |bencher| bencher.iter(|| black_box(model.fleet.snapshot())));
+}
+
+criterion_group! {
+    name = frame;
+    config = Criterion::default().sample_size(20).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
+    targets = benches
+}
+criterion_main!(frame);

@@ -1,0 +1,100 @@
+//! A namespace of a real Kubernetes control plane for the conformance suite.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rolldeck::domain::id::PlaceId;
+use rolldeck::providers::{PlaceSpec, Surroundings, kind};
+use serde_json::{Value, json};
+
+use super::{Deed, Subject};
+use crate::real::cluster::{Cluster, PATIENCE, User, cluster_or_skip, deployment, deployments, wait};
+
+/// A namespace of its own on the shared control plane.
+pub(super) fn subject() -> Option<Subject> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let cluster = cluster_or_skip("the conformance suite on kubernetes")?;
+    let namespace = format!("conformance-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    cluster.create_namespace(&namespace);
+    let context = cluster.context(User::Admin);
+    let place = PlaceId::new(&format!("k8s/{context}"));
+    let (own, acting, asked) = (place.clone(), namespace.clone(), namespace.clone());
+    Some(Subject {
+        place,
+        connect: Box::new(move |mutations| {
+            let kind = kind("kubernetes").expect("it is in KINDS");
+            let settings = json!({"context": context, "namespaces": [asked]});
+            let settings = settings.as_object().expect("a table").clone();
+            let surroundings =
+                Surroundings { kubeconfigs: vec![cluster.kubeconfig().to_path_buf()], ..Surroundings::default() };
+            let spec = PlaceSpec { id: own.clone(), kind: kind.name, settings };
+            (kind.connect)(spec, surroundings, mutations).expect("it connects")
+        }),
+        now: Box::new(Timestamp::now),
+        act: Box::new(move |deed| act(cluster, &acting, deed)),
+        // A real server can't be made to forget what it has told; the fake one of `kubernetes::faults` can.
+        expire: None,
+        requests: Box::new(move || requests(cluster, &namespace)),
+        patience: PATIENCE,
+        calm: Duration::from_secs(2),
+    })
+}
+
+fn act(cluster: &Cluster, namespace: &str, deed: Deed<'_>) {
+    match deed {
+        Deed::Deploy(name, replicas, versions) => {
+            let (first, rest) = versions.split_first().expect("at least one version");
+            let slowly = [("sim.rolldeck.dev/slow-start", "1s")];
+            cluster.create_deployment(&deployment(namespace, name, &image(name, first), replicas, &slowly));
+            cluster.wait_rolled_out(namespace, name);
+            for version in rest {
+                cluster.set_image(namespace, name, &image(name, version));
+                cluster.wait_rolled_out(namespace, name);
+            }
+            // Terminated pods are gone a moment after the rollout counts as complete.
+            wait("the old pods to go", PATIENCE, || cluster.pods(namespace, name).len() == replicas as usize);
+        }
+        Deed::Request(name, version) => cluster.set_image(namespace, name, &image(name, version)),
+        Deed::DeleteInstances(name, count) => {
+            for pod in cluster.pods(namespace, name).iter().take(count as usize) {
+                let pod = pod["metadata"]["name"].as_str().expect("a name");
+                let (status, answer) = cluster.delete(&format!("/api/v1/namespaces/{namespace}/pods/{pod}"));
+                assert_eq!(status, 200, "{answer}");
+            }
+        }
+        Deed::Remove(name) => {
+            let (status, answer) = cluster.delete(&deployments(namespace, Some(name)));
+            assert_eq!(status, 200, "{answer}");
+        }
+    }
+}
+
+/// Mutating requests of ours in the namespace. An entry may land just after the answer that it is about: the count is
+/// taken when it has stood still for a few looks.
+fn requests(cluster: &Cluster, namespace: &str) -> usize {
+    let (mut last, mut still) = (count(cluster, namespace), 0);
+    wait("the audit log to stand still", PATIENCE, || {
+        let now = count(cluster, namespace);
+        still = if now == last { still + 1 } else { 0 };
+        last = now;
+        still >= 4
+    });
+    last
+}
+
+/// As far as the audit log has them; dry runs left out.
+fn count(cluster: &Cluster, namespace: &str) -> usize {
+    let is_ours = |entry: &&Value| {
+        let by_us = entry["userAgent"].as_str().is_none_or(|agent| !agent.contains("test-harness"));
+        let uri = entry["requestURI"].as_str().unwrap_or_default();
+        let rehearsed = uri.contains("dryRun") || entry["requestObject"]["deleteOptions"]["dryRun"].is_array();
+        entry["objectRef"]["namespace"] == namespace && by_us && !rehearsed
+    };
+    cluster.audit().iter().filter(is_ours).count()
+}
+
+fn image(name: &str, version: &str) -> String {
+    let digit = version.trim_start_matches('v');
+    format!("registry.example:5000/shop/{name}:{version}@sha256:{}", digit.repeat(64))
+}

@@ -1,0 +1,9 @@
+//! The built program on a real control plane, without a terminal: what an on-call engineer's scripts would run.
+
+mod control;
+mod crash;
+mod desk;
+mod limits;
+mod moved;
+mod relay;
+mod rollback;

@@ -1,0 +1,155 @@
+//! A relay between rolldeck and an API server that can keep a request, or its answer, for ever: the moment between the two
+//! can be caught, whatever the machine's speed.
+//!
+//! Speaks plain HTTP to rolldeck and TLS to the server, one connection for each request.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use crate::real::cluster::{PATIENCE, wait};
+
+/// What is kept of the next request that changes something and is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Nothing: all goes through.
+    Nothing,
+    /// The request: the server never sees it.
+    Request,
+    /// The answer: the server has done it, and nobody hears of it.
+    Answer,
+}
+
+/// The relay; it ends with the test's process.
+pub(crate) struct Relay {
+    url: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    keep: Mutex<Keep>,
+    has_kept: AtomicBool,
+    kept: Mutex<Vec<TcpStream>>,
+    port: u16,
+    tls: Arc<ClientConfig>,
+}
+
+impl Relay {
+    /// To the API server at this port of this machine, whose certificate is in the file.
+    pub(crate) fn to(port: u16, authority: &Path) -> Relay {
+        // The second caller of a test binary finds the first one's there.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let mut roots = RootCertStore::empty();
+        let certificates = CertificateDer::pem_file_iter(authority).expect("a file of certificates");
+        roots.add_parsable_certificates(certificates.flatten());
+        let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        let (keep, has_kept, kept) = (Mutex::new(Keep::Nothing), AtomicBool::new(false), Mutex::default());
+        let shared = Arc::new(Shared { keep, has_kept, kept, port, tls });
+        let relay = Relay { url, shared: shared.clone() };
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = shared.clone();
+                // A connection that breaks is what happens when rolldeck ends.
+                thread::spawn(move || drop(shared.serve(stream)));
+            }
+        });
+        relay
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Keeps the next request that changes something, or its answer.
+    pub(crate) fn keep(&self, keep: Keep) {
+        *self.shared.keep.lock().expect("no thread broke off") = keep;
+    }
+
+    /// Waits until something was kept.
+    pub(crate) fn wait_kept(&self) {
+        wait("the request to be kept", PATIENCE, || self.shared.has_kept.load(Ordering::SeqCst));
+    }
+
+    /// Breaks the connections on which something is kept: what was kept is lost.
+    pub(crate) fn lose_kept(&self) {
+        for stream in self.shared.kept.lock().expect("no thread broke off").drain(..) {
+            stream.shutdown(std::net::Shutdown::Both).expect("rolldeck waits for its answer");
+        }
+    }
+}
+
+impl Shared {
+    fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        let mut head = String::new();
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+            let lower = line.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                length = value.trim().parse().map_err(io::Error::other)?;
+            }
+            if !lower.starts_with("connection:") {
+                head.push_str(&line);
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body)?;
+        let keep = self.keep_of(&head);
+        if keep == Keep::Request {
+            return self.kept(reader);
+        }
+        let name = ServerName::try_from("127.0.0.1").map_err(io::Error::other)?;
+        let tls = ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;
+        let mut server = StreamOwned::new(tls, TcpStream::connect(("127.0.0.1", self.port))?);
+        server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
+        server.write_all(&body)?;
+        server.flush()?;
+        if keep == Keep::Answer {
+            let mut beginning = [0; 64];
+            let read = server.read(&mut beginning)?;
+            assert!(beginning[..read].starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&beginning));
+            return self.kept(reader);
+        }
+        let mut client = stream;
+        let mut buffer = [0; 16384];
+        loop {
+            match server.read(&mut buffer)? {
+                0 => return client.shutdown(std::net::Shutdown::Both),
+                read => client.write_all(&buffer[..read])?,
+            }
+        }
+    }
+
+    /// What is kept of a request; the next one after it goes through.
+    fn keep_of(&self, head: &str) -> Keep {
+        let line = head.lines().next().unwrap_or_default();
+        let is_meant = line.contains("fieldManager=") && !line.contains("dryRun=");
+        if !is_meant {
+            return Keep::Nothing;
+        }
+        std::mem::replace(&mut *self.keep.lock().expect("no thread broke off"), Keep::Nothing)
+    }
+
+    /// Says nothing more until the other side goes away.
+    fn kept(&self, mut reader: BufReader<TcpStream>) -> io::Result<()> {
+        self.kept.lock().expect("no thread broke off").push(reader.get_ref().try_clone()?);
+        self.has_kept.store(true, Ordering::SeqCst);
+        io::copy(&mut reader, &mut io::sink()).map(drop)
+    }
+}

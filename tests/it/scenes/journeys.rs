@@ -1,0 +1,449 @@
+//! Stories told with keys, through the same `update` that the program runs.
+//!
+//! Never looks into the model where a frame or an effect tells the same.
+
+use std::time::Duration;
+
+use rolldeck::app::effect::Effect;
+use rolldeck::domain::journal::Call;
+use rolldeck::domain::observation::{Observation, PlaceState};
+use rolldeck::domain::policy::Confirm;
+use rolldeck::domain::text::Text;
+
+use super::fleets::{self, Deployment, Pins};
+use super::world::{Inspects, World};
+
+fn executed(world: &World) -> usize {
+    world.asked.iter().filter(|effect| matches!(effect, Effect::Execute { .. })).count()
+}
+
+fn bad(place: &str, changed: u64) -> Deployment<'_> {
+    Deployment { place, pods: &[("v42", 10, 0)], pins: Pins::Digest, changed, ..Deployment::default() }
+}
+
+#[test]
+fn back_to_last_good_is_three_keys_and_a_code() {
+    let mut world = fleets::incident();
+    assert!(world.cursor().contains("checkout"), "the worst row is under the cursor: {}", world.cursor());
+    world.press("b");
+    let screen = world.screen();
+    for part in ["PLAN", "wave 1", "wave 2", "wave 3", "k8s/prod-eu", "v41", "leaves  k8s/dev", "asks for v41, not v42"]
+    {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    assert_eq!(executed(&world), 0, "a plan sends nothing");
+    world.type_code();
+    assert_eq!(executed(&world), 1, "one step of the first wave");
+    let screen = world.screen();
+    assert!(screen.contains("0 done, 1 going") && screen.contains("p pause"), "{screen}");
+}
+
+#[test]
+fn a_wrong_letter_clears_and_enter_and_paste_start_nothing() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let code = world.code().expect("a code");
+    let letters: Vec<char> = code.chars().collect();
+    for letter in &letters[..3] {
+        world.press(&letter.to_string());
+    }
+    assert!(world.screen().contains(&format!("[{}_]", &code[..3])), "{}", world.screen());
+    let wrong = if letters[3] == 'b' { "c" } else { "b" };
+    world.press(wrong);
+    assert!(world.screen().contains("[____]") && world.footer().contains("not the next letter"), "{}", world.footer());
+    world.press("enter");
+    assert!(world.footer().contains("Enter starts nothing"), "{}", world.footer());
+    world.paste(&code);
+    assert!(world.footer().contains("paste is refused"), "{}", world.footer());
+    assert!(world.screen().contains("[____]"));
+    assert_eq!(executed(&world), 0);
+    world.type_code();
+    assert_eq!(executed(&world), 1);
+}
+
+#[test]
+fn keys_typed_before_the_code_was_seen_are_dropped() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let code = world.code().expect("a code");
+    world.press("esc");
+    // The same plan at the same moment would have the same code: even that must be seen first.
+    let letters: Vec<String> = code.chars().map(String::from).collect();
+    world.press_at_once(&format!("b {}", letters.join(" ")));
+    world.settle();
+    world.press_at_once(&letters.join(" "));
+    assert_eq!(executed(&world), 0);
+    assert!(world.footer().contains("dropped"), "{}", world.footer());
+}
+
+#[test]
+fn no_code_is_shown_while_providers_still_look() {
+    let mut world = fleets::incident();
+    world.inspects = Inspects::Never;
+    world.press("b");
+    assert!(world.screen().contains("looking: 0 of 3"), "{}", world.screen());
+    assert_eq!(world.code(), None);
+    world.press("b");
+    assert!(world.footer().contains("looking"), "{}", world.footer());
+}
+
+#[test]
+fn a_fact_that_moves_makes_the_plan_again_with_another_code() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let before = world.code().expect("a code");
+    for letter in before.chars().take(3) {
+        world.press(&letter.to_string());
+    }
+    let changed =
+        Deployment { versions: &["v41", "v42", "v43"], pods: &[("v43", 10, 0)], changed: 0, ..bad("k8s/prod-us", 0) };
+    world.deploy(&changed);
+    world.settle();
+    let screen = world.screen();
+    assert!(screen.contains("plan moved:") && screen.contains("its template was changed"), "{screen}");
+    let after = world.code().expect("another code");
+    assert_ne!(before, after);
+    world.press(&before[3..]);
+    assert_eq!(executed(&world), 0, "the last letter of the old code is nothing");
+}
+
+#[test]
+fn counts_may_move_without_a_new_code() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let before = world.code();
+    world.deploy(&Deployment { pods: &[("v42", 9, 0)], ..bad("k8s/prod-us", 10) });
+    world.settle();
+    assert_eq!(world.code(), before);
+}
+
+#[test]
+fn a_code_expires_and_the_plan_can_be_made_again() {
+    let mut world = fleets::incident();
+    world.press("b");
+    for _ in 0..25 {
+        world.pass(Duration::from_secs(25));
+    }
+    assert_eq!(world.code(), None);
+    assert!(world.screen().contains("expired"), "{}", world.screen());
+    world.press("alt-r");
+    assert!(world.code().is_some());
+}
+
+#[test]
+fn a_place_that_goes_dark_takes_the_code_away() {
+    let mut world = fleets::incident();
+    world.press("b");
+    assert!(world.code().is_some());
+    let stale = PlaceState::Stale(Text::new("no answer"));
+    world.observe("k8s/prod-us", vec![Observation::Place(stale)]);
+    assert_eq!(world.code(), None);
+    assert!(world.screen().contains("does not answer now"), "{}", world.screen());
+    world.press("alt-r");
+    assert!(world.screen().contains("refused"), "{}", world.screen());
+    world.press("alt-x");
+    assert!(world.code().is_some(), "without the refused place it can start: {}", world.screen());
+    assert!(world.screen().contains("wave 2") && !world.screen().contains("wave 3"));
+}
+
+#[test]
+fn a_read_only_place_has_no_code() {
+    let mut world = fleets::incident();
+    world.model.settings.places[1].access =
+        rolldeck::app::settings::Access::ReadOnly(Text::new("the configuration says so"));
+    world.press("b");
+    assert_eq!(world.code(), None);
+    assert!(world.screen().contains("k8s/prod-us is read only: the configuration says so"), "{}", world.screen());
+}
+
+#[test]
+fn y_is_enough_for_small_plans_where_the_policy_says_so() {
+    let mut world = fleets::incident();
+    world.press("2");
+    world.press("/");
+    world.type_text("checkout place:*ap");
+    world.press("enter");
+    world.press("b");
+    world.press("y");
+    assert_eq!(executed(&world), 0, "a production place wants its code");
+    world.press("esc");
+    world.model.settings.policy.base.confirm = Confirm::YesForSmall;
+    world.press("b");
+    assert!(world.screen().contains("y, or the code"), "{}", world.screen());
+    world.press("y");
+    assert_eq!(executed(&world), 1);
+}
+
+#[test]
+fn marks_and_the_cursor_stay_on_their_rows_while_rows_move() {
+    let mut world = fleets::incident();
+    world.press("2");
+    world.press("/");
+    world.type_text("svc:search,mailer");
+    world.press("enter");
+    world.press("G");
+    world.press("space");
+    let before = world.cursor();
+    assert!(before.contains("+search") && before.contains("prod-us"), "{before}");
+    world.deploy(&Deployment { name: "mailer", namespace: "mail", place: "k8s/dev", ..Deployment::default() });
+    world.settle();
+    assert!(world.cursor().contains("+search"), "{}", world.cursor());
+    world.press("b");
+    assert!(
+        world.screen().contains("Deployment shop/search") && !world.screen().contains("mailer"),
+        "{}",
+        world.screen()
+    );
+}
+
+#[test]
+fn a_range_marks_what_lies_between() {
+    let mut world = fleets::incident();
+    world.press("2");
+    world.press("v");
+    world.press("j j");
+    assert!(world.screen().contains("3 marked"), "{}", world.screen());
+    world.press("v");
+    world.press("*");
+    world.press("*");
+    assert!(!world.screen().contains("marked"), "{}", world.screen());
+}
+
+#[test]
+fn the_filter_follows_each_letter_and_esc_takes_it_back() {
+    let mut world = fleets::incident();
+    world.press("/");
+    world.type_text("mlr");
+    assert!(!world.screen().contains("checkout"), "{}", world.screen());
+    world.press("esc");
+    assert!(world.screen().contains("checkout"), "{}", world.screen());
+    world.press("4");
+    world.settle();
+    world.press("/");
+    world.type_text("svc:checkout place:k8s/prod-eu state:unhealthy");
+    assert!(world.screen().contains("3 of "), "{}", world.screen());
+    world.type_text(" state:");
+    assert!(world.screen().contains("needs a value") && world.screen().contains("3 of "), "{}", world.screen());
+}
+
+#[test]
+fn what_is_typed_into_a_filter_reaches_the_terminal_harmless() {
+    let mut world = fleets::incident();
+    world.press("/");
+    world.paste("a\u{1b}[31mb\u{202e}");
+    let screen = world.screen();
+    assert!(screen.chars().all(|character| character == '\n' || !character.is_control()), "{screen}");
+    assert!(!screen.contains('\u{202e}'));
+}
+
+#[test]
+fn enter_opens_the_service_and_the_history_goes_back() {
+    let mut world = fleets::incident();
+    world.press("enter");
+    assert!(world.screen().contains("FLEET") && world.screen().contains("svc:checkout"), "{}", world.screen());
+    world.press("enter");
+    world.settle();
+    assert!(world.screen().contains("INSTANCES"), "{}", world.screen());
+    world.press("[ [");
+    assert!(world.screen().contains("DRIFT"), "{}", world.screen());
+    world.press("]");
+    assert!(world.screen().contains("FLEET"));
+    world.press("esc");
+    assert!(world.screen().contains("DRIFT"), "esc goes back one step: {}", world.screen());
+}
+
+#[test]
+fn keys_that_do_nothing_say_why() {
+    let mut world = fleets::incident();
+    for (keys, part) in [
+        ("3", "later version"),
+        ("L", "later version"),
+        ("x z", "later version"),
+        ("p", "no operation runs"),
+        ("x s", "no operation runs"),
+        ("T", "no operation runs"),
+        ("Z", "Z is not bound here; ? shows the keys"),
+        ("x q", "x q is not bound here"),
+        ("[", "no view before"),
+    ] {
+        world.press(keys);
+        assert!(world.footer().contains(part), "{keys}: {}", world.footer());
+    }
+}
+
+#[test]
+fn pause_holds_with_the_brake_and_stop_ends_with_what_is_owed() {
+    let mut world = fleets::operation_half_way();
+    world.press("p");
+    world.settle();
+    assert!(world.screen().contains("paused by ada@ops-1"), "{}", world.screen());
+    let brakes =
+        world.asked.iter().filter(|effect| matches!(effect, Effect::Execute { call: Call::Brake(_), .. })).count();
+    assert_eq!(brakes, 1, "the step in flight is held");
+    assert!(world.screen().contains("debts 1"), "{}", world.screen());
+    world.press("x s");
+    world.settle();
+    let screen = world.screen();
+    assert!(screen.contains("1 of 3 steps done") && screen.contains("owed"), "{screen}");
+    world.press("esc");
+    assert!(!world.screen().contains("puts this away"), "{}", world.screen());
+    assert!(world.screen().contains("owed: k8s/prod-eu"), "the debt stays: {}", world.screen());
+}
+
+#[test]
+fn q_asks_while_this_process_runs_an_operation() {
+    let mut world = fleets::operation_half_way();
+    world.press("q");
+    assert!(world.screen().contains("This process runs an operation"), "{}", world.screen());
+    world.press("esc");
+    assert!(world.screen().contains("DRIFT") && !world.screen().contains("QUIT"));
+    assert!(!world.asked.iter().any(|effect| matches!(effect, Effect::Quit | Effect::Detach)));
+    world.press("q");
+    world.press("d");
+    assert!(world.asked.iter().any(|effect| matches!(effect, Effect::Detach)));
+    world.press("ctrl-z");
+    assert!(world.footer().contains("can't be stopped"), "{}", world.footer());
+    let mut calm = fleets::quiet();
+    calm.press("q");
+    assert!(calm.asked.iter().any(|effect| matches!(effect, Effect::Quit)));
+}
+
+#[test]
+fn the_version_picker_plans_what_is_under_its_cursor() {
+    let mut world = fleets::incident();
+    world.press("B");
+    assert!(world.screen().contains("last good, history"), "{}", world.screen());
+    world.press("j enter");
+    let screen = world.screen();
+    assert!(screen.contains("to a picked version") && screen.contains("wave 3"), "{screen}");
+    world.press("alt-i");
+    assert!(world.screen().contains("image only"), "{}", world.screen());
+    world.press("esc");
+    assert!(world.screen().contains("VERSIONS"), "esc goes back one step");
+}
+
+#[test]
+fn the_palette_goes_by_letters_and_says_why_not() {
+    let mut world = fleets::incident();
+    world.press(":");
+    world.type_text("oprtns");
+    world.press("enter");
+    assert!(world.screen().contains("OPERATIONS"), "{}", world.screen());
+    world.press(":");
+    world.type_text("quarantine");
+    assert!(world.screen().contains("not now: quarantine comes with a later version"), "{}", world.screen());
+    world.press("esc");
+    world.press(":");
+    world.type_text("billing");
+    world.press("enter");
+    assert!(world.screen().contains("svc:billing"), "{}", world.screen());
+}
+
+#[test]
+fn an_idle_screen_is_not_drawn_again_until_a_text_changes() {
+    let mut world = fleets::quiet();
+    world.settle();
+    let mut frames = 0;
+    for _ in 0..14 {
+        world.happen(rolldeck::app::event::Event::Ticked(world.now() + Duration::from_secs(1)));
+        for place in ["k8s/prod-eu", "k8s/prod-us"] {
+            world.observe(place, vec![Observation::Heartbeat]);
+        }
+        if world.model.is_dirty() {
+            let _ = rolldeck::app::ui::refresh(&mut world.model);
+            frames += u32::from(world.model.take_redraw());
+        }
+    }
+    assert_eq!(frames, 0);
+}
+
+#[test]
+fn copies_hold_whole_digests_and_markdown() {
+    let mut world = fleets::incident();
+    world.press("y d");
+    world.press("y m");
+    world.press("y c");
+    let copied: Vec<&str> = world
+        .asked
+        .iter()
+        .filter_map(|effect| if let Effect::Copy { text, .. } = effect { Some(text.as_str()) } else { None })
+        .collect();
+    assert_eq!(copied[0], fleets::digest("checkout", "v42").as_str());
+    assert!(copied[1].starts_with("| SERVICE | PLACE |") && copied[1].contains("| checkout |"), "{}", copied[1]);
+    assert_eq!(copied.len(), 2, "a row has no command");
+    assert!(world.footer().contains("commands belong to plans"), "{}", world.footer());
+}
+
+#[test]
+fn an_operation_that_nobody_drives_is_taken_over_after_a_question() {
+    use rolldeck::app::event::{Event, StoreEvent};
+    use rolldeck::domain::operation::Alive;
+    let mut world = fleets::operation_half_way();
+    let id = world.model.operations.iter().next().expect("one").operation.id.clone();
+    world.happen(Event::Store(StoreEvent::Driven { operation: id.clone(), alive: Alive::Nobody }));
+    assert!(world.screen().contains("interrupted"), "{}", world.screen());
+    world.press("p");
+    assert!(world.footer().contains("T takes it over"), "{}", world.footer());
+    world.press("T");
+    assert!(world.screen().contains("done: k8s/prod-ap"), "{}", world.screen());
+    world.press("y");
+    assert!(world.asked.iter().any(|effect| matches!(effect, Effect::Claim(claimed) if *claimed == id)));
+}
+
+#[test]
+fn names_that_would_steer_a_terminal_are_shown_harmless_on_every_screen() {
+    let mut world = World::new(&["k8s/prod-eu"]);
+    world.live("k8s/prod-eu");
+    let name = "evil\u{1b}]52;c;cHduZWQ=\u{7}\u{202e}\u{9b}2J\u{200b}";
+    world.deploy(&Deployment {
+        name: "checkout",
+        namespace: name,
+        pods: &[("v42", 1, 1)],
+        changed: 3,
+        ..Deployment::default()
+    });
+    for keys in ["1", "2", "4", "7", "1", "d", "esc", "B", "esc", "b", "esc", ":"] {
+        world.press(keys);
+        let buffer = world.frame(120, 40);
+        let is_plain = |symbol: &str| symbol.chars().all(rolldeck::domain::text::is_plain);
+        assert!(buffer.content.iter().all(|cell| is_plain(cell.symbol())), "{keys}");
+    }
+}
+
+#[test]
+fn an_answer_to_a_filter_that_was_typed_over_is_dropped() {
+    use rolldeck::app::event::Event;
+    let mut world = fleets::incident();
+    world.press("4");
+    world.press("/");
+    let mut late = Vec::new();
+    for letter in "svc:search".chars() {
+        world.press_at_once(&letter.to_string());
+        late.extend(rolldeck::app::ui::refresh(&mut world.model));
+    }
+    assert_eq!(late.len(), 1, "one question at a time");
+    for effect in late {
+        let Effect::Filter(question) = effect else { panic!("{effect:?}") };
+        world.happen(Event::Filtered(rolldeck::app::filter::answer(&question)));
+    }
+    world.settle();
+    assert!(world.screen().contains("12 of 97 instances, 5 off"), "{}", world.screen());
+}
+
+#[test]
+fn notices_of_the_configuration_stay_until_they_are_put_away() {
+    let mut world = fleets::quiet();
+    world.model.settings.notices = vec![Text::new("floor is 75%: `floor` could not be read")];
+    assert!(world.screen().contains("! floor is 75%"), "{}", world.screen());
+    world.press("esc");
+    assert!(!world.screen().contains("! floor is 75%"));
+}
+
+#[test]
+fn the_incident_is_named_and_shown() {
+    let mut world = fleets::quiet();
+    world.press("I");
+    world.type_text("INC-7");
+    world.press("enter");
+    assert!(world.screen().contains("incident INC-7"), "{}", world.screen());
+}
