@@ -22,6 +22,8 @@ use crate::domain::text::Text;
 #[derive(Debug, Default)]
 pub struct Operations {
     tracked: BTreeMap<OperationId, Tracked>,
+    /// Operations whose first entry could not be written: nothing of them was done.
+    pub not_started: BTreeMap<OperationId, Text>,
 }
 
 /// One operation with what this process knows beside its entries.
@@ -111,9 +113,14 @@ impl Operations {
         match event {
             StoreEvent::Appended(record) => self.appended(&record),
             StoreEvent::AppendFailed { operation, reason } => {
-                if let Some(tracked) = self.tracked.get_mut(&operation) {
-                    tracked.appending = None;
-                    tracked.halted = Some(reason);
+                match self.tracked.get_mut(&operation) {
+                    Some(tracked) => {
+                        tracked.appending = None;
+                        tracked.halted = Some(reason);
+                    }
+                    None => {
+                        self.not_started.insert(operation, reason);
+                    }
                 }
                 Vec::new()
             }
@@ -280,10 +287,13 @@ impl Operations {
         let Some(tracked) = self.tracked.get_mut(operation) else { return Vec::new() };
         let taken_over = alive == Alive::Here && tracked.alive != Alive::Here && tracked.operation.ended.is_none();
         tracked.alive = alive;
-        if taken_over {
-            tracked.outbox.push_front(Entry::Claimed { by: driver.clone() });
+        if !taken_over {
+            return Vec::new();
         }
-        Vec::new()
+        tracked.halted = None;
+        tracked.outbox.push_front(Entry::Claimed { by: driver.clone() });
+        // Whoever drives it must see all its places, whichever this process was started with.
+        tracked.operation.plan.waves.iter().map(|wave| Effect::Connect(wave.place.clone())).collect()
     }
 
     fn requested(&mut self, operation: &OperationId, request: ControlRequest, by: Text) {
@@ -344,7 +354,8 @@ impl Operations {
 impl Tracked {
     /// A paid debt of an operation that nobody drives may be written by any process.
     fn owes_entry(&self) -> bool {
-        self.alive == Alive::Nobody && matches!(self.outbox.front(), Some(Entry::DebtPaid { .. }))
+        let is_free = self.alive == Alive::Nobody || self.operation.ended.is_some();
+        is_free && matches!(self.outbox.front(), Some(Entry::DebtPaid { .. }))
     }
 
     /// A moved fact: on the first step of an operation it refuses, later it pauses with a new code.

@@ -36,6 +36,10 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Store(event) => {
             let effects = model.operations.store(event, &model.settings.driver);
             model.operations.teach(&mut model.fleet, model.health.known());
+            if let Some((operation, why)) = model.operations.not_started.last_key_value() {
+                let message = format!("{operation} was not started, nothing was done: {why}");
+                model.ui.say_why(&message);
+            }
             model.ui.touch();
             effects
         }

@@ -282,6 +282,10 @@ impl<'a> Measure<'a> {
             };
         };
         let Some(expectation) = self.expected.of(&container.name) else {
+            // What could not be placed may have meant this container: it is not judged by its neighbours instead.
+            if let Some(problem) = &self.expected.problem {
+                return InstanceVerdict { verdict: Verdict::Unknown, reason: problem.clone() };
+            }
             return self.judge_by_majority(instance, container, running);
         };
         let mut undecided = None;

@@ -55,6 +55,8 @@ pub struct Place {
     pub loading: Vec<(Source, u64, Option<u64>)>,
     /// Over its workloads.
     pub tally: Tally,
+    /// Whether it is stale only because the clock jumped: its next sign of life makes it live again.
+    was_doubted: bool,
     lists: HashMap<Source, Listing>,
 }
 

@@ -43,6 +43,8 @@ pub struct Version {
     pub cause: Option<Text>,
     /// What our journal or our record says of it.
     pub own: Option<OwnVerdict>,
+    /// Whether healthy instances of it run now.
+    pub is_running: bool,
     /// What speaks for it; `None` if it is no candidate.
     pub evidence: Option<GoodEvidence>,
     /// Why it is no candidate, where it is not.
@@ -73,6 +75,8 @@ pub struct Knowledge<'a> {
     pub main: &'a str,
     /// The exact image that instances of a revision were seen to run in a container.
     pub learnt: &'a dyn Fn(&Uid, &str) -> Option<ImageId>,
+    /// Whether healthy instances of a revision run now.
+    pub running: &'a dyn Fn(&Uid) -> bool,
     /// Our journal.
     pub own: &'a OwnRecord,
     /// Whether an image is declared (configuration or annotation) for the main container.
@@ -93,9 +97,11 @@ pub fn versions(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Ve
             let image = exact(revision, knowledge.main, knowledge);
             let rejected = rejection(revision, current, &left, reference.as_ref(), knowledge);
             let own = knowledge.own.0.get(&revision.template.hash).copied();
+            let is_running = (knowledge.running)(&revision.uid);
             let evidence = match (&rejected, own) {
                 (Some(_), _) => None,
                 (None, Some(OwnVerdict::WentTo | OwnVerdict::SeenHealthy)) => Some(GoodEvidence::Observed),
+                (None, _) if is_running => Some(GoodEvidence::Observed),
                 (None, Some(OwnVerdict::WentFrom) | None) => Some(GoodEvidence::History),
             };
             Version {
@@ -108,6 +114,7 @@ pub fn versions(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Ve
                 created_at: revision.created_at,
                 cause: revision.cause.clone(),
                 own,
+                is_running,
                 evidence,
                 rejected,
             }
@@ -123,6 +130,8 @@ pub fn last_good<'a>(versions: &'a [Version], declared: Option<&ImageRef>) -> Op
             declared.zip(version.reference.as_ref()).is_some_and(|(declared, reference)| declared.asks_same(reference))
         })
         .or_else(|| candidates().find(|version| version.own == Some(OwnVerdict::WentTo)))
+        // A version that is seen to work is better than a newer one of which nothing is known.
+        .or_else(|| candidates().find(|version| version.is_running))
         .or_else(|| candidates().next())
 }
 
@@ -208,6 +217,13 @@ fn left_behind(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Uid
         })
         .collect();
     sequence.sort_by_key(|(number, _)| *number);
+    // What is requested now came last, even where its platform has not given it its new number yet.
+    if let Some(current) = current_revision(revisions, &knowledge.requested.hash)
+        && let Some((highest, newest)) = sequence.last().copied()
+        && newest.uid != current.uid
+    {
+        sequence.push((highest + 1, current));
+    }
     let mut left: Vec<Uid> = Vec::new();
     for (position, (_, came)) in sequence.iter().enumerate() {
         let Some(before) = sequence[..position].iter().rposition(|(_, earlier)| earlier.uid == came.uid) else {
@@ -257,8 +273,14 @@ mod tests {
     fn check(revisions: &[RevisionSeen], requested: &str, own: &[(&str, OwnVerdict)], expected: Option<&str>) {
         let own = OwnRecord(own.iter().map(|(hash, verdict)| (TemplateHash(Text::new(hash)), *verdict)).collect());
         let requested = template(requested);
-        let knowledge =
-            Knowledge { requested: &requested, main: "app", learnt: &|_, _| None, own: &own, declared: None };
+        let knowledge = Knowledge {
+            requested: &requested,
+            main: "app",
+            learnt: &|_, _| None,
+            running: &|_| false,
+            own: &own,
+            declared: None,
+        };
         let versions = versions(revisions, &knowledge);
         let found = last_good(&versions, None).and_then(|version| version.reference.clone());
         assert_eq!(found.as_ref().map(ImageRef::as_str), expected);
@@ -299,6 +321,27 @@ mod tests {
     }
 
     #[test]
+    fn what_came_back_before_its_number_did_leaves_the_bad_one_behind_all_the_same() {
+        check(&[revision("a:1", 1, &[]), revision("a:2", 2, &[])], "a:1", &[], None);
+    }
+
+    #[test]
+    fn a_version_with_healthy_instances_is_better_than_a_newer_one_of_which_nothing_is_known() {
+        let revisions = [revision("a:1", 1, &[]), revision("a:2", 2, &[]), revision("a:3", 3, &[])];
+        let (requested, own) = (template("a:3"), OwnRecord::default());
+        let knowledge = Knowledge {
+            requested: &requested,
+            main: "app",
+            learnt: &|_, _| None,
+            running: &|uid| *uid == Uid::new("a:1"),
+            own: &own,
+            declared: None,
+        };
+        let versions = versions(&revisions, &knowledge);
+        assert_eq!(last_good(&versions, None).map(|good| good.number), Some(1));
+    }
+
+    #[test]
     fn a_change_that_kept_the_image_is_no_version_to_go_back_to() {
         let mut restarted = revision("a:1", 2, &[]);
         restarted.uid = Uid::new("restarted");
@@ -306,8 +349,14 @@ mod tests {
         let mut requested = template("a:1");
         requested.hash = TemplateHash(Text::new("restarted"));
         let own = OwnRecord::default();
-        let knowledge =
-            Knowledge { requested: &requested, main: "app", learnt: &|_, _| None, own: &own, declared: None };
+        let knowledge = Knowledge {
+            requested: &requested,
+            main: "app",
+            learnt: &|_, _| None,
+            running: &|_| false,
+            own: &own,
+            declared: None,
+        };
         let versions = versions(&[revision("a:1", 1, &[]), restarted], &knowledge);
         assert_eq!(last_good(&versions, None), None);
     }

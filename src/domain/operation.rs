@@ -96,6 +96,8 @@ pub struct StepProgress {
     pub brake_sent_at: Option<Timestamp>,
     /// The first and the last time that the provider would not do it yet.
     pub blocked: Option<(Timestamp, Timestamp)>,
+    /// Why its brake could not be put on; it is tried again when somebody asks again.
+    pub brake_failed: Option<Text>,
     /// In words.
     pub detail: Text,
 }
@@ -231,11 +233,17 @@ impl Operation {
             Entry::Unanswered { call, reason } => self.apply_unanswered(*call, reason),
             Entry::Moved { step, differences, bound } => {
                 self.change(*step, StepState::Waiting, "a fact that the plan decided on moved; nothing was sent");
+                // A stop is not undone by what it was too late for.
+                if matches!(self.mode, Mode::Stopping { .. }) {
+                    return;
+                }
                 self.mode = Mode::PlanMoved { step: *step, differences: differences.clone(), bound: bound.clone() };
             }
             Entry::Rebound { step, bound } => {
                 self.rebind(*step, bound);
-                self.mode = Mode::Running;
+                if matches!(&self.mode, Mode::PlanMoved { step: moved, .. } if moved == step) {
+                    self.mode = Mode::Running;
+                }
             }
             Entry::Verified { step, detail } => {
                 self.change(*step, StepState::Verified, detail);
@@ -248,6 +256,9 @@ impl Operation {
             Entry::Skipped { step, reason } => self.change(*step, StepState::Skipped, reason),
             Entry::WaveHealthy { wave } => self.healthy_waves.push(*wave),
             Entry::Asked { request, by } => {
+                for progress in self.steps.values_mut() {
+                    progress.brake_failed = None;
+                }
                 self.mode = match (request, &self.mode) {
                     (Request::Pause, Mode::Running) => Mode::Paused { by: by.clone() },
                     (Request::Resume, Mode::Paused { .. }) => Mode::Running,
@@ -379,6 +390,7 @@ impl Operation {
             Call::Brake(step) => {
                 if let Some(progress) = self.steps.get_mut(&step) {
                     progress.detail = Text::new(&format!("could not hold it: {reason}"));
+                    progress.brake_failed = Some(reason.clone());
                 }
             }
             Call::Release(step) => {

@@ -162,12 +162,12 @@ impl Selector {
 
     /// Whether the selector itself says which namespaces it means.
     pub fn names_namespace(&self) -> bool {
-        self.terms.iter().any(|term| matches!(term.condition, Condition::Namespace(_)))
+        self.terms.iter().any(|term| term.polarity == Polarity::Is && matches!(term.condition, Condition::Namespace(_)))
     }
 
     /// Whether the selector itself says which kinds of workload it means.
     pub fn names_kind(&self) -> bool {
-        self.terms.iter().any(|term| matches!(term.condition, Condition::Kind(_)))
+        self.terms.iter().any(|term| term.polarity == Polarity::Is && matches!(term.condition, Condition::Kind(_)))
     }
 }
 

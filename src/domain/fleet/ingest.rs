@@ -30,6 +30,7 @@ impl Fleet {
             limits: Vec::new(),
             loading: Vec::new(),
             tally: Tally::default(),
+            was_doubted: false,
             lists: std::collections::HashMap::new(),
         });
         self.revision += 1;
@@ -55,6 +56,7 @@ impl Fleet {
     pub fn mark_all_stale(&mut self, why: &str) {
         for place in self.places.iter_mut().filter(|place| place.state.is_live()) {
             place.state = PlaceState::Stale(Text::new(why));
+            place.was_doubted = true;
         }
         self.revision += 1;
     }
@@ -126,11 +128,19 @@ impl Fleet {
                 row.loading.retain(|(loading, ..)| *loading != source);
                 row.loading.push((source, seen, remaining));
             }
-            Observation::Place(state) => row.state = state,
+            Observation::Place(state) => {
+                row.was_doubted = false;
+                row.state = state;
+            }
             Observation::Identity(identity) => row.identity = *identity,
             Observation::Limited(source, why) => {
                 row.limits.retain(|(limited, _)| *limited != source);
                 row.limits.push((source, why));
+            }
+            // The provider thinks that it is live; only the fleet had doubts, after a sleep.
+            Observation::Heartbeat if row.was_doubted => {
+                row.was_doubted = false;
+                row.state = PlaceState::Live;
             }
             Observation::Heartbeat => {}
             Observation::Workload(..)

@@ -53,7 +53,13 @@ impl Fleet {
         }
         let learnt = |revision: &Uid, container: &str| learnt_image(&rows, revision, container);
         let own = self.records.get(&workload.id).cloned().unwrap_or_default();
-        let judgement = judged.finish(workload, &expected, &learnt, &own);
+        let running = |revision: &Uid| {
+            rows.iter().any(|(_, instance)| {
+                let is_of = instance.seen.owner.as_ref().is_some_and(|owner| owner.uid == *revision);
+                is_of && instance.seen.phase == Phase::Running && instance.seen.health == Health::Healthy
+            })
+        };
+        let judgement = judged.finish(workload, &expected, &Seen { learnt: &learnt, running: &running }, &own);
         for (at, mut verdict) in verdicts {
             self.interned.share(&mut verdict.reason);
             if let Some(instance) = self.instances.get_mut(at as usize) {
@@ -100,6 +106,14 @@ impl Judgement {
             last_good: None,
         }
     }
+}
+
+/// What the instances of a workload tell of its revisions.
+struct Seen<'a> {
+    /// The exact image that they run.
+    learnt: &'a dyn Fn(&Uid, &str) -> Option<ImageId>,
+    /// Whether healthy ones run.
+    running: &'a dyn Fn(&Uid) -> bool,
 }
 
 /// What comes together while the instances of one workload are gone through.
@@ -158,13 +172,8 @@ impl Judged {
         }
     }
 
-    fn finish(
-        mut self,
-        workload: &Workload,
-        expected: &Expected,
-        learnt: &dyn Fn(&Uid, &str) -> Option<ImageId>,
-        own: &OwnRecord,
-    ) -> Judgement {
+    fn finish(mut self, workload: &Workload, expected: &Expected, seen_now: &Seen<'_>, own: &OwnRecord) -> Judgement {
+        let Seen { learnt, running } = *seen_now;
         self.cohorts.sort_by(|a, b| b.instances.cmp(&a.instances).then_with(|| a.image.cmp(&b.image)));
         let seen = &workload.seen;
         let main = self.main;
@@ -173,7 +182,8 @@ impl Judged {
             .as_ref()
             .filter(|spoken| spoken.source < ExpectationSource::Template)
             .and_then(|spoken| spoken.main()?.reference.clone());
-        let knowledge = Knowledge { requested: &seen.template, main: &main, learnt, own, declared: declared.as_ref() };
+        let knowledge =
+            Knowledge { requested: &seen.template, main: &main, learnt, running, own, declared: declared.as_ref() };
         let versions = history::versions(&workload.revisions, &knowledge);
         let last_good = history::last_good(&versions, declared.as_ref())
             .and_then(|good| versions.iter().position(|version| version.revision == good.revision));

@@ -150,8 +150,8 @@ impl Phase {
     }
 
     /// Whether an instance in this phase counts as one of its workload's. One that drains does not: it is on its way
-    /// out, and its replacement is counted.
+    /// out, and its replacement is counted; one that has ended is none any more.
     pub fn is_counted(self) -> bool {
-        matches!(self, Phase::Pending | Phase::Running | Phase::Unknown | Phase::Failed)
+        matches!(self, Phase::Pending | Phase::Running | Phase::Unknown)
     }
 }

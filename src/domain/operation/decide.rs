@@ -40,6 +40,7 @@ pub struct World<'a> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gates {
     healthy_since: BTreeMap<u16, Timestamp>,
+    sick_since: BTreeMap<u16, Timestamp>,
     progress: BTreeMap<StepId, (u32, Timestamp)>,
     /// Why the next step waits, for the screen.
     pub waiting_for: Option<Text>,
@@ -49,6 +50,8 @@ impl Gates {
     /// Forgets how long anything was healthy: after the clock jumped, a bake starts again.
     pub fn restart_bakes(&mut self) {
         self.healthy_since.clear();
+        self.sick_since.clear();
+        self.progress.clear();
     }
 }
 
@@ -58,6 +61,12 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
         return None;
     }
     gates.waiting_for = None;
+    // Only time that was watched counts: neither a bake nor a delay goes on while the operation is held.
+    if operation.mode != Mode::Running {
+        gates.healthy_since.clear();
+        gates.sick_since.clear();
+    }
+    gates.progress.retain(|step, _| operation.progress(*step).state == StepState::Accepted);
     if let Some(entry) = settle_lost(operation, gates, world) {
         return Some(entry);
     }
@@ -74,8 +83,8 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
             gates.waiting_for = Some(Text::new("plan moved: it waits for a new code"));
             None
         }
-        Mode::Running if has_gone_wrong(operation) => give_up(operation),
-        Mode::Running => release(operation, world).or_else(|| go_on(operation, gates, world)),
+        Mode::Running => release(operation, world)
+            .or_else(|| if has_gone_wrong(operation) { give_up(operation) } else { go_on(operation, gates, world) }),
     }
 }
 
@@ -168,8 +177,7 @@ fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>)
             Progress::OnItsWay { done, .. } => (done, None),
             Progress::NotSeen(why) => (u32::MAX, Some(why)),
         };
-        let started = progress.accepted_at.unwrap_or(world.now).max(operation.claimed_at);
-        let entry = gates.progress.entry(step.id).or_insert((count, started));
+        let entry = gates.progress.entry(step.id).or_insert((count, world.now));
         if entry.0 != count {
             *entry = (count, world.now);
         }
@@ -222,8 +230,8 @@ fn give_up(operation: &Operation) -> Option<Entry> {
 fn brake(operation: &Operation, world: &World<'_>) -> Option<Entry> {
     let next = steps_in(operation, StepState::Accepted).find(|step| {
         let progress = operation.progress(step.id);
-        let tried =
-            progress.brake.is_some() || world.in_flight.contains(&Call::Brake(step.id)) || !progress.detail.is_empty();
+        let is_on_its_way = progress.brake.is_some() || world.in_flight.contains(&Call::Brake(step.id));
+        let tried = is_on_its_way || progress.brake_failed.is_some();
         step.brake == Brake::PauseRollout && !tried
     })?;
     Some(Entry::Sent { call: Call::Brake(next.id), present: Vec::new() })
@@ -300,9 +308,8 @@ fn pass_gate(operation: &Operation, gates: &mut Gates, world: &World<'_>, index:
     }
     if let Some((step, why)) = sick {
         gates.healthy_since.remove(&number);
-        let last_good = operation.steps.values().filter_map(|progress| progress.verified_at).max();
         let limit = world.policy.for_place(&before.place).step_timeout;
-        let since = last_good.unwrap_or(operation.started_at).max(operation.claimed_at);
+        let since = *gates.sick_since.entry(number).or_insert(world.now);
         if elapsed(since, world.now) > limit + bake {
             let reason = format!("wave {number} did not stay healthy for {} s: {why}", bake.as_secs());
             return Some(Entry::Failed { step, reason: Text::new(&reason) });
@@ -310,6 +317,7 @@ fn pass_gate(operation: &Operation, gates: &mut Gates, world: &World<'_>, index:
         gates.waiting_for = Some(Text::new(&format!("wave {number} must be healthy: {why}")));
         return None;
     }
+    gates.sick_since.remove(&number);
     let since = *gates.healthy_since.entry(number).or_insert(world.now);
     let baked = elapsed(since, world.now);
     if baked >= bake {

@@ -83,7 +83,8 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     let mut left_over = 0;
     for instance in fleet.instances_of(workload) {
         match instance.seen.phase {
-            Phase::Succeeded | Phase::Failed if !is_new(instance) => {}
+            // An ended pod is none any more: its controller has made another.
+            Phase::Succeeded | Phase::Failed => {}
             // Its replacement is counted; where pods go all the time there is always such a one.
             Phase::Draining if is_new(instance) => {}
             _ if is_new(instance) && is_healthy(instance) && runs_target(step, instance) => done += 1,

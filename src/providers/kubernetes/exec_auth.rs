@@ -107,9 +107,23 @@ impl Plugin {
         }
     }
 
-    /// The command as it would be typed.
+    /// The command as it would be typed, but for what looks like a secret (`--client-secret X`, `--token=X`).
     pub(super) fn line(&self) -> String {
-        std::iter::once(&self.command).chain(&self.arguments).map(String::as_str).collect::<Vec<_>>().join(" ")
+        let mut words = vec![self.command.clone()];
+        let mut hides_next = false;
+        for argument in &self.arguments {
+            let (name, value) =
+                argument.split_once('=').map_or((argument.as_str(), None), |(name, value)| (name, Some(value)));
+            let lower = name.to_lowercase();
+            let is_secret = ["secret", "token", "password", "passwd", "key"].iter().any(|word| lower.contains(word));
+            words.push(match value {
+                _ if hides_next => "...".to_string(),
+                Some(_) if is_secret => format!("{name}=..."),
+                Some(_) | None => argument.clone(),
+            });
+            hides_next = is_secret && value.is_none() && name.starts_with('-');
+        }
+        words.join(" ")
     }
 
     fn slot(&self) -> Slot {

@@ -218,12 +218,14 @@ fn is_over(tracked: &Tracked) -> bool {
 
 /// Paused, with every brake that can be put on put on.
 fn is_held(tracked: &Tracked) -> bool {
-    let quiet =
-        tracked.in_flight.is_empty() && tracked.operation.steps.values().all(|progress| progress.brake.is_none());
+    let is_sent = tracked.operation.steps.values().any(|progress| progress.state == StepState::Sent);
+    let quiet = !is_sent
+        && tracked.in_flight.is_empty()
+        && tracked.operation.steps.values().all(|progress| progress.brake.is_none());
     let braked = tracked.operation.plan.steps().all(|step| {
         let progress = tracked.operation.progress(step.id);
         progress.state != StepState::Accepted
-            || !progress.detail.is_empty()
+            || progress.brake_failed.is_some()
             || step.brake != crate::domain::plan::Brake::PauseRollout
     });
     matches!(tracked.operation.mode, Mode::Paused { .. }) && quiet && braked
@@ -239,6 +241,9 @@ async fn follow(
     let mut signals = Signals::handle()?;
     let mut shown = (String::new(), String::new());
     loop {
+        if let Some(why) = session.model.operations.not_started.get(operation) {
+            return Err(anyhow!("{operation} was not started, nothing was done: {why}"));
+        }
         if let Some(tracked) = session.model.operations.get(operation) {
             let line = progress_line(tracked);
             let waits_for = tracked.gates.waiting_for.as_deref().unwrap_or_default();
