@@ -20,6 +20,8 @@ pub enum Effect {
         operation: OperationId,
         /// The entry.
         entry: Box<Entry>,
+        /// The request of an operator that it takes up: marked as taken in the same transaction.
+        request: Option<u64>,
     },
     /// Take the lock of an operation that nobody drives; answer with `StoreEvent::Driven`.
     Claim(OperationId),

@@ -74,6 +74,8 @@ pub enum StoreEvent {
         request: ControlRequest,
         /// Who.
         by: Text,
+        /// Its number in the store, which is marked as taken with the entry that takes it up.
+        number: u64,
     },
 }
 

@@ -9,12 +9,13 @@ use jiff::Timestamp;
 
 use super::effect::Effect;
 use super::event::{CallAnswer, ControlRequest, StoreEvent};
+use super::settings::Access;
 use crate::domain::fleet::Fleet;
 use crate::domain::history::OwnRecord;
 use crate::domain::id::{OperationId, WorkloadId};
 use crate::domain::journal::{Call, Driver, Entry, Record, Request};
-use crate::domain::operation::{Alive, Debt, Gates, Mode, Operation, World, decide, own_records};
-use crate::domain::plan::{Plan, Unpause, short_name};
+use crate::domain::operation::{Alive, Debt, Gates, Mode, Operation, World, decide, own_records, paid};
+use crate::domain::plan::{Plan, short_name};
 use crate::domain::policy::Policy;
 use crate::domain::text::Text;
 
@@ -40,7 +41,15 @@ pub struct Tracked {
     /// Why nothing new is decided by this process, if so; answers are still written down.
     pub halted: Option<Text>,
     appending: Option<Entry>,
-    outbox: VecDeque<Entry>,
+    outbox: VecDeque<Waiting>,
+}
+
+/// An entry that waits for its turn.
+#[derive(Clone, Debug)]
+struct Waiting {
+    entry: Entry,
+    /// The request of an operator that it takes up, by its number in the store.
+    request: Option<u64>,
 }
 
 impl Operations {
@@ -105,7 +114,7 @@ impl Operations {
         let content = format!("{}|{now}|{}|{}", plan.id, driver.boot, driver.pid);
         let id = OperationId(short_name("o-", 6, &content));
         let entry = Entry::Started { plan: Box::new(plan), by: driver, incident };
-        (id.clone(), vec![Effect::Append { operation: id, entry: Box::new(entry) }])
+        (id.clone(), vec![Effect::Append { operation: id, entry: Box::new(entry), request: None }])
     }
 
     /// Takes in what the store tells.
@@ -131,8 +140,8 @@ impl Operations {
                 Vec::new()
             }
             StoreEvent::Driven { operation, alive } => self.driven(&operation, alive, driver),
-            StoreEvent::Requested { operation, request, by } => {
-                self.requested(&operation, request, by);
+            StoreEvent::Requested { operation, request, by, number } => {
+                self.requested(&operation, request, by, Some(number));
                 Vec::new()
             }
         }
@@ -152,16 +161,14 @@ impl Operations {
     pub fn executed(&mut self, operation: &OperationId, call: Call, answer: CallAnswer) {
         let Some(tracked) = self.tracked.get_mut(operation) else { return };
         tracked.in_flight.remove(&call);
-        tracked.outbox.push_back(match answer {
+        let entry = match answer {
             CallAnswer::Accepted(receipt) => Entry::Accepted { call, receipt },
             CallAnswer::Refused(reason) => Entry::Refused { call, reason },
             CallAnswer::Blocked(reason) => Entry::Blocked { call, reason },
             CallAnswer::Moved { differences, bound } => tracked.moved(call, differences, bound),
             CallAnswer::Unanswered(reason) => Entry::Unanswered { call, reason },
-        });
-        if call == Call::Step(call.step()) {
-            self.pay_debts_of_released(operation, call);
-        }
+        };
+        tracked.outbox.push_back(Waiting { entry, request: None });
     }
 
     /// Asks for something: of this process's own operation at once, of another's through the store, of nobody's by
@@ -172,7 +179,7 @@ impl Operations {
         };
         match tracked.alive {
             Alive::Here => {
-                self.requested(operation, request, by.clone());
+                self.requested(operation, request, by.clone(), None);
                 Vec::new()
             }
             Alive::Elsewhere => vec![Effect::Ask { operation: operation.clone(), request }],
@@ -183,23 +190,26 @@ impl Operations {
     }
 
     /// What follows from everything that is known now: the next entries to write. Call it after each event.
-    pub fn advance(&mut self, fleet: &Fleet, policy: &Policy, now: Timestamp) -> Vec<Effect> {
+    pub fn advance(&mut self, fleet: &Fleet, policy: &Policy, now: Timestamp, access: &Access) -> Vec<Effect> {
         let mut effects = Vec::new();
-        for tracked in self.tracked.values_mut() {
-            if tracked.appending.is_some() || !(tracked.alive == Alive::Here || tracked.owes_entry()) {
-                continue;
+        for tracked in self.tracked.values_mut().filter(|tracked| tracked.appending.is_none()) {
+            let is_ours = tracked.alive == Alive::Here;
+            let is_free = tracked.alive == Alive::Nobody || tracked.operation.ended.is_some();
+            let mut next = if is_ours { tracked.outbox.pop_front() } else { None };
+            if next.is_none() && tracked.halted.is_none() {
+                // What is paid may be noted by any process, once nobody drives the operation that owes it.
+                let may_note = is_ours || (is_free && *access == Access::Operable);
+                let paid = if may_note { paid(&tracked.operation, fleet) } else { None };
+                let entry = paid.or_else(|| {
+                    let world = World { fleet, policy, now, in_flight: &tracked.in_flight };
+                    if is_ours { decide(&tracked.operation, &mut tracked.gates, &world) } else { None }
+                });
+                next = entry.map(|entry| Waiting { entry, request: None });
             }
-            let is_deciding = tracked.alive == Alive::Here && tracked.halted.is_none();
-            let next = tracked.outbox.pop_front().or_else(|| {
-                if !is_deciding {
-                    return None;
-                }
-                let world = World { fleet, policy, now, in_flight: &tracked.in_flight };
-                decide(&tracked.operation, &mut tracked.gates, &world)
-            });
-            if let Some(entry) = next {
+            if let Some(Waiting { entry, request }) = next {
                 tracked.appending = Some(entry.clone());
-                effects.push(Effect::Append { operation: tracked.operation.id.clone(), entry: Box::new(entry) });
+                let operation = tracked.operation.id.clone();
+                effects.push(Effect::Append { operation, entry: Box::new(entry), request });
             }
         }
         effects
@@ -291,12 +301,12 @@ impl Operations {
             return Vec::new();
         }
         tracked.halted = None;
-        tracked.outbox.push_front(Entry::Claimed { by: driver.clone() });
+        tracked.outbox.push_front(Waiting { entry: Entry::Claimed { by: driver.clone() }, request: None });
         // Whoever drives it must see all its places, whichever this process was started with.
         tracked.operation.plan.waves.iter().map(|wave| Effect::Connect(wave.place.clone())).collect()
     }
 
-    fn requested(&mut self, operation: &OperationId, request: ControlRequest, by: Text) {
+    fn requested(&mut self, operation: &OperationId, request: ControlRequest, by: Text, number: Option<u64>) {
         let Some(tracked) = self.tracked.get_mut(operation).filter(|tracked| tracked.operation.ended.is_none()) else {
             return;
         };
@@ -319,45 +329,16 @@ impl Operations {
             }
             _ => None,
         };
-        let is_known = |entry: &Entry| tracked.outbox.contains(entry) || tracked.appending.as_ref() == Some(entry);
+        let is_known = |entry: &Entry| {
+            tracked.outbox.iter().any(|waiting| waiting.entry == *entry) || tracked.appending.as_ref() == Some(entry)
+        };
         if let Some(entry) = entry.filter(|entry| !is_known(entry)) {
-            tracked.outbox.push_back(entry);
-        }
-    }
-
-    /// A step that takes a pause off pays the debt of whoever put it on.
-    fn pay_debts_of_released(&mut self, operation: &OperationId, call: Call) {
-        let Some(step) = self.tracked.get(operation).and_then(|tracked| tracked.operation.plan.step(call.step()))
-        else {
-            return;
-        };
-        if step.unpause != Unpause::Release {
-            return;
-        }
-        let workload = step.workload.clone();
-        let accepted = |tracked: &Tracked| {
-            tracked.outbox.iter().any(|entry| matches!(entry, Entry::Accepted { call: done, .. } if *done == call))
-        };
-        if !self.tracked.get(operation).is_some_and(accepted) {
-            return;
-        }
-        let how = Text::new(&format!("released by {operation}"));
-        for tracked in self.tracked.values_mut() {
-            if tracked.operation.debts.iter().any(|debt| debt.workload == workload) {
-                let paid = Entry::DebtPaid { workload: workload.clone(), how: how.clone() };
-                tracked.outbox.push_back(paid);
-            }
+            tracked.outbox.push_back(Waiting { entry, request: number });
         }
     }
 }
 
 impl Tracked {
-    /// A paid debt of an operation that nobody drives may be written by any process.
-    fn owes_entry(&self) -> bool {
-        let is_free = self.alive == Alive::Nobody || self.operation.ended.is_some();
-        is_free && matches!(self.outbox.front(), Some(Entry::DebtPaid { .. }))
-    }
-
     /// A moved fact: on the first step of an operation it refuses, later it pauses with a new code.
     fn moved(&self, call: Call, differences: Vec<Text>, bound: Box<crate::domain::plan::Bound>) -> Entry {
         let list: Vec<&str> = differences.iter().map(Text::as_str).collect();

@@ -68,7 +68,10 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
     };
     effects.extend(plan::look_again(model));
     ask::look_again(model);
-    effects.extend(model.operations.advance(&model.fleet, &model.settings.policy, model.now));
+    effects.extend({
+        let settings = &model.settings;
+        model.operations.advance(&model.fleet, &settings.policy, model.now, &settings.access)
+    });
     effects
 }
 

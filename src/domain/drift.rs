@@ -130,9 +130,15 @@ pub struct Measure<'a> {
     pub expected: &'a Expected,
     /// The current revision's uid, where revisions are known.
     pub current: Option<&'a Uid>,
+    /// The image that more than half of the instances run, container by container.
     majority: Vec<(Text, ImageId)>,
+    /// The containers whose images were counted.
+    compared: Vec<Text>,
     aliases: Vec<(Text, ImageId)>,
 }
+
+/// Half of the instances against the other half: nobody can say which half is off.
+const NO_MAJORITY: &str = "its workload runs different images and none has a majority; nothing is declared";
 
 impl Verdict {
     /// Every verdict, best first.
@@ -226,7 +232,7 @@ impl<'a> Measure<'a> {
     ) -> Measure<'a> {
         let current =
             super::history::current_revision(revisions, &workload.template.hash).map(|revision| &revision.uid);
-        let mut measure = Measure { workload, revisions, expected, current, majority: Vec::new(), aliases: Vec::new() };
+        let mut measure = Measure { workload, revisions, expected, current, majority: Vec::new(), compared: Vec::new(), aliases: Vec::new() };
         let mut counts: Vec<(&Text, &ImageId, u32)> = Vec::new();
         for instance in instances.clone().filter(|instance| instance.phase.is_counted()) {
             for container in &instance.containers {
@@ -243,12 +249,10 @@ impl<'a> Measure<'a> {
                 }
             }
         }
-        counts.sort_by(|a, b| b.2.cmp(&a.2).then_with(|| a.1.cmp(b.1)));
-        for (name, image, _) in counts {
-            if !measure.majority.iter().any(|(known, _)| known == name) {
-                measure.majority.push((name.clone(), image.clone()));
-            }
-        }
+        let all = |name: &Text| counts.iter().filter(|(of, ..)| *of == name).map(|(.., count)| count).sum::<u32>();
+        let more_than_half = counts.iter().filter(|(name, _, count)| *count * 2 > all(name));
+        measure.majority = more_than_half.map(|(name, image, _)| ((*name).clone(), (*image).clone())).collect();
+        measure.compared = counts.into_iter().map(|(name, ..)| name.clone()).collect();
         measure
     }
 
@@ -366,7 +370,9 @@ impl<'a> Measure<'a> {
             return say(Verdict::Mixed, "of an earlier revision; the rollout has not come to it yet");
         }
         let Some((_, majority)) = self.majority.iter().find(|(name, _)| *name == container.name) else {
-            return say(Verdict::Unknown, "there is nothing to compare it with");
+            let is_split = self.compared.contains(&container.name);
+            let why = if is_split { NO_MAJORITY } else { "there is nothing to compare it with" };
+            return say(Verdict::Unknown, why);
         };
         match majority.compare(running) {
             Comparison::Same => say(Verdict::Ok, "like the majority; nothing is declared"),

@@ -7,12 +7,14 @@ mod chunks;
 mod ingest;
 mod interner;
 mod judge;
+mod rank;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 pub use chunks::Chunks;
+pub use rank::Badness;
 
 use super::drift::{Judgement, Tally, Verdict};
 use super::expectation::Declaration;

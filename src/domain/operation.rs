@@ -3,6 +3,7 @@
 //! Never sends and never writes: `decide` answers with the next journal entry; who appends it and who sends is the
 //! shell's business. Sending belongs to an appended `Sent` entry alone.
 
+mod debts;
 mod decide;
 mod verify;
 
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use debts::paid;
 pub use decide::{Gates, World, decide};
 pub use verify::{Progress, progress_of};
 
@@ -94,6 +96,8 @@ pub struct StepProgress {
     pub brake: Option<Call>,
     /// When that was about to be sent.
     pub brake_sent_at: Option<Timestamp>,
+    /// When its last request was given up without an answer: until then it may have been on its way.
+    pub unanswered_at: Option<Timestamp>,
     /// The first and the last time that the provider would not do it yet.
     pub blocked: Option<(Timestamp, Timestamp)>,
     /// Why its brake could not be put on; it is tried again when somebody asks again.
@@ -138,6 +142,8 @@ pub struct Debt {
     pub what: Text,
     /// Since when.
     pub since: Timestamp,
+    /// The workload's generation from then on; what an older one shows says nothing of the debt.
+    pub generation: u64,
 }
 
 /// An operation's state as screens and scripts name it.
@@ -230,7 +236,7 @@ impl Operation {
                     progress.blocked = Some((progress.blocked.map_or(record.at, |(first, _)| first), record.at));
                 }
             }
-            Entry::Unanswered { call, reason } => self.apply_unanswered(*call, reason),
+            Entry::Unanswered { call, reason } => self.apply_unanswered(*call, reason, record.at),
             Entry::Moved { step, differences, bound } => {
                 self.change(*step, StepState::Waiting, "a fact that the plan decided on moved; nothing was sent");
                 // A stop is not undone by what it was too late for.
@@ -252,7 +258,12 @@ impl Operation {
                 }
             }
             Entry::Failed { step, reason } => self.change(*step, StepState::Failed, reason),
-            Entry::Unresolved { step, reason } => self.change(*step, StepState::Unresolved, reason),
+            Entry::Unresolved { step, reason } => {
+                self.change(*step, StepState::Unresolved, reason);
+                if let Some(progress) = self.steps.get_mut(step) {
+                    progress.brake = None;
+                }
+            }
             Entry::Skipped { step, reason } => self.change(*step, StepState::Skipped, reason),
             Entry::WaveHealthy { wave } => self.healthy_waves.push(*wave),
             Entry::Asked { request, by } => {
@@ -266,7 +277,7 @@ impl Operation {
                     (Request::Pause | Request::Resume, mode) => mode.clone(),
                 }
             }
-            Entry::DebtPaid { workload, .. } => self.debts.retain(|debt| debt.workload != *workload),
+            Entry::DebtPaid { workload, how } => self.apply_paid(workload, how),
             Entry::Ended { outcome, reason } => self.ended = Some((*outcome, reason.clone(), record.at)),
         }
     }
@@ -355,15 +366,19 @@ impl Operation {
                 progress.receipt = Some(receipt.clone());
             }
             Call::Brake(step) => {
-                progress.state = StepState::Held;
+                // The step may have come to its end before its brake was heard of: what is owed is owed all the same.
+                if !progress.state.is_final() {
+                    progress.state = StepState::Held;
+                    progress.detail = Text::new("held by us; a debt until it is released");
+                }
                 progress.brake = None;
-                progress.detail = Text::new("held by us; a debt until it is released");
                 let workload = self.plan.step(step).map(|step| step.workload.clone());
                 self.debts.extend(workload.map(|workload| Debt {
                     place: workload.place.clone(),
                     workload,
                     what: Text::new("its rollout is held"),
                     since: at,
+                    generation: receipt.generation,
                 }));
             }
             Call::Release(step) => {
@@ -399,9 +414,23 @@ impl Operation {
         }
     }
 
-    fn apply_unanswered(&mut self, call: Call, reason: &Text) {
+    fn apply_unanswered(&mut self, call: Call, reason: &Text, at: Timestamp) {
         if let Some(progress) = self.steps.get_mut(&call.step()) {
             progress.detail = reason.clone();
+            progress.unanswered_at = Some(at);
+        }
+    }
+
+    /// Somebody else let go of what we held. It is not held again by itself: that would be a fight.
+    fn apply_paid(&mut self, workload: &WorkloadId, how: &Text) {
+        self.debts.retain(|debt| debt.workload != *workload);
+        let steps = self.plan.steps().filter(|step| step.workload == *workload).map(|step| step.id);
+        for step in steps {
+            if let Some(progress) = self.steps.get_mut(&step).filter(|progress| progress.state == StepState::Held) {
+                progress.state = StepState::Accepted;
+                progress.detail = how.clone();
+                progress.brake_failed = Some(how.clone());
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod bound;
 mod choose;
 mod code;
 mod compose;
+mod meant;
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use sha2::{Digest as _, Sha256};
 pub use bound::{Bound, Paused};
 pub use code::Code;
 pub(in crate::domain) use compose::healthy_floor;
-pub use compose::{Change, Goto, Pick, PlanRequest, Reach, Scope, compose, select};
+pub use compose::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, compose, select};
+pub use meant::{Meant, meant};
 
 use super::id::{PlaceId, PlanId, StepId, Uid, WorkloadId};
 use super::image::{ImageId, ImageRef};

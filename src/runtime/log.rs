@@ -2,12 +2,14 @@
 //!
 //! Never fails the program: a log that can't be written is left out, and that is said once.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use tracing_subscriber::filter::LevelFilter;
+
+use super::store::open_private;
 
 /// Bytes after which a file is set aside.
 const LIMIT: u64 = 10_000_000;
@@ -41,7 +43,7 @@ struct RotatingLog {
 
 impl RotatingLog {
     fn open(path: PathBuf) -> io::Result<RotatingLog> {
-        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let file = open_private(&path)?;
         let written = file.metadata()?.len();
         Ok(RotatingLog { path, file, written })
     }

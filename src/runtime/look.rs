@@ -53,7 +53,7 @@ fn palette(color: Color) -> Palette {
 fn text_of(what: &str, name: &str, embedded: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<String> {
     match embedded(name) {
         Some(text) => Ok(text),
-        None => std::fs::read_to_string(Path::new(name))
+        None => super::text_file::read(Path::new(name))
             .with_context(|| format!("{name} is neither a {what} of this program nor a file that can be read")),
     }
 }

@@ -14,6 +14,7 @@ pub mod session;
 pub mod startup;
 pub mod store;
 pub mod terminal;
+pub mod text_file;
 
 use std::io::IsTerminal;
 
@@ -53,7 +54,6 @@ async fn open_cockpit(options: &Options) -> anyhow::Result<Exit> {
         ));
     }
     let prepared = startup::prepare_session(options)?;
-    store::prepare(&prepared.state_dir)?;
     let log = log::start(&prepared.state_dir, options.verbose);
     terminal::install_panic_hook();
     let mut session = startup::open(prepared, startup::Stepping::Live)?;

@@ -202,7 +202,9 @@ impl Session {
 
     fn execute(&mut self, effect: Effect) {
         match effect {
-            Effect::Append { operation, entry } => self.store.append(operation, self.clock.now(), entry),
+            Effect::Append { operation, entry, request } => {
+                self.store.append(operation, self.clock.now(), entry, request)
+            }
             Effect::Claim(operation) => self.store.claim(operation),
             Effect::Release(operation) => self.store.release(operation),
             Effect::Ask { operation, request } => self.store.ask(operation, request),

@@ -3,7 +3,7 @@
 //! Never opens the terminal. What can't be used stops here with what to do; what can only be read opens read-only and
 //! says why.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -14,12 +14,13 @@ use super::config::{self, Config};
 use super::look::look;
 use super::places::{self, Chosen};
 use super::session::{Clock, Places, Session, channel};
-use super::store::{Beginning, Journal, Locks, Observations, Store, prepare, this_driver};
+use super::store::{Beginning, Journal, Locks, Observations, Store, StoreError, prepare, this_driver};
 use crate::app::model::Model;
 use crate::app::record::HealthRecord;
 use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::OperationId;
+use crate::domain::journal::Record;
 use crate::domain::text::Text;
 use crate::providers::sim::{self, SimWorld};
 use crate::providers::{PlaceSpec, Surroundings};
@@ -135,24 +136,16 @@ fn access(options: &Options) -> Access {
     if options.read_only { Access::ReadOnly(Text::new("started with --read-only")) } else { Access::Operable }
 }
 
-/// Opens the store and starts the session: places begin to answer from here on.
+/// Opens the store and starts the session: places begin to answer from here on. A journal that can't be used, or not for
+/// writing, opens the session read-only and says why.
 ///
 /// # Errors
-/// Only if not even the locks' folder can be made; a journal that can't be used opens the session read-only.
+/// That the state directory lies where locks do not hold, or that the system gives no thread.
 pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
     let Prepared { mut settings, specs, surroundings, state_dir, clock, world } = prepared;
-    prepare(&state_dir)?;
     let queue = channel();
-    let (journal, store_fault) = match Journal::open(&state_dir) {
-        Ok(journal) => (Some(journal), None),
-        Err(error) => (Journal::open_to_read(&state_dir).ok(), Some(error.to_string())),
-    };
-    let (records, store_fault) = match journal.as_ref().map(|journal| journal.replay(0)) {
-        Some(Ok(records)) => (records, store_fault),
-        Some(Err(error)) => (Vec::new(), store_fault.or(Some(error.to_string()))),
-        None => (Vec::new(), store_fault),
-    };
-    if let Some(fault) = &store_fault {
+    let Opened { journal, locks, records } = open_journal(&state_dir)?;
+    if let Err(fault) = &journal {
         let why = Text::new(&format!("read-only because of the journal: {fault}"));
         settings.notices.push(why.clone());
         settings.access = Access::ReadOnly(why);
@@ -162,13 +155,13 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
             settings.notices.extend(note);
             Some(observations)
         }
+        Err(_) if journal.is_err() => None,
         Err(error) => {
             settings.notices.push(Text::new(&format!("no record of healthy versions is kept: {error}")));
             None
         }
     };
     let earlier = observations.as_ref().and_then(|observations| observations.read().ok()).unwrap_or_default();
-    let locks = Locks::open(&state_dir)?;
     let driver = settings.driver.clone();
     let mut model = Model::new(settings, clock.now());
     let last = records.last().map_or(0, |record| record.sequence);
@@ -177,17 +170,51 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
     model.operations.teach(&mut model.fleet, model.health.known());
     let open = model.operations.iter().filter(|tracked| tracked.operation.ended.is_none());
     let open: Vec<OperationId> = open.map(|tracked| tracked.operation.id.clone()).collect();
-    let store = match (journal, store_fault) {
-        (Some(journal), None) => {
+    let store = match journal {
+        Ok(journal) => {
             let beginning = Beginning { journal, locks, observations, driver, events: queue.0.clone(), last, open };
             match stepping {
                 Stepping::Live => Store::start(beginning)?,
                 Stepping::Inline => Store::inline(beginning),
             }
         }
-        _ => Store::absent(),
+        Err(_) => Store::absent(),
     };
     Ok(Session::start(model, Places { specs, surroundings, world }, store, clock, queue))
+}
+
+/// The journal as it could be opened.
+pub struct Opened {
+    /// For writing, or why it can't be written.
+    pub journal: Result<Journal, String>,
+    /// The locks beside it.
+    pub locks: Locks,
+    /// Every entry that could be read.
+    pub records: Vec<Record>,
+}
+
+/// Opens the journal for writing, and reads it even where it can't be written.
+///
+/// # Errors
+/// That the state directory lies where locks do not hold.
+pub fn open_journal(state_dir: &Path) -> anyhow::Result<Opened> {
+    let made = match prepare(state_dir) {
+        Err(error @ StoreError::Network(..)) => return Err(error.into()),
+        made => made,
+    };
+    let locks = Locks::of(state_dir);
+    let opened = made.and_then(|()| locks.prepare()).and_then(|()| {
+        let journal = Journal::open(state_dir)?;
+        let records = journal.replay(0)?;
+        Ok((journal, records))
+    });
+    Ok(match opened {
+        Ok((journal, records)) => Opened { journal: Ok(journal), locks, records },
+        Err(error) => {
+            let records = Journal::open_to_read(state_dir).and_then(|journal| journal.replay(0));
+            Opened { journal: Err(error.to_string()), locks, records: records.unwrap_or_default() }
+        }
+    })
 }
 
 /// The state directory that the options name, or the usual one.

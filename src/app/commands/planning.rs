@@ -7,12 +7,9 @@ use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::app::overlays::{plan, versions};
 use crate::app::rows::RowId;
-use crate::app::screens::shown::Shown;
 use crate::app::screens::{Screen, drift};
-use crate::app::ui::Known;
-use crate::domain::fleet::Workload;
 use crate::domain::id::WorkloadId;
-use crate::domain::plan::{Change, Goto, Pick, PlanRequest, Reach, Scope as PlanScope};
+use crate::domain::plan::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope as PlanScope, meant};
 use crate::domain::text::Text;
 
 /// The commands.
@@ -55,23 +52,9 @@ pub(crate) struct Chosen {
     pub(crate) left_out: Vec<(WorkloadId, Text)>,
 }
 
-/// Whether two workloads ask for the same release in their main containers: the same image, or the same tag of one
-/// repository (digests of one release differ by registry).
-pub(crate) fn asks_same(a: &Workload, b: &Workload) -> bool {
-    let same_image = a.judgement.requested.is_some() && a.judgement.requested == b.judgement.requested;
-    let same_name = a
-        .requested()
-        .zip(b.requested())
-        .is_some_and(|(a, b)| a.asks_same(b) || (a.is_same_repository(b) && a.tag().is_some() && a.tag() == b.tag()));
-    same_image || same_name
-}
-
 /// What a key means on the chosen rows.
 ///
-/// On a service row the operator sees one line for many places, and means the bad part of it. Back: the workloads that
-/// ask for the same release as the row's worst one, off or not: with v42 bad in three places of five, the two that ask for
-/// v41 must stay where they are. Replace: the workloads where something is off. On rows of Fleet and Instances it is
-/// exactly their workloads. Workloads that can't be operated are left out of a service row as long as something remains.
+/// On a service row it is what `domain::plan::meant` says; on rows of Fleet and Instances exactly their workloads.
 pub(crate) fn choose(model: &Model, goto: &Goto) -> Chosen {
     let (known, rows) = (model.known(), model.ui.rows());
     let mut chosen = Chosen::default();
@@ -79,7 +62,10 @@ pub(crate) fn choose(model: &Model, goto: &Goto) -> Chosen {
         match &id {
             RowId::Service(key) => {
                 let workloads = drift::workloads_of(&known, rows.listing(), key);
-                choose_in_row(&known, goto, &workloads, &mut chosen);
+                let policy = &known.settings.policy;
+                let meant = meant(goto, Reach::Narrow, known.fleet, policy, known.now, &workloads);
+                chosen.workloads.extend(meant.workloads.iter().map(|workload| workload.id.clone()));
+                chosen.left_out.extend(meant.left_out);
             }
             RowId::Workload(id) => chosen.workloads.push(id.clone()),
             RowId::Instance(slot, uid) => {
@@ -95,38 +81,6 @@ pub(crate) fn choose(model: &Model, goto: &Goto) -> Chosen {
     chosen
 }
 
-fn choose_in_row(known: &Known<'_>, goto: &Goto, workloads: &[&Workload], chosen: &mut Chosen) {
-    let operable: Vec<&&Workload> = workloads.iter().filter(|workload| workload.seen.inoperable.is_none()).collect();
-    let Some(worst) = operable.iter().copied().min_by(|a, b| drift::worst_first(a, b, known)) else {
-        // Nothing of it can be operated: the plan says why, for each.
-        chosen.workloads.extend(workloads.iter().map(|workload| workload.id.clone()));
-        return;
-    };
-    for workload in workloads {
-        let why = match (&workload.seen.inoperable, goto) {
-            (Some(why), _) => Some(why.to_string()),
-            (None, _) if workload.id.kind != worst.id.kind => {
-                Some(format!("a {}; plan it from Fleet (2)", workload.id.kind))
-            }
-            (None, Goto::Expected) if workload.judgement.tally.off() == 0 => Some("nothing is off there".to_string()),
-            (None, Goto::Expected) => None,
-            (None, _) if !asks_same(workload, worst) => {
-                let (own, bad) = (Shown::requested(workload).spoken(), Shown::requested(worst).spoken());
-                Some(format!("asks for {own}, not {bad}"))
-            }
-            (None, _) => None,
-        };
-        match why {
-            Some(why) => chosen.left_out.push((workload.id.clone(), Text::new(&why))),
-            None => chosen.workloads.push(workload.id.clone()),
-        }
-    }
-    if chosen.workloads.is_empty() {
-        chosen.workloads.push(worst.id.clone());
-        chosen.left_out.retain(|(id, _)| *id != worst.id);
-    }
-}
-
 /// A request for exactly these workloads.
 pub(crate) fn request(model: &Model, goto: Goto, workloads: Vec<WorkloadId>, change: Change) -> PlanRequest {
     PlanRequest {
@@ -137,6 +91,7 @@ pub(crate) fn request(model: &Model, goto: Goto, workloads: Vec<WorkloadId>, cha
         change,
         reach: Reach::Wide,
         valid: model.settings.policy.valid,
+        aims: Aims::default(),
     }
 }
 

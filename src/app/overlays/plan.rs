@@ -14,7 +14,7 @@ use crate::app::command::{Command, Risk, Scope, always, not_now};
 use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::domain::id::{PlanId, StepId, WorkloadId};
-use crate::domain::plan::{Change, Goto, Inspection, Plan, PlanRequest, Scope as PlanScope, compose};
+use crate::domain::plan::{Aims, Change, Goto, Inspection, Plan, PlanRequest, Scope as PlanScope, compose};
 use crate::domain::text::Text;
 
 /// A plan that waits for its code.
@@ -171,7 +171,10 @@ impl PlanOverlay {
 }
 
 /// Opens a plan for a request and has providers look at its steps.
-pub(crate) fn open(model: &mut Model, request: PlanRequest, left_out: Vec<(WorkloadId, Text)>) -> Vec<Effect> {
+pub(crate) fn open(model: &mut Model, mut request: PlanRequest, left_out: Vec<(WorkloadId, Text)>) -> Vec<Effect> {
+    if request.goto == Goto::LastGood {
+        request.aims = Aims::of(&request.scope, &model.fleet);
+    }
     let plan = make(model, &request);
     let effects = inspect(&plan);
     let overlay = PlanOverlay {

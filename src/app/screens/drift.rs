@@ -25,9 +25,8 @@ use crate::app::ui::{ColumnDetail, Known};
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::table::{Align, Column, TableLine};
 use crate::domain::drift::{Mark, Tally, Verdict};
-use crate::domain::fleet::Workload;
+use crate::domain::fleet::{Badness, Workload};
 use crate::domain::id::{PlaceId, WorkloadId};
-use crate::domain::observation::Rollout;
 use crate::domain::selector::Facts;
 use crate::domain::text::Text;
 
@@ -56,7 +55,7 @@ pub(crate) struct DriftRow {
     /// Which.
     pub(crate) key: ServiceKey,
     block: Block,
-    rank: u8,
+    rank: Badness,
     /// The worst of its workloads: the one whose images the row shows and whose release `b` goes back from.
     pub(crate) worst: WorkloadId,
     verdict: Verdict,
@@ -186,30 +185,14 @@ pub(crate) fn is_selected(matcher: &Matcher<'_>, listing: &Listing, workload: &W
     matcher.score(&Facts { age, ..workload.facts(&images) }).is_some()
 }
 
-/// How bad a workload is: 0 off and not healthy, 1 not healthy, 2 off, 3 nothing known, 4 none of that.
-pub(crate) fn badness(workload: &Workload, known: &Known<'_>) -> u8 {
-    let tally = workload.judgement.tally;
-    let lately = workload.is_changed_within(known.now, known.settings.policy.changed_lately);
-    let is_on_its_way = workload.seen.rollout == Rollout::Progressing && lately;
-    // Nothing seen where nobody answers is not known; nothing seen where somebody does is missing.
-    let is_live = known.fleet.place(&workload.id.place).is_some_and(|place| place.state.is_live());
-    let is_unhealthy = tally.unhealthy() > 0 && !is_on_its_way && (tally.instances > 0 || is_live);
-    match (tally.off() > 0, is_unhealthy, workload.judgement.verdict) {
-        (true, true, _) => 0,
-        (false, true, _) => 1,
-        (true, false, _) => 2,
-        (false, false, Verdict::Unknown) => 3,
-        (false, false, _) => 4,
-    }
+/// How bad a workload is, by the policy in force.
+pub(crate) fn badness(workload: &Workload, known: &Known<'_>) -> Badness {
+    known.fleet.badness(workload, known.now, known.settings.policy.changed_lately)
 }
 
 /// Orders workloads of one row: the worst first, then the one that changed last.
 pub(crate) fn worst_first(a: &Workload, b: &Workload, known: &Known<'_>) -> std::cmp::Ordering {
-    badness(a, known)
-        .cmp(&badness(b, known))
-        .then_with(|| b.seen.requested_since.cmp(&a.seen.requested_since))
-        .then_with(|| b.judgement.tally.off().cmp(&a.judgement.tally.off()))
-        .then_with(|| a.id.cmp(&b.id))
+    known.fleet.worst_first(a, b, known.now, known.settings.policy.changed_lately)
 }
 
 fn build(known: &Known<'_>, listing: &Listing) -> (Vec<DriftRow>, Totals) {
@@ -263,12 +246,12 @@ fn row(known: &Known<'_>, key: ServiceKey, workloads: &[&Workload]) -> Option<Dr
     let worst = *workloads.iter().min_by(|a, b| worst_first(a, b, known))?;
     let rank = badness(worst, known);
     let block = match rank {
-        0..=3 => Block::Bad,
-        _ if workloads.iter().any(|workload| is_lately(workload)) => Block::Lately,
-        _ => return None,
+        Badness::OffAndUnhealthy | Badness::Unhealthy | Badness::Off | Badness::Unknown => Block::Bad,
+        Badness::Fine if workloads.iter().any(|workload| is_lately(workload)) => Block::Lately,
+        Badness::Fine => return None,
     };
     let is_why = |workload: &&&Workload| match block {
-        Block::Bad => badness(workload, known) <= 3,
+        Block::Bad => badness(workload, known) < Badness::Fine,
         Block::Lately => is_lately(workload),
     };
     let tally = workloads.iter().fold(Tally::default(), |sum, workload| sum.plus(workload.judgement.tally));
@@ -333,7 +316,7 @@ impl DriftRow {
 
     fn glyph(&self) -> (Meaning, char) {
         match self.verdict {
-            Verdict::Ok if self.rank == 1 => (Meaning::Unhealthy, '!'),
+            Verdict::Ok if self.rank == Badness::Unhealthy => (Meaning::Unhealthy, '!'),
             Verdict::Ok | Verdict::Mixed if self.is_rolling => (Meaning::Rolling, '>'),
             verdict => super::glyph(verdict),
         }
@@ -456,8 +439,7 @@ impl DriftScreen {
             Some(at) => format!("{} came {} ago", requested.spoken(), Clock::Since.show(at, known.now)),
             None => format!("asks for {}", requested.text(length)),
         };
-        let asks_same = |workload: &&&Workload| crate::app::commands::planning::asks_same(workload, worst);
-        let same: Vec<&&Workload> = workloads.iter().filter(asks_same).collect();
+        let same: Vec<&&Workload> = workloads.iter().filter(|workload| workload.asks_like(worst)).collect();
         let usable = same.iter().filter(|workload| workload.last_good().is_some()).count();
         let good = match worst.last_good() {
             Some(good) => {

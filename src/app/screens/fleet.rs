@@ -18,7 +18,7 @@ use crate::app::ui::{ColumnDetail, Known};
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::table::{Align, Column};
 use crate::domain::drift::Tally;
-use crate::domain::fleet::Workload;
+use crate::domain::fleet::{Badness, Workload};
 use crate::domain::id::WorkloadId;
 
 /// The state of the screen.
@@ -80,7 +80,7 @@ impl Rows for FleetScreen {
     }
     fn is_bad(&self, at: usize, known: &Known<'_>) -> bool {
         let workload = self.rows.get(at).and_then(|id| known.fleet.workload(id));
-        workload.is_some_and(|workload| badness(workload, known) <= 3)
+        workload.is_some_and(|workload| badness(workload, known) < Badness::Fine)
     }
 }
 

@@ -88,6 +88,11 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
     }
 }
 
+/// From when on a request whose answer was lost can't be waited for by anybody any more: what is seen later counts.
+fn given_up_at(operation: &Operation, sent_at: Option<Timestamp>, progress: &StepProgress) -> Timestamp {
+    [sent_at, progress.unanswered_at].into_iter().flatten().fold(operation.claimed_at, Timestamp::max)
+}
+
 fn steps_in(operation: &Operation, state: StepState) -> impl Iterator<Item = &Step> {
     operation.plan.steps().filter(move |step| operation.progress(step.id).state == state)
 }
@@ -100,7 +105,7 @@ fn settle_lost(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> O
             continue;
         }
         let progress = operation.progress(step.id);
-        let since = operation.claimed_at.max(progress.sent_at.unwrap_or(operation.claimed_at));
+        let since = given_up_at(operation, progress.sent_at, progress);
         let receipt = |generation, template| Receipt {
             generation,
             template,
@@ -133,10 +138,7 @@ fn settle_lost_brakes(operation: &Operation, gates: &mut Gates, world: &World<'_
     for step in operation.plan.steps() {
         let progress = operation.progress(step.id);
         let Some(call) = progress.brake.filter(|call| !world.in_flight.contains(call)) else { continue };
-        if progress.state.is_final() {
-            continue;
-        }
-        let since = operation.claimed_at.max(progress.brake_sent_at.unwrap_or(operation.claimed_at));
+        let since = given_up_at(operation, progress.brake_sent_at, progress);
         let waited = elapsed(since, world.now);
         let wanted = if matches!(call, Call::Release(_)) { Paused::Running } else { Paused::Paused };
         match seen_hold(step, world.fleet, since) {
@@ -209,8 +211,7 @@ fn give_up(operation: &Operation) -> Option<Entry> {
         let reason = Text::new("a step before it went wrong");
         return Some(Entry::Skipped { step: step.id, reason });
     }
-    let in_flight = operation.steps.values().any(|progress| !progress.state.is_final());
-    if in_flight {
+    if operation.steps.values().any(|progress| !progress.state.is_final() || progress.brake.is_some()) {
         return None;
     }
     let worst = |state| operation.steps.iter().find(|(_, progress)| progress.state == state);
@@ -253,8 +254,8 @@ fn stop(operation: &Operation, world: &World<'_>, why: &str) -> Option<Entry> {
         return Some(entry);
     }
     // Answers that are still on their way decide whether a brake is needed, and whether one has been put on.
-    let is_braking = |progress: &StepProgress| progress.brake.is_some() && !progress.state.is_final();
-    let is_open = steps_in(operation, StepState::Sent).next().is_some() || operation.steps.values().any(is_braking);
+    let is_braking = operation.steps.values().any(|progress| progress.brake.is_some());
+    let is_open = steps_in(operation, StepState::Sent).next().is_some() || is_braking;
     if !world.in_flight.is_empty() || is_open {
         return None;
     }
@@ -288,6 +289,10 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
         if wave.steps.iter().any(|step| state(&step) != StepState::Verified) {
             return None;
         }
+    }
+    // A brake that was asked for just before the end may have been put on: that must be known first.
+    if operation.steps.values().any(|progress| progress.brake.is_some()) {
+        return None;
     }
     let reason = Text::new(&format!("{} of {} steps verified", operation.steps.len(), operation.steps.len()));
     Some(Entry::Ended { outcome: Outcome::Done, reason })

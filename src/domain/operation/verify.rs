@@ -174,16 +174,23 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
     };
     let by_us = workload.seen.touched_by.as_ref().is_some_and(|by| by.split_whitespace().next() == Some(operation));
     match &step.action {
-        Action::RestoreRevision { .. } | Action::SetImage { .. } if by_us => {
-            Recovered::WasDone { generation: workload.seen.generation, template: workload.seen.template.hash.clone() }
-        }
         Action::RestoreRevision { .. } | Action::SetImage { .. } => {
-            let same = workload.seen.template.hash == step.bound.template;
-            Recovered::Unclear(Text::new(if same {
-                "its template is still the old one and carries no mark of this operation: it looks not done; look once more, then plan again"
-            } else {
-                "its template was changed, but not with the mark of this operation; look at who changed it"
-            }))
+            let is_old = workload.seen.template.hash == step.bound.template;
+            match (by_us, asks_for_target(step, workload)) {
+                (true, true) => Recovered::WasDone {
+                    generation: workload.seen.generation,
+                    template: workload.seen.template.hash.clone(),
+                },
+                (true, false) => Recovered::Unclear(Text::new(
+                    "it carries the mark of this operation, but its template is not the step's: somebody changed it again; look at who",
+                )),
+                (false, _) if is_old => Recovered::Unclear(Text::new(
+                    "its template is still the old one and carries no mark of this operation: it looks not done; look once more, then plan again",
+                )),
+                (false, _) => Recovered::Unclear(Text::new(
+                    "its template was changed, but not with the mark of this operation; look at who changed it",
+                )),
+            }
         }
         Action::Evict { instance, name, .. } => {
             match fleet.instances_of(workload).find(|present| present.seen.uid == *instance) {
@@ -194,6 +201,18 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
                 ))),
             }
         }
+    }
+}
+
+/// Whether a workload asks for what the step wanted. The mark alone proves nothing: it outlives later changes.
+fn asks_for_target(step: &Step, workload: &Workload) -> bool {
+    match &step.action {
+        Action::RestoreRevision { hash, .. } => workload.seen.template.hash == *hash,
+        Action::SetImage { container, image } => {
+            let asked = workload.container(container).and_then(|container| container.image.as_ref());
+            asked.is_some_and(|asked| asked.as_str() == image.as_str())
+        }
+        Action::Evict { .. } => false,
     }
 }
 

@@ -8,7 +8,7 @@ use super::compose::is_named;
 use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Goto, Pick, PlanRequest, Side, Step, Unpause};
 use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};
-use crate::domain::history::{GoodEvidence, Version};
+use crate::domain::history::{GoodEvidence, Version, current_revision};
 use crate::domain::id::{StepId, WorkloadKind};
 use crate::domain::image::ImageRef;
 use crate::domain::observation::{Health, Phase, Rollout};
@@ -41,9 +41,13 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
             Pick::Off => replace(fleet, workload),
             Pick::Oldest(_) | Pick::Random { .. } => replace_picked(fleet, workload, request.pick),
         },
-        Goto::LastGood => match workload.last_good() {
-            Some(version) => go_to(request, fleet, workload, version),
-            None => refused(
+        Goto::LastGood => match (request.aims.0.get(&workload.id), workload.last_good()) {
+            (Some(aim), _) => match workload.judgement.versions.iter().find(|version| version.hash == *aim) {
+                Some(version) => go_to(request, fleet, workload, version),
+                None => refused("the version that this plan went to is gone from its history", "close it and plan again"),
+            },
+            (None, Some(version)) => go_to(request, fleet, workload, version),
+            (None, None) => refused(
                 "it has no earlier version that is known to be good",
                 "pick a version yourself: B on the screen, --to or --to-revision on the command line",
             ),
@@ -68,7 +72,7 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
             let is_in_history = workload.judgement.versions.iter().find(named);
             match (is_in_history, wanted.parse::<ImageRef>()) {
                 (Some(version), _) => go_to(request, fleet, workload, version),
-                (None, Ok(image)) if wanted.contains([':', '/', '@']) => set_image(request, workload, &image),
+                (None, Ok(image)) if wanted.contains([':', '/', '@']) => set_image(request, fleet, workload, &image),
                 (None, _) => refused(
                     &format!("no version of it is called {wanted}; it has {}", numbers(workload)),
                     "name a whole image reference, or a version of its history",
@@ -93,11 +97,11 @@ fn numbers(workload: &Workload) -> String {
 
 fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Version) -> Choice {
     if version.hash == workload.seen.template.hash && workload.seen.rollout != Rollout::Paused {
-        return stay(fleet, workload, version);
+        return stay(fleet, workload);
     }
     if request.change == Change::ImageOnly {
         return match &version.reference {
-            Some(image) => set_image(request, workload, &image.clone()),
+            Some(image) => set_image(request, fleet, workload, &image.clone()),
             None => refused("the image of that version is not known", "go back to the whole template"),
         };
     }
@@ -125,25 +129,23 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
 }
 
 /// The template already asks for the target; what is not on it yet must be made again, instance by instance.
-fn stay(fleet: &Fleet, workload: &Workload, version: &Version) -> Choice {
-    let stuck: Vec<&Instance> = fleet
-        .instances_of(workload)
-        .filter(|instance| instance.seen.phase.is_counted())
-        .filter(|instance| {
-            let of_revision = instance.seen.owner.as_ref().is_some_and(|owner| owner.uid == version.revision);
-            !of_revision || instance.verdict == Verdict::Drift
-        })
-        .collect();
-    if !stuck.is_empty() && !matches!(workload.seen.rollout, Rollout::Progressing) {
-        return Choice::Steps { steps: evictions(workload, &stuck), checks: Vec::new() };
+fn stay(fleet: &Fleet, workload: &Workload) -> Choice {
+    if workload.seen.rollout == Rollout::Progressing {
+        return Choice::AlreadyThere("asks for it already; the rollout is on its way".to_string());
     }
-    match workload.seen.rollout {
-        Rollout::Progressing => Choice::AlreadyThere("asks for it already; the rollout is on its way".to_string()),
-        _ => Choice::AlreadyThere("asks for it and every instance is on it".to_string()),
+    let current = current_revision(&workload.revisions, &workload.seen.template.hash).map(|revision| &revision.uid);
+    let is_stuck = |instance: &&Instance| {
+        let is_of_another = instance.seen.owner.as_ref().zip(current).is_some_and(|(owner, uid)| owner.uid != *uid);
+        instance.seen.phase.is_counted() && (is_of_another || instance.verdict == Verdict::Drift)
+    };
+    let stuck: Vec<&Instance> = fleet.instances_of(workload).filter(is_stuck).collect();
+    if stuck.is_empty() {
+        return Choice::AlreadyThere("asks for it and every instance is on it".to_string());
     }
+    Choice::Steps { steps: evictions(workload, &stuck), checks: Vec::new() }
 }
 
-fn set_image(request: &PlanRequest, workload: &Workload, image: &ImageRef) -> Choice {
+fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &ImageRef) -> Choice {
     let containers = &workload.seen.template.containers;
     let same = |name: &Text| containers.iter().any(|asked| asked.name == *name);
     let by_repository = || {
@@ -165,8 +167,8 @@ fn set_image(request: &PlanRequest, workload: &Workload, image: &ImageRef) -> Ch
         },
     };
     let asked = workload.container(&container).and_then(|asked| asked.image.as_ref());
-    if asked.is_some_and(|asked| asked.as_str() == image.as_str()) {
-        return Choice::AlreadyThere(format!("asks for {image} already"));
+    if asked.is_some_and(|asked| asked.as_str() == image.as_str()) && workload.seen.rollout != Rollout::Paused {
+        return stay(fleet, workload);
     }
     let to = Side {
         reference: Some(image.clone()),

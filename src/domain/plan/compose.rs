@@ -8,11 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::choose::{Choice, choose};
+use super::meant::meant;
 use super::{Check, CheckVerdict, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, short_name};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId};
 use crate::domain::image::ImageRef;
-use crate::domain::observation::{Applies, Health, Undoer};
+use crate::domain::observation::{Applies, Health, TemplateHash, Undoer};
 use crate::domain::policy::{Confirm, Policy};
 use crate::domain::selector::{Facts, Selector, is_service_name};
 use crate::domain::text::Text;
@@ -34,6 +35,21 @@ pub struct PlanRequest {
     pub reach: Reach,
     /// How long the plan waits for its code.
     pub valid: Duration,
+    /// Where an earlier drawing of the same plan went.
+    pub aims: Aims,
+}
+
+/// Where "back to last good" went when a plan was first drawn, workload by workload. A plan that is made again because a
+/// fact moved goes there too: if somebody else went back meanwhile, last good would be one version further back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aims(pub BTreeMap<WorkloadId, TemplateHash>);
+
+impl Aims {
+    /// Where "back to last good" goes from here.
+    pub fn of(scope: &Scope, fleet: &Fleet) -> Aims {
+        let aim = |workload: &Workload| Some((workload.id.clone(), workload.last_good()?.hash.clone()));
+        Aims(select(scope, fleet).into_iter().filter_map(aim).collect())
+    }
 }
 
 /// Where a plan goes.
@@ -110,7 +126,7 @@ pub fn compose(
         draft.refuse(None, "nothing matches", "`rolldeck fleet` lists what there is");
     }
     if request.goto == Goto::LastGood && matches!(request.scope, Scope::Matching(_)) {
-        draft.leave_out_what_is_fine(&mut workloads);
+        workloads = draft.leave_out_what_is_not_meant(request, fleet, policy, now, workloads);
     }
     for workload in &workloads {
         draft.add(request, fleet, policy, workload, busy);
@@ -215,33 +231,27 @@ struct Draft {
 }
 
 impl Draft {
-    /// "Back to last good" by a name means the places that are in trouble, and those that ask for the same image: a place
-    /// that is well on another version would be moved for nothing. Without any trouble all are meant.
-    fn leave_out_what_is_fine(&mut self, workloads: &mut Vec<&Workload>) {
-        let in_trouble = |workload: &Workload| {
-            let tally = workload.judgement.tally;
-            tally.off() > 0 || tally.unhealthy() > 0
-        };
-        let troubled: Vec<&Workload> = workloads.iter().copied().filter(|workload| in_trouble(workload)).collect();
-        if troubled.is_empty() {
-            return;
+    /// A name means of each service what a key on its row means.
+    fn leave_out_what_is_not_meant<'a>(
+        &mut self,
+        request: &PlanRequest,
+        fleet: &Fleet,
+        policy: &Policy,
+        now: Timestamp,
+        workloads: Vec<&'a Workload>,
+    ) -> Vec<&'a Workload> {
+        let mut services: BTreeMap<&Text, Vec<&Workload>> = BTreeMap::new();
+        for workload in &workloads {
+            services.entry(&workload.seen.service).or_default().push(workload);
         }
-        let asks_like_troubled = |workload: &Workload| {
-            troubled.iter().any(|other| {
-                other.seen.service == workload.seen.service
-                    && other.requested().zip(workload.requested()).is_some_and(|(other, asked)| other.asks_same(asked))
-            })
-        };
-        workloads.retain(|workload| {
-            let is_meant = in_trouble(workload) || asks_like_troubled(workload);
-            if !is_meant {
-                let version = workload.requested().and_then(ImageRef::version).unwrap_or_default();
-                let detail =
-                    format!("{}: nothing is wrong with it on {version}; select it alone to include it", workload.id);
-                self.check("left out", CheckVerdict::Pass, detail);
+        let mut out: BTreeSet<WorkloadId> = BTreeSet::new();
+        for service in services.values() {
+            for (id, why) in meant(&request.goto, request.reach, fleet, policy, now, service).left_out {
+                self.check("left out", CheckVerdict::Pass, format!("{id}: {why}; select it alone to include it"));
+                out.insert(id);
             }
-            is_meant
-        });
+        }
+        workloads.into_iter().filter(|workload| !out.contains(&workload.id)).collect()
     }
 
     fn add(

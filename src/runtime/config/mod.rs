@@ -18,6 +18,7 @@ use crate::domain::policy::{Confirm, PlacePolicy, Policy, PolicyRule};
 use crate::domain::selector::duration;
 use crate::domain::text::Text;
 use crate::providers;
+use crate::runtime::text_file;
 use reader::{Faults, Table};
 
 /// What a configuration file says.
@@ -111,7 +112,7 @@ pub fn read(file: &Path) -> Result<Config, ConfigError> {
             hint: Text::new("check the path given with --config"),
         }])
     };
-    let source = std::fs::read_to_string(file).map_err(unreadable)?;
+    let source = text_file::read(file).map_err(unreadable)?;
     let mut config = parse(&source, &file.display().to_string()).map_err(failed)?;
     config.file = Some(file.to_path_buf());
     Ok(config)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use super::{journal, print, session, settle};
+use crate::app::effect::Effect;
 use crate::app::event::{ControlRequest, Event, ProcessEvent};
 use crate::app::operations::Tracked;
 use crate::app::report::{operation_row, report};
@@ -41,19 +42,20 @@ pub(super) async fn apply(options: &Options, plan: &str, code: &str) -> anyhow::
     let (operation, effects) = session.model.operations.start(plan, driver, incident, now);
     session.perform(effects);
     print::progress(&format!("operation {operation} begins"));
-    Ok(exit_of(follow(session, options, &operation, is_over).await?))
+    Ok(exit_of(follow(session, options, &operation, Orphan::TakeOver, is_over).await?))
 }
 
 pub(super) async fn watch(options: &Options, operation: &str) -> anyhow::Result<Exit> {
     let (session, operation) = open(options, operation)?;
-    let state = follow(session, options, &operation, |tracked| is_over(tracked) || tracked.alive == Alive::Nobody);
-    Ok(exit_of(state.await?))
+    let is_enough = |tracked: &Tracked| is_over(tracked) || tracked.alive == Alive::Nobody;
+    Ok(exit_of(follow(session, options, &operation, Orphan::Leave, is_enough).await?))
 }
 
 pub(super) async fn pause(options: &Options, operation: &str) -> anyhow::Result<Exit> {
     let (mut session, operation) = open(options, operation)?;
     ask(&mut session, &operation, ControlRequest::Plain(Request::Pause))?;
-    let state = follow(session, options, &operation, |tracked| is_over(tracked) || is_held(tracked)).await?;
+    let is_enough = |tracked: &Tracked| is_over(tracked) || is_held(tracked);
+    let state = follow(session, options, &operation, Orphan::TakeOver, is_enough).await?;
     // Being paused is what was asked for.
     Ok(if state == OperationState::Paused { Exit::Done } else { exit_of(state) })
 }
@@ -74,15 +76,37 @@ pub(super) async fn resume(options: &Options, operation: &str, code: Option<Stri
     };
     ask(&mut session, &operation, request)?;
     wait_until_resumed(&mut session, &operation).await?;
-    Ok(exit_of(follow(session, options, &operation, is_over).await?))
+    Ok(exit_of(follow(session, options, &operation, Orphan::TakeOver, is_over).await?))
 }
 
 pub(super) async fn abort(options: &Options, operation: &str) -> anyhow::Result<Exit> {
     let (mut session, operation) = open(options, operation)?;
     ask(&mut session, &operation, ControlRequest::Plain(Request::Stop))?;
-    let state = follow(session, options, &operation, |tracked| tracked.operation.ended.is_some()).await?;
+    let is_enough = |tracked: &Tracked| tracked.operation.ended.is_some();
+    let state = follow(session, options, &operation, Orphan::TakeOver, is_enough).await?;
     // Being stopped is what was asked for.
     Ok(if state == OperationState::Ended(Outcome::Stopped) { Exit::Done } else { exit_of(state) })
+}
+
+/// What is done with an operation whose driver dies while it is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Orphan {
+    /// It is told.
+    Leave,
+    /// Taken over: something was asked of it, and nobody else will do it.
+    TakeOver,
+}
+
+impl Orphan {
+    fn look(self, session: &mut Session, operation: &OperationId) {
+        let is_orphan = session.model.operations.get(operation).is_some_and(|tracked| {
+            tracked.alive == Alive::Nobody && tracked.operation.ended.is_none() && tracked.halted.is_none()
+        });
+        if self == Orphan::TakeOver && is_orphan {
+            // Asked again at each turn until somebody has it; whoever has it already is only told so.
+            session.perform(vec![Effect::Claim(operation.clone())]);
+        }
+    }
 }
 
 /// Follows every operation of this process to its end, without a screen: detached, or after the terminal went away.
@@ -119,7 +143,7 @@ async fn wait_for_last_answers(session: &mut Session) {
 
 /// The plan, if the code is right and it may still start.
 fn confirmed(options: &Options, id: &PlanId, code: &str) -> anyhow::Result<Plan> {
-    let (journal, _) = journal(options)?;
+    let journal = journal(options)?;
     let saved = journal
         .plan(id)?
         .ok_or_else(|| anyhow!("there is no plan {id} on this machine; make one with `rolldeck plan`"))?;
@@ -169,7 +193,7 @@ fn ask(session: &mut Session, operation: &OperationId, request: ControlRequest) 
 /// Waits for the places of a plan: connects those that nobody asked for.
 async fn wait_for_places(session: &mut Session, plan: &Plan, limit: Duration) {
     let places: Vec<PlaceId> = plan.waves.iter().map(|wave| wave.place.clone()).collect();
-    session.perform(places.iter().cloned().map(crate::app::effect::Effect::Connect).collect());
+    session.perform(places.iter().cloned().map(Effect::Connect).collect());
     settle(session, limit).await;
 }
 
@@ -203,6 +227,7 @@ async fn wait_until_resumed(session: &mut Session, operation: &OperationId) -> a
         if tracked.operation.ended.is_some() || (goes_on && tracked.alive != Alive::Nobody) {
             return Ok(());
         }
+        Orphan::TakeOver.look(session, operation);
         if tokio::time::timeout_at(deadline, session.turn()).await.is_err() {
             return Err(anyhow!("nobody went on with {operation}; look at `rolldeck operations`"));
         }
@@ -236,6 +261,7 @@ async fn follow(
     mut session: Session,
     options: &Options,
     operation: &OperationId,
+    orphan: Orphan,
     is_enough: impl Fn(&Tracked) -> bool,
 ) -> anyhow::Result<OperationState> {
     let mut signals = Signals::handle()?;
@@ -258,6 +284,7 @@ async fn follow(
                 break;
             }
         }
+        orphan.look(&mut session, operation);
         tokio::select! {
             _ = session.turn() => {}
             asked = signals.next() => match asked {

@@ -2,10 +2,11 @@
 //!
 //! Never waits longer than the time-out: what has not answered by then is `complete: false`.
 
+use anyhow::anyhow;
 use fuzzy_matcher::FuzzyMatcher;
 use fuzzy_matcher::skim::SkimMatcherV2;
 
-use super::{journal, print, session, settle};
+use super::{print, session, settle};
 use crate::app::model::Model;
 use crate::app::operations::Operations;
 use crate::app::report::{
@@ -17,6 +18,7 @@ use crate::domain::selector::{Facts, Selector};
 use crate::runtime::cli::Options;
 use crate::runtime::headless::print::Exit;
 use crate::runtime::session::Session;
+use crate::runtime::startup::{Opened, open_journal, state_dir_of};
 
 /// Which workloads are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +80,14 @@ pub(super) async fn places(options: &Options) -> anyhow::Result<Exit> {
 }
 
 pub(super) fn operations(options: &Options) -> anyhow::Result<Exit> {
-    let (journal, locks) = journal(options)?;
+    let Opened { journal, locks, records } = open_journal(&state_dir_of(options)?)?;
+    match journal {
+        Ok(_) => {}
+        Err(fault) if records.is_empty() => return Err(anyhow!(fault)),
+        Err(fault) => print::progress(&format!("the journal can't be written: {fault}")),
+    }
     let mut operations = Operations::default();
-    operations.replay(journal.replay(0)?, |id| locks.look(id));
+    operations.replay(records, |id| locks.look(id));
     let rows = operation_rows(&operations);
     let table = OperationRow::table(&rows);
     #[derive(serde::Serialize)]

@@ -16,8 +16,9 @@ pub use print::Exit;
 
 use super::cli::{Cli, Command, ConfigCommand, Options, PlanCommand};
 use super::session::Session;
-use super::startup::{Stepping, open, prepare_session, read_config, state_dir_of};
-use super::{log, store};
+use super::log;
+use super::startup::{Stepping, open, open_journal, prepare_session, read_config, state_dir_of};
+use super::store::Journal;
 use crate::app::report::wanted;
 use crate::domain::observation::PlaceState;
 
@@ -95,7 +96,6 @@ fn later(command: &str, instead: &str) -> anyhow::Result<Exit> {
 /// Opens a session for a command, with its log.
 pub(super) fn session(options: &Options) -> anyhow::Result<Session> {
     let prepared = prepare_session(options)?;
-    store::prepare(&prepared.state_dir)?;
     if let Err(error) = log::start(&prepared.state_dir, options.verbose) {
         print::progress(&format!("no log is written: {error}"));
     }
@@ -121,9 +121,7 @@ fn is_settled(session: &Session) -> bool {
         .all(|id| session.model.fleet.place(id).is_some_and(|place| !matches!(place.state, PlaceState::Loading)))
 }
 
-/// The state directory's journal, for commands that need no place.
-pub(super) fn journal(options: &Options) -> anyhow::Result<(store::Journal, store::Locks)> {
-    let directory = state_dir_of(options)?;
-    store::prepare(&directory)?;
-    Ok((store::Journal::open(&directory)?, store::Locks::open(&directory)?))
+/// The journal, for commands that write into it and need no place.
+fn journal(options: &Options) -> anyhow::Result<Journal> {
+    open_journal(&state_dir_of(options)?)?.journal.map_err(|fault| anyhow!(fault))
 }

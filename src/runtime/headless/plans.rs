@@ -8,7 +8,7 @@ use anyhow::anyhow;
 
 use super::{journal, print, session, settle};
 use crate::app::report::{PlanReport, plan_report, report, wanted};
-use crate::domain::plan::{Change, Goto, Pick, PlanRequest, Reach, Scope};
+use crate::domain::plan::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope};
 use crate::domain::selector::Selector;
 use crate::domain::text::Text;
 use crate::runtime::cli::{Options, PlanTarget};
@@ -59,11 +59,12 @@ async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, cha
         change,
         reach: if target.wide { Reach::Wide } else { Reach::Narrow },
         valid: target.valid,
+        aims: Aims::default(),
     };
     let mut plan = session.model.plan(&request);
     inspect_all(&mut session, &mut plan).await;
     if plan.code().is_some() {
-        journal(options)?.0.save_plan(&plan)?;
+        journal(options)?.save_plan(&plan)?;
     }
     let words = plan_report(&plan).to_text();
     let answer: crate::app::report::Report<PlanReport> = report(&session.model, plan_report(&plan));

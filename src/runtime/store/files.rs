@@ -3,11 +3,17 @@
 //! Never repairs a damaged file in place: it says what to move aside.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use thiserror::Error;
+
+use crate::domain::id::{OperationId, PlanId};
+
+/// How long another process may hold a database before that is an error.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the store can't be used, or not for writing.
 #[derive(Debug, Error)]
@@ -45,6 +51,17 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// Another process has it for longer than anybody should.
+    #[error("{0} is busy: another process holds it; try again")]
+    Busy(PathBuf),
+    /// Two processes had the code of one plan.
+    #[error("{plan} was started already as {operation}; follow it with `rolldeck watch {operation}`")]
+    Started {
+        /// Which plan.
+        plan: PlanId,
+        /// As what.
+        operation: OperationId,
+    },
     /// The database refused.
     #[error("{path} could not be written: {reason}; free some space or check its permissions")]
     Write {
@@ -61,46 +78,88 @@ pub enum StoreError {
 /// `Directory` if it can't be made, `Network` if it lies on a network file system.
 pub fn prepare(path: &Path) -> Result<(), StoreError> {
     let failed = |error: std::io::Error| StoreError::Directory { path: path.to_path_buf(), reason: error.to_string() };
+    // A directory that was there before keeps its mode: it may be somebody's home. The files in it are ours alone.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if metadata.permissions().mode() & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-    }
     match network_file_system(path) {
         Some(name) => Err(StoreError::Network(path.to_path_buf(), name)),
         None => Ok(()),
     }
 }
 
-/// Opens a database of the store and brings it to the newest schema: each migration adds, a backup is made before.
+/// Opens a file to append to it; a new one is its owner's alone, whatever the directory allows.
 ///
 /// # Errors
-/// `Newer` if a newer program wrote it, `Damaged` if it is no database, `Write` if the backup or migration fails.
+/// As the system says.
+pub fn open_private(path: &Path) -> std::io::Result<fs::File> {
+    fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// Opens a database of the store and brings it to the newest schema: each migration adds, a backup is made before.
+/// Processes that start at once wait for each other.
+///
+/// # Errors
+/// `Newer` if a newer program wrote it, `Damaged` if it is no database, `Write` if the backup or migration fails, `Busy`
+/// if another process does not let go of it.
 pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
-    let damaged = |error: rusqlite::Error| StoreError::Damaged { path: path.to_path_buf(), reason: error.to_string() };
-    let write = |error: rusqlite::Error| StoreError::Write { path: path.to_path_buf(), reason: error.to_string() };
-    let mut connection = Connection::open(path).map_err(damaged)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(damaged)?;
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(damaged)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // Not every lock is waited for by SQLite itself: the change to WAL answers "busy" at once.
+        match try_open(path, migrations) {
+            Err(StoreError::Busy(_)) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            done => return done,
+        }
+    }
+}
+
+fn try_open(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
+    let unreadable = |error: rusqlite::Error| sorted(path, &error, Doing::Reading);
+    let unwritable = |error: rusqlite::Error| sorted(path, &error, Doing::Writing);
+    // SQLite gives the files beside it the same mode.
+    open_private(path).map_err(|error| StoreError::Write { path: path.to_path_buf(), reason: error.to_string() })?;
+    let mut connection = Connection::open(path).map_err(unreadable)?;
+    connection.busy_timeout(PATIENCE).map_err(unreadable)?;
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unreadable)?;
     let known = migrations.len() as u32;
     if found > known {
         return Err(StoreError::Newer { path: path.to_path_buf(), found, known });
     }
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(damaged)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(damaged)?;
-    if found > 0 && found < known {
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(unwritable)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(unwritable)?;
+    if found == known {
+        return Ok(connection);
+    }
+    if found > 0 {
         let backup = path.with_extension(format!("v{found}.bak"));
-        connection.backup("main", &backup, None::<fn(rusqlite::backup::Progress)>).map_err(write)?;
+        connection.backup("main", &backup, None::<fn(rusqlite::backup::Progress)>).map_err(unwritable)?;
     }
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(write)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unwritable)?;
     // Another process may have migrated between the look and the lock.
-    let now: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(damaged)?;
+    let now: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(unreadable)?;
     for migration in migrations.iter().skip(now as usize) {
-        transaction.execute_batch(migration).map_err(write)?;
+        transaction.execute_batch(migration).map_err(unwritable)?;
     }
-    transaction.pragma_update(None, "user_version", known).map_err(write)?;
-    transaction.commit().map_err(write)?;
+    transaction.pragma_update(None, "user_version", known).map_err(unwritable)?;
+    transaction.commit().map_err(unwritable)?;
     Ok(connection)
+}
+
+/// What failed.
+#[derive(Clone, Copy)]
+enum Doing {
+    Reading,
+    Writing,
+}
+
+/// A file that another process holds is not damaged.
+fn sorted(path: &Path, error: &rusqlite::Error, doing: Doing) -> StoreError {
+    let (path, reason) = (path.to_path_buf(), error.to_string());
+    match (error.sqlite_error_code(), doing) {
+        (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => StoreError::Busy(path),
+        (Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt), _) | (_, Doing::Reading) => {
+            StoreError::Damaged { path, reason }
+        }
+        (_, Doing::Writing) => StoreError::Write { path, reason },
+    }
 }
 
 /// Opens a database only to look at it, whatever its schema.
@@ -108,9 +167,9 @@ pub(super) fn open(path: &Path, migrations: &[&str]) -> Result<Connection, Store
 /// # Errors
 /// `Damaged` if it is no database.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
-    let damaged = |error: rusqlite::Error| StoreError::Damaged { path: path.to_path_buf(), reason: error.to_string() };
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(damaged)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(damaged)?;
+    let unreadable = |error: rusqlite::Error| sorted(path, &error, Doing::Reading);
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(unreadable)?;
+    connection.busy_timeout(PATIENCE).map_err(unreadable)?;
     Ok(connection)
 }
 

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::files::{StoreError, open, open_to_read};
 use crate::app::event::ControlRequest;
@@ -68,28 +68,46 @@ impl Journal {
         Ok(Journal { connection: open_to_read(&path)?, path })
     }
 
-    /// Writes one entry and syncs it.
+    /// Writes one entry and syncs it; with it the request that it takes up is marked as taken, and a plan that it starts
+    /// as started.
     ///
     /// # Errors
-    /// `Write` if the disk does not take it; then it is not in the journal.
-    pub fn append(&mut self, operation: &OperationId, at: Timestamp, entry: &Entry) -> Result<Record, StoreError> {
+    /// `Write` if the disk does not take it, `Started` if another process has started that plan; then it is not in the
+    /// journal.
+    pub fn append(
+        &mut self,
+        operation: &OperationId,
+        at: Timestamp,
+        entry: &Entry,
+        request: Option<u64>,
+    ) -> Result<Record, StoreError> {
         let json = serde_json::to_string(entry).map_err(|error| self.unwritable(error.to_string()))?;
-        let transaction = self.connection.transaction().map_err(|error| write_error(&self.path, &error))?;
-        let written = transaction
+        let path = self.path.clone();
+        let unwritten = |error: rusqlite::Error| write_error(&path, &error);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = transaction.map_err(unwritten)?;
+        transaction
             .execute(
                 "INSERT INTO entries (operation, at, entry) VALUES (?1, ?2, ?3)",
                 params![operation.0.as_str(), at.to_string(), json],
             )
-            .and_then(|_| match entry {
-                Entry::Started { plan, .. } => transaction.execute(
-                    "UPDATE plans SET operation = ?2 WHERE id = ?1",
-                    params![plan.id.0.as_str(), operation.0.as_str()],
-                ),
-                _ => Ok(0),
-            });
-        written.map_err(|error| write_error(&self.path, &error))?;
+            .map_err(unwritten)?;
         let sequence = transaction.last_insert_rowid() as u64;
-        transaction.commit().map_err(|error| write_error(&self.path, &error))?;
+        if let Some(number) = request {
+            transaction
+                .execute("UPDATE requests SET taken = 1 WHERE number = ?1", params![number as i64])
+                .map_err(unwritten)?;
+        }
+        match entry {
+            Entry::Started { plan, .. } => start_plan(&transaction, &plan.id, operation, unwritten)?,
+            // Whatever was not obeyed by now never will be.
+            Entry::Ended { .. } => {
+                let all = "UPDATE requests SET taken = 1 WHERE operation = ?1";
+                transaction.execute(all, params![operation.0.as_str()]).map_err(unwritten)?;
+            }
+            _ => {}
+        }
+        transaction.commit().map_err(unwritten)?;
         Ok(Record { sequence, operation: operation.clone(), at, entry: entry.clone() })
     }
 
@@ -155,42 +173,22 @@ impl Journal {
             .map_err(|error| write_error(&self.path, &error))
     }
 
-    /// Takes the requests for an operation; each is taken once.
+    /// The requests for an operation that no entry has taken up, in their order: number, request, who asked.
     ///
     /// # Errors
-    /// `Write` if they can't be marked as taken.
-    pub fn take_requests(&self, operation: &OperationId) -> Result<Vec<(ControlRequest, Text)>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(
-                "UPDATE requests SET taken = 1 WHERE operation = ?1 AND taken = 0 RETURNING number, by, request",
-            )
-            .map_err(|error| self.damaged(error.to_string()))?;
-        let rows = statement
-            .query_map(params![operation.0.as_str()], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-            })
-            .map_err(|error| write_error(&self.path, &error))?;
-        let mut taken: Vec<(i64, String, String)> =
-            rows.collect::<Result<_, _>>().map_err(|error| write_error(&self.path, &error))?;
-        taken.sort_unstable_by_key(|(number, ..)| *number);
-        Ok(taken.into_iter().filter_map(|(_, by, text)| Some((parse_request(&text)?, Text::new(&by)))).collect())
-    }
-
-    /// Whether a request waits for an operation.
-    ///
-    /// # Errors
-    /// `Damaged` if the file can't be read.
-    pub fn has_requests(&self, operation: &OperationId) -> Result<bool, StoreError> {
-        let found = self
-            .connection
-            .query_row(
-                "SELECT 1 FROM requests WHERE operation = ?1 AND taken = 0 LIMIT 1",
-                params![operation.0.as_str()],
-                |_| Ok(()),
-            )
-            .optional();
-        Ok(found.map_err(|error| self.damaged(error.to_string()))?.is_some())
+    /// `Damaged` if they can't be read.
+    pub fn requests(&self, operation: &OperationId) -> Result<Vec<(u64, ControlRequest, Text)>, StoreError> {
+        let wrong = |error: rusqlite::Error| self.damaged(error.to_string());
+        let query = "SELECT number, by, request FROM requests WHERE operation = ?1 AND taken = 0 ORDER BY number";
+        let mut statement = self.connection.prepare_cached(query).map_err(wrong)?;
+        let rows = statement.query_map(params![operation.0.as_str()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        });
+        let waiting: Vec<(i64, String, String)> = rows.and_then(Iterator::collect).map_err(wrong)?;
+        let understood = waiting
+            .into_iter()
+            .filter_map(|(number, by, text)| Some((number as u64, parse_request(&text)?, Text::new(&by))));
+        Ok(understood.collect())
     }
 
     /// Keeps a plan for its code.
@@ -249,6 +247,26 @@ impl Journal {
     }
 }
 
+/// Marks a saved plan as started, unless another process was faster. Plans of a screen are not saved.
+fn start_plan(
+    transaction: &Transaction<'_>,
+    plan: &PlanId,
+    operation: &OperationId,
+    unwritten: impl Fn(rusqlite::Error) -> StoreError + Copy,
+) -> Result<(), StoreError> {
+    let mine = "UPDATE plans SET operation = ?2 WHERE id = ?1 AND operation IS NULL";
+    let changed = transaction.execute(mine, params![plan.0.as_str(), operation.0.as_str()]).map_err(unwritten)?;
+    if changed > 0 {
+        return Ok(());
+    }
+    let query = "SELECT operation FROM plans WHERE id = ?1";
+    let other = transaction.query_row(query, params![plan.0.as_str()], |row| row.get::<_, String>(0)).optional();
+    match other.map_err(unwritten)? {
+        Some(other) => Err(StoreError::Started { plan: plan.clone(), operation: OperationId(Text::new(&other)) }),
+        None => Ok(()),
+    }
+}
+
 fn write_error(path: &Path, error: &rusqlite::Error) -> StoreError {
     StoreError::Write { path: path.to_path_buf(), reason: error.to_string() }
 }
@@ -292,23 +310,36 @@ mod tests {
         let other = Journal::open(directory.path()).expect("opens twice");
         let before = other.data_version().expect("readable");
         let operation = OperationId(Text::new("o-1"));
-        let first = mine.append(&operation, Timestamp::UNIX_EPOCH, &entry("a")).expect("written");
-        mine.append(&operation, Timestamp::UNIX_EPOCH, &entry("b")).expect("written");
+        let first = mine.append(&operation, Timestamp::UNIX_EPOCH, &entry("a"), None).expect("written");
+        mine.append(&operation, Timestamp::UNIX_EPOCH, &entry("b"), None).expect("written");
         assert_ne!(other.data_version().expect("readable"), before);
         assert_eq!(other.replay(0).expect("readable").len(), 2);
         assert_eq!(other.replay(first.sequence).expect("readable")[0].entry, entry("b"));
     }
 
     #[test]
-    fn a_request_is_taken_once() {
+    fn a_request_waits_until_the_entry_that_takes_it_up_is_on_disk() {
         let directory = tempfile::tempdir().expect("a directory");
-        let journal = Journal::open(directory.path()).expect("opens");
+        let mut journal = Journal::open(directory.path()).expect("opens");
         let operation = OperationId(Text::new("o-1"));
         let request = ControlRequest::ResumeWithCode(Text::new("kdpt"));
         journal.ask(&operation, Timestamp::UNIX_EPOCH, "ana", &request).expect("written");
-        assert!(journal.has_requests(&operation).expect("readable"));
-        assert_eq!(journal.take_requests(&operation).expect("taken"), vec![(request, Text::new("ana"))]);
-        assert!(journal.take_requests(&operation).expect("taken").is_empty());
+        let waiting = journal.requests(&operation).expect("readable");
+        assert_eq!(waiting, vec![(1, request, Text::new("ana"))]);
+        assert_eq!(journal.requests(&operation).expect("readable"), waiting, "reading takes nothing");
+        let asked = Entry::Asked { request: Request::Resume, by: Text::new("ana") };
+        journal.append(&operation, Timestamp::UNIX_EPOCH, &asked, Some(1)).expect("written");
+        assert!(journal.requests(&operation).expect("readable").is_empty());
+    }
+
+    #[test]
+    fn what_was_never_obeyed_is_over_with_its_operation() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut journal = Journal::open(directory.path()).expect("opens");
+        let operation = OperationId(Text::new("o-1"));
+        journal.ask(&operation, Timestamp::UNIX_EPOCH, "ana", &ControlRequest::Plain(Request::Pause)).expect("written");
+        journal.append(&operation, Timestamp::UNIX_EPOCH, &entry("done"), None).expect("written");
+        assert!(journal.requests(&operation).expect("readable").is_empty());
     }
 
     #[test]
@@ -333,6 +364,6 @@ mod tests {
         assert!(matches!(Journal::open(directory.path()), Err(StoreError::Newer { found: 99, .. })));
         let mut to_read = Journal::open_to_read(directory.path()).expect("opens");
         assert!(to_read.replay(0).expect("readable").is_empty());
-        assert!(to_read.append(&OperationId(Text::new("o-1")), Timestamp::UNIX_EPOCH, &entry("a")).is_err());
+        assert!(to_read.append(&OperationId(Text::new("o-1")), Timestamp::UNIX_EPOCH, &entry("a"), None).is_err());
     }
 }

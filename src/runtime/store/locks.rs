@@ -23,16 +23,19 @@ pub struct Locks {
 }
 
 impl Locks {
-    /// The locks below a state directory that was prepared.
+    /// The locks below a state directory; good for looking, whether they can be taken or not.
+    pub fn of(state: &Path) -> Locks {
+        Locks { directory: state.join("locks"), held: HashMap::new() }
+    }
+
+    /// Makes their folder, so that they can be taken.
     ///
     /// # Errors
-    /// `Directory` if their folder can't be made.
-    pub fn open(state: &Path) -> Result<Locks, StoreError> {
-        let directory = state.join("locks");
+    /// `Directory` if it can't be made.
+    pub fn prepare(&self) -> Result<(), StoreError> {
         let failed =
-            |error: std::io::Error| StoreError::Directory { path: directory.clone(), reason: error.to_string() };
-        fs::create_dir_all(&directory).map_err(failed)?;
-        Ok(Locks { directory, held: HashMap::new() })
+            |error: std::io::Error| StoreError::Directory { path: self.directory.clone(), reason: error.to_string() };
+        fs::create_dir_all(&self.directory).map_err(failed)
     }
 
     /// Takes the lock of an operation for this process, or says who has it.
@@ -120,8 +123,8 @@ mod tests {
     #[test]
     fn a_lock_is_held_by_one_and_seen_by_all() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut mine = Locks::open(directory.path()).expect("opens");
-        let mut theirs = Locks::open(directory.path()).expect("opens");
+        let (mut mine, mut theirs) = (Locks::of(directory.path()), Locks::of(directory.path()));
+        mine.prepare().expect("made");
         let operation = OperationId(Text::new("o-1"));
         let driver = this_driver(Timestamp::UNIX_EPOCH);
         assert_eq!(theirs.look(&operation), Alive::Nobody);

@@ -9,7 +9,7 @@ mod locks;
 mod observations;
 mod thread;
 
-pub use files::{StoreError, prepare};
+pub use files::{StoreError, open_private, prepare};
 pub use journal::{Journal, SavedPlan, WRONG_CODES};
 pub use locks::{Locks, this_driver};
 pub use observations::Observations;

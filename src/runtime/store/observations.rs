@@ -40,7 +40,7 @@ impl Observations {
         let path = directory.join("observations.db");
         match Observations::at(&path) {
             Ok(observations) => Ok((observations, None)),
-            Err(error @ StoreError::Newer { .. }) => Err(error),
+            Err(error @ (StoreError::Newer { .. } | StoreError::Busy(_))) => Err(error),
             Err(error) => {
                 let aside = path.with_extension("db.damaged");
                 let failed =

@@ -3,7 +3,7 @@
 //! Never drops a request of the loop: each is answered by an event. A blocked terminal or provider never delays it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ enum Side {
 }
 
 enum Order {
-    Append(OperationId, Timestamp, Box<Entry>),
+    Append(OperationId, Timestamp, Box<Entry>, Option<u64>),
     Claim(OperationId),
     Release(OperationId),
     Ask(OperationId, ControlRequest),
@@ -84,9 +84,9 @@ impl Store {
         Store(Side::Absent)
     }
 
-    /// Writes an entry; a `Started` entry takes the lock first.
-    pub fn append(&self, operation: OperationId, at: Timestamp, entry: Box<Entry>) {
-        self.order(Order::Append(operation, at, entry));
+    /// Writes an entry, and that the request of this number is taken up with it; a `Started` entry takes the lock first.
+    pub fn append(&self, operation: OperationId, at: Timestamp, entry: Box<Entry>, request: Option<u64>) {
+        self.order(Order::Append(operation, at, entry, request));
     }
 
     /// Takes an operation over that nobody drives.
@@ -145,6 +145,8 @@ struct Worker {
     open: BTreeMap<OperationId, Option<Alive>>,
     last: u64,
     data_version: Option<i64>,
+    /// Requests that the loop knows of.
+    told: BTreeSet<u64>,
     is_broken: bool,
 }
 
@@ -152,7 +154,18 @@ impl Worker {
     fn new(beginning: Beginning) -> Worker {
         let Beginning { journal, locks, observations, driver, events, last, open } = beginning;
         let open = open.into_iter().map(|operation| (operation, None)).collect();
-        Worker { journal, locks, observations, driver, events, open, last, data_version: None, is_broken: false }
+        Worker {
+            journal,
+            locks,
+            observations,
+            driver,
+            events,
+            open,
+            last,
+            data_version: None,
+            told: BTreeSet::new(),
+            is_broken: false,
+        }
     }
 
     fn run(mut self, inbox: &mpsc::Receiver<Order>) {
@@ -173,14 +186,14 @@ impl Worker {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Append(operation, at, entry) => self.append(operation, at, &entry),
+            Order::Append(operation, at, entry, request) => self.append(operation, at, &entry, request),
             Order::Claim(operation) => {
                 self.read_news();
                 match self.locks.claim(&operation, &self.driver) {
                     Ok(alive) => {
                         self.open.insert(operation.clone(), Some(alive));
                         self.tell(StoreEvent::Driven { operation: operation.clone(), alive });
-                        self.take_requests(&operation);
+                        self.tell_requests(&operation);
                     }
                     Err(error) => self.failed(operation, &error.to_string()),
                 }
@@ -201,7 +214,7 @@ impl Worker {
         }
     }
 
-    fn append(&mut self, operation: OperationId, at: Timestamp, entry: &Entry) {
+    fn append(&mut self, operation: OperationId, at: Timestamp, entry: &Entry, request: Option<u64>) {
         if matches!(entry, Entry::Started { .. }) {
             match self.locks.claim(&operation, &self.driver) {
                 Ok(Alive::Here) => {}
@@ -209,7 +222,7 @@ impl Worker {
                 Err(error) => return self.failed(operation, &error.to_string()),
             }
         }
-        match self.journal.append(&operation, at, entry) {
+        match self.journal.append(&operation, at, entry, request) {
             Ok(record) => {
                 // What others wrote before is told before, so that entries are folded in their order.
                 self.read_news_before(record.sequence);
@@ -217,7 +230,12 @@ impl Worker {
                 self.note(&record);
                 self.tell(StoreEvent::Appended(record));
             }
-            Err(error) => self.failed(operation, &error.to_string()),
+            Err(error) => {
+                if matches!(entry, Entry::Started { .. }) {
+                    self.locks.release(&operation);
+                }
+                self.failed(operation, &error.to_string());
+            }
         }
     }
 
@@ -236,7 +254,7 @@ impl Worker {
                 self.tell(StoreEvent::Driven { operation: operation.clone(), alive });
             }
             if alive == Alive::Here {
-                self.take_requests(&operation);
+                self.tell_requests(&operation);
             }
         }
     }
@@ -278,17 +296,18 @@ impl Worker {
         }
     }
 
-    fn take_requests(&mut self, operation: &OperationId) {
-        if !self.journal.has_requests(operation).unwrap_or(false) {
-            return;
-        }
-        match self.journal.take_requests(operation) {
+    /// Tells each waiting request once; it is taken with the entry that takes it up, so that a process that dies before
+    /// leaves it to the next one.
+    fn tell_requests(&mut self, operation: &OperationId) {
+        match self.journal.requests(operation) {
             Ok(requests) => {
-                for (request, by) in requests {
-                    self.tell(StoreEvent::Requested { operation: operation.clone(), request, by });
+                for (number, request, by) in requests {
+                    if self.told.insert(number) {
+                        self.tell(StoreEvent::Requested { operation: operation.clone(), request, by, number });
+                    }
                 }
             }
-            Err(error) => tracing::error!(%error, "requests of other processes can't be taken"),
+            Err(error) => tracing::error!(%error, "requests of other processes can't be read"),
         }
     }
 

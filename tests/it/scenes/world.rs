@@ -181,7 +181,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Filter(question) => self.happen(Event::Filtered(filter::answer(&question))),
-                Effect::Append { operation, entry } => {
+                Effect::Append { operation, entry, .. } => {
                     self.sequence += 1;
                     let record = Record { sequence: self.sequence, operation, at: self.model.now, entry: *entry };
                     self.happen(Event::Store(StoreEvent::Appended(record)));

@@ -1,0 +1,68 @@
+//! How bad a workload is: the order of the start screen, and what "the worst of a service" means (DESIGN section 6).
+//!
+//! Never judges: it puts into an order what was judged.
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Fleet, Workload};
+use crate::domain::drift::Verdict;
+use crate::domain::observation::Rollout;
+
+/// How bad a workload is, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Badness {
+    /// Instances are off and instances are not healthy.
+    OffAndUnhealthy,
+    /// Instances are not healthy, or missing.
+    Unhealthy,
+    /// Instances are off.
+    Off,
+    /// Nothing is known of it.
+    Unknown,
+    /// None of that.
+    Fine,
+}
+
+impl Fleet {
+    /// How bad a workload is. Instances that are not ready while their rollout moves and is younger than `lately` are no
+    /// trouble yet: every ordinary rollout has some, and one that sticks is off by its deadline.
+    pub fn badness(&self, workload: &Workload, now: Timestamp, lately: Duration) -> Badness {
+        let tally = workload.judgement.tally;
+        let is_on_its_way = workload.seen.rollout == Rollout::Progressing && workload.is_changed_within(now, lately);
+        // Nothing seen where nobody answers is not known; nothing seen where somebody does is missing.
+        let is_live = self.place(&workload.id.place).is_some_and(|place| place.state.is_live());
+        let is_unhealthy = tally.unhealthy() > 0 && !is_on_its_way && (tally.instances > 0 || is_live);
+        match (tally.off() > 0, is_unhealthy, workload.judgement.verdict) {
+            (true, true, _) => Badness::OffAndUnhealthy,
+            (false, true, _) => Badness::Unhealthy,
+            (true, false, _) => Badness::Off,
+            (false, false, Verdict::Unknown) => Badness::Unknown,
+            (false, false, _) => Badness::Fine,
+        }
+    }
+
+    /// Orders the workloads of one service: the worst first, among equals the one that changed last.
+    pub fn worst_first(&self, a: &Workload, b: &Workload, now: Timestamp, lately: Duration) -> Ordering {
+        self.badness(a, now, lately)
+            .cmp(&self.badness(b, now, lately))
+            .then_with(|| b.seen.requested_since.cmp(&a.seen.requested_since))
+            .then_with(|| b.judgement.tally.off().cmp(&a.judgement.tally.off()))
+            .then_with(|| a.id.cmp(&b.id))
+    }
+}
+
+impl Workload {
+    /// Whether two workloads ask for the same release in their main containers: the same image, or the same tag of one
+    /// repository (digests of one release differ by registry).
+    pub fn asks_like(&self, other: &Workload) -> bool {
+        let same_image = self.judgement.requested.is_some() && self.judgement.requested == other.judgement.requested;
+        let same_name = self.requested().zip(other.requested()).is_some_and(|(mine, theirs)| {
+            mine.asks_same(theirs)
+                || (mine.is_same_repository(theirs) && mine.tag().is_some() && mine.tag() == theirs.tag())
+        });
+        same_image || same_name
+    }
+}
