@@ -232,7 +232,15 @@ impl<'a> Measure<'a> {
     ) -> Measure<'a> {
         let current =
             super::history::current_revision(revisions, &workload.template.hash).map(|revision| &revision.uid);
-        let mut measure = Measure { workload, revisions, expected, current, majority: Vec::new(), compared: Vec::new(), aliases: Vec::new() };
+        let mut measure = Measure {
+            workload,
+            revisions,
+            expected,
+            current,
+            majority: Vec::new(),
+            compared: Vec::new(),
+            aliases: Vec::new(),
+        };
         let mut counts: Vec<(&Text, &ImageId, u32)> = Vec::new();
         for instance in instances.clone().filter(|instance| instance.phase.is_counted()) {
             for container in &instance.containers {

@@ -7,6 +7,7 @@ mod chunks;
 mod ingest;
 mod interner;
 mod judge;
+mod owners;
 mod rank;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

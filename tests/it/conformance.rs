@@ -16,7 +16,7 @@ use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::{Call, Receipt};
 use rolldeck::domain::observation::{Batch, Observation, PlaceState, Rollout};
 use rolldeck::domain::operation::{Progress, StepProgress, progress_of};
-use rolldeck::domain::plan::{Aims, Action, Change, Goto, Pick, PlanRequest, Reach, Scope, Step, Unpause, compose};
+use rolldeck::domain::plan::{Action, Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, Step, Unpause, compose};
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;

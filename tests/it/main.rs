@@ -5,6 +5,7 @@ mod crash;
 mod harness;
 mod journeys;
 mod kubernetes;
+mod owed;
 mod pty;
 mod real;
 mod scenes;

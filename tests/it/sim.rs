@@ -209,14 +209,14 @@ fn places_of_checkout() -> [&'static str; 3] {
 #[tokio::test(start_paused = true)]
 async fn a_way_back_that_sticks_fails_with_the_deadline_and_stops_the_second_place() {
     let mut harness = Harness::open("stuck-rollout").await;
-    let plan = harness.plan("svc:pricing", Goto::LastGood);
+    let plan = harness.plan("svc:pricing", Goto::Revision(2));
     let driving = harness.operate(plan).await;
     check_end(&driving, &harness, Ended::Failed, &[("restore_revision", Outcome::Done)]);
     let reason = driving.operation.reason();
     assert!(reason.contains("ProgressDeadlineExceeded"), "{reason}");
     assert_eq!(state_of(&driving.operation, 2), StepState::Skipped);
-    // v4 works: what B offers.
-    let again = harness.plan("svc:pricing", Goto::Revision(1));
+    // v4 still runs: that is the last good one, not the version before.
+    let again = harness.plan("svc:pricing", Goto::LastGood);
     let driving = harness.operate(again).await;
     assert_eq!(
         driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome),

@@ -6,12 +6,12 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 
+use super::owners::derived;
 use super::{Fleet, Instance, Listing, Origin, Place, Workload};
 use crate::domain::drift::{Judgement, Tally, Verdict};
 use crate::domain::id::{PlaceId, Uid, WorkloadId, WorkloadKind};
 use crate::domain::observation::{
-    Batch, InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Rollout, Source, Strategy, Template,
-    TemplateHash, WorkloadSeen,
+    Batch, InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Source, WorkloadSeen,
 };
 use crate::domain::text::Text;
 
@@ -187,7 +187,7 @@ impl Fleet {
         }
     }
 
-    fn put_workload(&mut self, place: u16, at: Timestamp, origin: Origin, mut seen: WorkloadSeen) {
+    pub(super) fn put_workload(&mut self, place: u16, at: Timestamp, origin: Origin, mut seen: WorkloadSeen) {
         self.interned.share(&mut seen.service);
         let id = WorkloadId {
             place: self.places[usize::from(place)].id.clone(),
@@ -196,6 +196,7 @@ impl Fleet {
             name: seen.name.clone(),
         };
         let key = (place, seen.uid.clone());
+        let left = self.leave_workload(&key);
         // A revision may have come before its workload: what was derived for it becomes the workload itself.
         if let Some(&slot) = self.owners.get(&key) {
             if let Some(workload) = self.workloads[slot as usize].as_mut() {
@@ -240,9 +241,12 @@ impl Fleet {
                 (self.workloads.len() - 1) as u32
             }
         };
-        self.owners.insert(key, slot);
+        self.owners.insert(key.clone(), slot);
         self.workload_slots.insert(id, slot);
         self.dirty.insert(slot);
+        if let Some(left) = left {
+            self.follow(&key.1, left, slot);
+        }
     }
 
     fn put_revision(&mut self, place: u16, at: Timestamp, source: Source, seen: RevisionSeen) {
@@ -318,6 +322,7 @@ impl Fleet {
                 self.owners.insert(key, slot);
             }
             self.dirty.insert(slot);
+            self.drop_if_left_over(slot);
         } else if workload.instances.is_empty() && workload.revisions.is_empty() {
             self.drop_workload(slot);
         } else {
@@ -328,89 +333,6 @@ impl Fleet {
             self.owners.insert(key, slot);
             self.dirty.insert(slot);
         }
-    }
-
-    /// The workload that an instance belongs to; made up where its owner is not known.
-    fn owner_slot(&mut self, place: u16, at: Timestamp, seen: &InstanceSeen) -> u32 {
-        let (uid, kind, name, reason) = match &seen.owner {
-            Some(owner) => {
-                if let Some(&slot) = self.owners.get(&(place, owner.uid.clone())) {
-                    return slot;
-                }
-                let reason = match owner.kind {
-                    WorkloadKind::Unknown => format!("owned by {}, a kind that Rolldeck does not know", owner.name),
-                    kind => format!("its {kind} {} can't be read or is gone", owner.name),
-                };
-                (owner.uid.clone(), owner.kind, owner.name.clone(), reason)
-            }
-            None => {
-                let reason = "nothing owns it: an instance taken away would not come back".to_string();
-                (Uid(Text::new(&format!("of {}", seen.uid))), WorkloadKind::Pod, seen.name.clone(), reason)
-            }
-        };
-        let key = (place, uid.clone());
-        if let Some(&slot) = self.owners.get(&key) {
-            return slot;
-        }
-        let derived = derived(uid, kind, seen.namespace.clone(), name, seen.service.clone(), Text::new(&reason));
-        self.put_workload(place, at, Origin::Derived, derived);
-        self.owners[&key]
-    }
-
-    fn attach(&mut self, slot: u32, instance: u32) {
-        if let Some(workload) = self.workloads[slot as usize].as_mut() {
-            workload.instances.push(instance);
-        }
-        self.dirty.insert(slot);
-    }
-
-    fn detach(&mut self, slot: u32, instance: u32) {
-        let Some(workload) = self.workloads.get_mut(slot as usize).and_then(Option::as_mut) else { return };
-        if let Some(at) = workload.instances.iter().position(|&known| known == instance) {
-            workload.instances.swap_remove(at);
-        }
-        let is_left_over = workload.origin == Origin::Derived && workload.instances.is_empty();
-        if is_left_over && workload.revisions.is_empty() {
-            self.drop_workload(slot);
-        } else {
-            self.dirty.insert(slot);
-        }
-    }
-
-    fn move_instances(&mut self, from: u32, to: u32) {
-        let Some(workload) = self.workloads[from as usize].as_mut() else { return };
-        let moving = std::mem::take(&mut workload.instances);
-        for &at in &moving {
-            if let Some(instance) = self.instances.get_mut(at as usize) {
-                instance.workload = to;
-            }
-        }
-        let is_left_over = workload.origin == Origin::Derived && workload.revisions.is_empty();
-        if let Some(target) = self.workloads[to as usize].as_mut() {
-            target.instances.extend(moving);
-        }
-        if is_left_over {
-            self.drop_workload(from);
-        }
-        self.dirty.insert(to);
-    }
-
-    fn drop_workload(&mut self, slot: u32) {
-        let Some(workload) = self.workloads[slot as usize].take() else { return };
-        let place = self.place_numbers[&workload.id.place];
-        let tally = workload.judgement.tally;
-        let row = &mut self.places[usize::from(place)];
-        row.tally = row.tally.minus(tally);
-        self.count_service(&workload.seen.service, tally, Tally::default());
-        self.owners.remove(&(place, workload.seen.uid.clone()));
-        for revision in &workload.revisions {
-            self.owners.remove(&(place, revision.uid.clone()));
-        }
-        if self.workload_slots.get(&workload.id) == Some(&slot) {
-            self.workload_slots.remove(&workload.id);
-        }
-        self.dirty.remove(&slot);
-        self.free_workloads.push(slot);
     }
 }
 
@@ -441,36 +363,5 @@ fn is_silence(observation: &Observation) -> bool {
         | Observation::Heartbeat
         | Observation::Identity(_)
         | Observation::Limited(..) => false,
-    }
-}
-
-/// What stands for an owner that can't be read or does not exist, so that its instances are still shown.
-fn derived(
-    uid: Uid,
-    kind: WorkloadKind,
-    namespace: Option<Text>,
-    name: Text,
-    service: Text,
-    reason: Text,
-) -> WorkloadSeen {
-    WorkloadSeen {
-        uid,
-        kind,
-        namespace,
-        name,
-        service,
-        template: Template { hash: TemplateHash(Text::default()), containers: Vec::new(), version: None, latent: None },
-        main_container: None,
-        expected_annotation: None,
-        generation: 0,
-        observed_generation: 0,
-        desired: 0,
-        rollout: Rollout::Stable,
-        strategy: Strategy::default(),
-        owners: Vec::new(),
-        undoers: Vec::new(),
-        requested_since: None,
-        touched_by: None,
-        inoperable: Some(reason),
     }
 }

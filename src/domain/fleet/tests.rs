@@ -295,6 +295,65 @@ fn a_pod_whose_owner_comes_later_finds_it() {
     assert_eq!(fleet.workloads().count(), 1, "what stood in for it is gone");
 }
 
+/// A ReplicaSet that nothing owns.
+fn bare(image: &str) -> Observation {
+    let Observation::Workload(_, mut seen) = workload(image, Rollout::Stable) else { panic!("it is a workload") };
+    seen.uid = Uid::new(&format!("rs {image}"));
+    seen.kind = WorkloadKind::ReplicaSet;
+    seen.name = Text::new("checkout-1");
+    Observation::Workload(SETS, seen)
+}
+
+fn rows(fleet: &Fleet) -> Vec<(WorkloadKind, u32)> {
+    let mut rows: Vec<(WorkloadKind, u32)> =
+        fleet.workloads().map(|workload| (workload.id.kind, workload.judgement.tally.instances)).collect();
+    rows.sort();
+    rows
+}
+
+#[test]
+fn a_replica_set_that_was_orphaned_takes_its_pods_and_not_the_row_of_its_deployment() {
+    let (old, new) = (reference("v41", Some(1)), reference("v42", Some(2)));
+    let mut fleet = fleet(
+        Vec::new(),
+        vec![
+            workload(&new, Rollout::Stable),
+            revision(&old, 1),
+            revision(&new, 2),
+            simple("a", &old, 1),
+            simple("b", &new, 2),
+        ],
+    );
+    let observations = vec![bare(&old)];
+    fleet.apply(Batch { place: place(), fetched_at: Timestamp::UNIX_EPOCH, observations });
+    assert_eq!(rows(&fleet), [(WorkloadKind::Deployment, 1), (WorkloadKind::ReplicaSet, 1)]);
+    // Its Deployment deleted with --cascade=orphan: nothing is left of it once its last revision has left.
+    let observations = vec![Observation::Gone(DEPLOYMENTS, Uid::new("w")), bare(&new)];
+    fleet.apply(Batch { place: place(), fetched_at: Timestamp::UNIX_EPOCH, observations });
+    assert_eq!(rows(&fleet).len(), 2, "two ReplicaSets of the same name in this test, no Deployment");
+    assert!(rows(&fleet).iter().all(|(kind, _)| *kind == WorkloadKind::ReplicaSet));
+    assert_eq!(fleet.total().instances, 2);
+}
+
+#[test]
+fn a_deployment_deleted_at_zero_replicas_leaves_no_row() {
+    let image = reference("v41", Some(1));
+    let mut fleet = fleet(Vec::new(), vec![workload(&image, Rollout::Stable), revision(&image, 1)]);
+    let gone = |source, uid: &str| Observation::Gone(source, Uid::new(uid));
+    let observations = vec![gone(DEPLOYMENTS, "w"), gone(SETS, &format!("rs {image}"))];
+    fleet.apply(Batch { place: place(), fetched_at: Timestamp::UNIX_EPOCH, observations });
+    assert_eq!(rows(&fleet), []);
+    assert_eq!(fleet.total(), Tally::default());
+}
+
+#[test]
+fn half_against_half_is_unknown_and_no_outlier() {
+    let tag = reference("stable", None);
+    let observations =
+        vec![workload(&tag, Rollout::Stable), revision(&tag, 1), simple("a", &tag, 1), simple("b", &tag, 9)];
+    check(Vec::new(), observations, &[("a", Verdict::Unknown), ("b", Verdict::Unknown)]);
+}
+
 /// One change of a small world.
 #[derive(Clone, Debug)]
 enum Change {

@@ -44,7 +44,9 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
         Goto::LastGood => match (request.aims.0.get(&workload.id), workload.last_good()) {
             (Some(aim), _) => match workload.judgement.versions.iter().find(|version| version.hash == *aim) {
                 Some(version) => go_to(request, fleet, workload, version),
-                None => refused("the version that this plan went to is gone from its history", "close it and plan again"),
+                None => {
+                    refused("the version that this plan went to is gone from its history", "close it and plan again")
+                }
             },
             (None, Some(version)) => go_to(request, fleet, workload, version),
             (None, None) => refused(

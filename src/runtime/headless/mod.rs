@@ -15,8 +15,8 @@ pub use follow::follow_all;
 pub use print::Exit;
 
 use super::cli::{Cli, Command, ConfigCommand, Options, PlanCommand};
-use super::session::Session;
 use super::log;
+use super::session::Session;
 use super::startup::{Stepping, open, open_journal, prepare_session, read_config, state_dir_of};
 use super::store::Journal;
 use crate::app::report::wanted;

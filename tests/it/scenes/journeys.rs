@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rolldeck::app::effect::Effect;
 use rolldeck::domain::journal::Call;
-use rolldeck::domain::observation::{Observation, PlaceState};
+use rolldeck::domain::observation::{Observation, PlaceState, Rollout};
 use rolldeck::domain::policy::Confirm;
 use rolldeck::domain::text::Text;
 
@@ -105,6 +105,31 @@ fn a_fact_that_moves_makes_the_plan_again_with_another_code() {
     assert_ne!(before, after);
     world.press(&before[3..]);
     assert_eq!(executed(&world), 0, "the last letter of the old code is nothing");
+}
+
+#[test]
+fn a_plan_never_goes_further_back_because_somebody_else_went_back_first() {
+    let mut world = fleets::incident();
+    world.press("b");
+    assert!(world.code().is_some());
+    // v40 is there as well: from v41 the last good version would be that one.
+    for place in ["k8s/prod-us", "k8s/prod-eu", "k8s/prod-ap"] {
+        let went_back = Deployment {
+            place,
+            versions: &["v40", "v42", "v41"],
+            rollout: Rollout::Progressing,
+            pins: Pins::Digest,
+            pods: &[("v41", 10, 0)],
+            changed: 0,
+            ..Deployment::default()
+        };
+        world.deploy(&went_back);
+    }
+    world.settle();
+    let screen = world.screen();
+    assert!(screen.contains("plan moved:") && screen.contains("everything is there already"), "{screen}");
+    assert_eq!(world.code(), None, "{screen}");
+    assert!(!screen.contains("v40"), "{screen}");
 }
 
 #[test]
