@@ -24,7 +24,12 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Ticked(now) => {
             tick(model, now);
             let healthy = model.health.due(&model.fleet, model.now);
-            if healthy.is_empty() { Vec::new() } else { vec![Effect::Remember(healthy)] }
+            if healthy.is_empty() {
+                Vec::new()
+            } else {
+                model.operations.teach(&mut model.fleet, model.health.known());
+                vec![Effect::Remember(healthy)]
+            }
         }
         Event::Terminal(event) => input::terminal(model, event),
         Event::Observed(batch) => {

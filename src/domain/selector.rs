@@ -152,6 +152,24 @@ impl Selector {
         })
     }
 
+    /// The part of it that names something: service, place, namespace, kind, words. `None` if it names nothing. Where
+    /// nothing at all matches that, something was mistyped; where nothing is in a state, nothing is.
+    pub fn names(&self) -> Option<Selector> {
+        let is_name = |term: &&Term| {
+            term.polarity == Polarity::Is
+                && matches!(
+                    term.condition,
+                    Condition::Service(_)
+                        | Condition::Place(_)
+                        | Condition::Namespace(_)
+                        | Condition::Kind(_)
+                        | Condition::Word(_)
+                )
+        };
+        let terms: Vec<Term> = self.terms.iter().filter(is_name).cloned().collect();
+        (!terms.is_empty()).then_some(Selector { terms })
+    }
+
     /// The words without a key.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.terms.iter().filter_map(|term| match &term.condition {

@@ -55,6 +55,19 @@ pub struct Surroundings {
     pub kubeconfigs: Vec<PathBuf>,
     /// Which labels name the service.
     pub service_keys: ServiceKeys,
+    /// Ends a helper that takes too long.
+    pub end_group: EndGroup,
+}
+
+/// Ends a process that leads a group of its own, with all that it has started. Given by the runtime, which alone speaks to
+/// the system; without it nothing but the process itself is ended.
+#[derive(Clone, Copy, Debug)]
+pub struct EndGroup(pub fn(u32));
+
+impl Default for EndGroup {
+    fn default() -> EndGroup {
+        EndGroup(|_| {})
+    }
 }
 
 /// One place as configured or found.

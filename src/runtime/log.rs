@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use tracing_subscriber::filter::LevelFilter;
 
-use super::store::open_private;
+use super::store::{open_private, prepare};
 
 /// Bytes after which a file is set aside.
 const LIMIT: u64 = 10_000_000;
@@ -26,6 +26,7 @@ pub fn start(state_dir: &Path, verbose: u8) -> io::Result<()> {
         1 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
+    prepare(state_dir).map_err(io::Error::other)?;
     let log = RotatingLog::open(state_dir.join("rolldeck.log"))?;
     let subscriber =
         tracing_subscriber::fmt().with_writer(Mutex::new(log)).with_ansi(false).with_max_level(level).finish();

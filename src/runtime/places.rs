@@ -12,7 +12,8 @@ use crate::domain::id::PlaceId;
 use crate::domain::policy::{Confirm, Policy, PolicyRule};
 use crate::domain::selector::glob_matches;
 use crate::domain::text::Text;
-use crate::providers::{Found, KINDS, PlaceSpec, Standing, Surroundings};
+use crate::providers::{EndGroup, Found, KINDS, PlaceSpec, Standing, Surroundings};
+use crate::runtime::terminal::end_group;
 
 /// The places of this run.
 #[derive(Debug, Default)]
@@ -36,7 +37,7 @@ pub fn surroundings(options: &Options, config: &Config) -> Surroundings {
         }
         _ => home().map(|home| home.join(".kube/config")).filter(|path| path.exists()).into_iter().collect(),
     };
-    Surroundings { kubeconfigs, service_keys: config.service_keys.clone() }
+    Surroundings { kubeconfigs, service_keys: config.service_keys.clone(), end_group: EndGroup(end_group) }
 }
 
 /// Chooses.

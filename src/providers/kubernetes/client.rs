@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WARNING};
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
@@ -24,6 +24,8 @@ use crate::providers::Mutations;
 const LONGEST_ANSWER: usize = 128 << 20;
 /// How long a request that changes something may take: as long as the API server itself gives one.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest `Retry-After` that is obeyed: a server that asks for more is asked again sooner.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 /// Why a request had no good answer.
 #[derive(Clone, Debug, Error)]
@@ -60,6 +62,8 @@ pub(super) struct Refusal {
     pub message: Text,
     /// Causes: reason and message.
     pub causes: Vec<(Text, Text)>,
+    /// How long the server asks to be left alone (`Retry-After`, seconds; a server that is busy sends it).
+    pub retry_after: Option<Duration>,
 }
 
 /// Looks at a cluster. Has no way to change anything: reviews of permissions are created, and kept nowhere.
@@ -225,6 +229,18 @@ impl Fault {
         }
     }
 
+    /// How long the server asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Fault::Refused(refusal) => refusal.retry_after,
+            Fault::Misconfigured(_)
+            | Fault::SignIn(_)
+            | Fault::NotSent(_)
+            | Fault::NoAnswer(_)
+            | Fault::Malformed(_) => None,
+        }
+    }
+
     /// It, as a text.
     pub(super) fn text(&self) -> Text {
         Text::new(&self.to_string())
@@ -300,7 +316,10 @@ async fn send_once(link: &Arc<Link>, session: &Session, ask: &Ask<'_>) -> Result
         None => Body::empty(),
     };
     let request = request.body(body).map_err(|error| Fault::misconfigured(&error.to_string()))?;
-    let response = session.client.send(request).await.map_err(|error| sort(&error))?;
+    let response = {
+        let _turn = link.turn().await;
+        session.client.send(request).await.map_err(|error| sort(&error))?
+    };
     link.note_heard();
     Ok(response)
 }
@@ -334,12 +353,14 @@ async fn good(link: &Arc<Link>, session: &Session, response: Response<Body>) -> 
     if status.is_success() {
         return Ok(response);
     }
+    let asked = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
     let body = collect(link, response).await.unwrap_or_default();
     if status == http::StatusCode::UNAUTHORIZED {
         let how = session.how_to_sign_in();
         return Err(Fault::SignIn(Text::new(&format!("the server does not accept the credentials; {how}"))));
     }
-    Err(Fault::Refused(Box::new(refusal(status.as_u16(), &body))))
+    let retry_after = asked.map(|seconds: u64| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+    Err(Fault::Refused(Box::new(Refusal { retry_after, ..refusal(status.as_u16(), &body) })))
 }
 
 #[derive(Default, Deserialize)]
@@ -378,6 +399,7 @@ pub(super) fn refusal(code: u16, body: &[u8]) -> Refusal {
         reason: Text::new(&status.reason),
         message: Text::new(&message),
         causes: causes.iter().map(|cause| (Text::new(&cause.reason), Text::new(&cause.message))).collect(),
+        retry_after: None,
     }
 }
 

@@ -13,22 +13,28 @@ use k8s_openapi::ByteString;
 use kube::config::{AuthInfo, KubeConfigOptions, KubeconfigError};
 use kube::{Client, Config};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::client::Fault;
 use super::discover::Files;
 use super::exec_auth::{Credential, Plugin};
 use crate::domain::text::Text;
+use crate::providers::EndGroup;
 
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many requests wait for the head of their answer at the same time; the eight watches of a cluster are opened at once.
+const AT_ONCE: usize = 16;
 
 /// The way to one cluster, shared by all who ask it something.
 pub(super) struct Link {
     files: Vec<PathBuf>,
     context: Option<String>,
+    end_group: EndGroup,
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
     made_at: Instant,
     heard: AtomicU64,
+    requests: Semaphore,
 }
 
 /// One client with the credentials that it was made with.
@@ -58,9 +64,22 @@ pub(super) struct Facts {
 
 impl Link {
     /// To a context of these files, or to their current one.
-    pub(super) fn new(files: Vec<PathBuf>, context: Option<String>) -> Link {
-        let session = tokio::sync::Mutex::default();
-        Link { files, context, session, made_at: Instant::now(), heard: AtomicU64::new(0) }
+    pub(super) fn new(files: Vec<PathBuf>, context: Option<String>, end_group: EndGroup) -> Link {
+        Link {
+            files,
+            context,
+            end_group,
+            session: tokio::sync::Mutex::default(),
+            made_at: Instant::now(),
+            heard: AtomicU64::new(0),
+            requests: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Waits until one more request may be on its way. Plans of hundreds of steps look at each: the server is not to be
+    /// flooded, nor is what others ask to wait behind it.
+    pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
+        self.requests.acquire().await.expect("it is never closed")
     }
 
     /// The session that is in force; made now if there is none, or if its credentials have come to their end.
@@ -126,7 +145,7 @@ impl Link {
             // As kube itself decides: a token or password in the file is used before a plugin.
             Some(exec) if !has_credentials(&config.auth_info) => {
                 let plugin = Plugin::of(&exec)?;
-                let credential = plugin.credential().await?;
+                let credential = plugin.credential(self.end_group).await?;
                 Some((plugin, credential))
             }
             Some(_) | None => None,

@@ -16,6 +16,7 @@ use tokio::process::Command;
 
 use super::client::Fault;
 use crate::domain::text::Text;
+use crate::providers::EndGroup;
 
 /// How long a plugin may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,7 +76,7 @@ impl Plugin {
     }
 
     /// The credential: the one that is known while it is good, else a new one. Callers at the same time share one run.
-    pub(super) async fn credential(&self) -> Result<Arc<Credential>, Fault> {
+    pub(super) async fn credential(&self, end_group: EndGroup) -> Result<Arc<Credential>, Fault> {
         let slot = self.slot();
         let mut known = slot.lock().await;
         let is_good = |credential: &Arc<Credential>| credential.renew_at.is_none_or(|at| Timestamp::now() < at);
@@ -85,7 +86,7 @@ impl Plugin {
         if let Some((_, fault)) = known.failed.as_ref().filter(|(at, _)| at.elapsed() < FAILURE_STANDS) {
             return Err(fault.clone());
         }
-        match self.run().await {
+        match self.run(end_group).await {
             Ok(credential) => {
                 let credential = Arc::new(credential);
                 *known = Outcome { credential: Some(credential.clone()), failed: None };
@@ -132,7 +133,7 @@ impl Plugin {
         known.entry(self.clone()).or_default().clone()
     }
 
-    async fn run(&self) -> Result<Credential, Fault> {
+    async fn run(&self, end_group: EndGroup) -> Result<Credential, Fault> {
         let mut command = Command::new(&self.command);
         command
             .args(&self.arguments)
@@ -141,12 +142,19 @@ impl Plugin {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // A group of its own: a plugin is often a script, and what it waits for must end with it.
+            .process_group(0)
             .kill_on_drop(true);
         let child = command.spawn().map_err(|error| {
             let hint = self.install_hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
             Fault::SignIn(Text::new(&format!("its sign-in plugin `{}` can't be started: {error}{hint}", self.command)))
         })?;
-        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.map_err(|_| {
+        let mut group = Group { leader: child.id(), end: end_group };
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+        if output.is_ok() {
+            group.leader = None;
+        }
+        let output = output.map_err(|_| {
             let seconds = PATIENCE.as_secs();
             Fault::SignIn(Text::new(&format!(
                 "its sign-in plugin did not end within {seconds} s: run `{}` in a shell to see what it waits for",
@@ -168,6 +176,20 @@ impl Plugin {
             let line = self.line();
             Fault::SignIn(Text::new(&format!("its sign-in plugin {what}; run `{line}` in a shell to see what it says")))
         })
+    }
+}
+
+/// What a plugin has started; ended with it where it takes too long or nobody waits for it any more.
+struct Group {
+    leader: Option<u32>,
+    end: EndGroup,
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.leader {
+            (self.end.0)(leader);
+        }
     }
 }
 
@@ -239,6 +261,8 @@ fn info(exec: &ExecConfig) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     /// A plugin that is a shell script in a folder of the test's own.
@@ -256,7 +280,7 @@ mod tests {
 
     async fn refused(script: &str) -> String {
         let folder = tempfile::tempdir().expect("a folder");
-        match plugin(folder.path(), script).credential().await {
+        match plugin(folder.path(), script).credential(EndGroup::default()).await {
             Err(Fault::SignIn(text)) => text.to_string(),
             Err(other) => panic!("{other:?}"),
             Ok(_) => panic!("it gave a credential"),
@@ -279,14 +303,15 @@ mod tests {
             assert!(header.is_sensitive() && !format!("{header:?}").contains("t-"));
             header.to_str().expect("plain").to_string()
         };
-        let (first, same) = tokio::join!(plugin.credential(), plugin.credential());
+        let (first, same) =
+            tokio::join!(plugin.credential(EndGroup::default()), plugin.credential(EndGroup::default()));
         let (first, same) =
             (first.unwrap_or_else(|fault| panic!("{fault}")), same.unwrap_or_else(|fault| panic!("{fault}")));
         assert!(Arc::ptr_eq(&first, &same));
         assert_eq!(header(&first), "Bearer t-1");
         plugin.forget(&first).await;
         plugin.forget(&first).await;
-        let second = plugin.credential().await.unwrap_or_else(|fault| panic!("{fault}"));
+        let second = plugin.credential(EndGroup::default()).await.unwrap_or_else(|fault| panic!("{fault}"));
         assert_eq!(header(&second), "Bearer t-2");
     }
 
@@ -303,6 +328,24 @@ mod tests {
     async fn a_plugin_that_does_not_end_is_ended() {
         let text = refused("exec sleep 1000").await;
         assert!(text.contains("did not end within 30 s"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_plugin_has_started_is_ended_with_it() {
+        static ENDED: AtomicU32 = AtomicU32::new(0);
+        let note = EndGroup(|leader| ENDED.store(leader, Ordering::SeqCst));
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(plugin(folder.path(), "exec sleep 1000 # late").credential(note).await.is_err());
+        assert_ne!(ENDED.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_plugin_leaves_behind_that_has_ended_by_itself_is_left_alone() {
+        static ENDED: AtomicU32 = AtomicU32::new(0);
+        let note = EndGroup(|leader| ENDED.store(leader, Ordering::SeqCst));
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(plugin(folder.path(), "exit 1").credential(note).await.is_err());
+        assert_eq!(ENDED.load(Ordering::SeqCst), 0);
     }
 
     #[test]

@@ -144,7 +144,8 @@ impl Feed {
         if matches!(fault.code(), 403 | 404) && !was_listed {
             return (FeedState::Limited(fault), FORBIDDEN_RETRY);
         }
-        (FeedState::Failing(fault), pause.next())
+        let wait = pause.next().max(fault.retry_after().unwrap_or_default());
+        (FeedState::Failing(fault), wait)
     }
 
     async fn follow(

@@ -88,7 +88,7 @@ fn connect(spec: PlaceSpec, surroundings: Surroundings, mutations: Mutations) ->
         }
     })?;
     let files = settings.kubeconfig.clone().map_or(surroundings.kubeconfigs, |file| vec![file]);
-    let link = Arc::new(Link::new(files, settings.context.clone()));
+    let link = Arc::new(Link::new(files, settings.context.clone(), surroundings.end_group));
     let reads = Reads::new(link.clone());
     let service_keys = surroundings.service_keys;
     let operator = Writes::new(link, mutations).map(|writes| {

@@ -34,6 +34,9 @@ pub(super) async fn workloads(options: &Options, selector: &[String], which: Whi
     let session = read(options).await?;
     let model = &session.model;
     let (totals, mut rows) = workload_rows(&model.fleet, &selector, &mut fuzzy());
+    if rows.is_empty() {
+        check_names(&selector, model)?;
+    }
     let is_off = rows.iter().any(|row| row.off > 0);
     let is_unknown = rows.iter().any(|row| row.verdict == Verdict::Unknown);
     if which == Which::NotOk {
@@ -59,6 +62,9 @@ pub(super) async fn instances(options: &Options, selector: &[String]) -> anyhow:
     let session = read(options).await?;
     let model = &session.model;
     let rows = instance_rows(&model.fleet, &model.settings.declarations, model.now, &selector, &mut fuzzy());
+    if rows.is_empty() {
+        check_names(&selector, model)?;
+    }
     let table = InstanceRow::table(&rows);
     print::answer(options.output, &report(model, Rows { totals: None, rows }), || table)?;
     tell_places(model);
@@ -121,6 +127,21 @@ pub(super) fn fuzzy() -> impl FnMut(&str, &Facts<'_>) -> bool {
     move |word, facts| {
         [facts.service, facts.name, facts.place].iter().any(|text| matcher.fuzzy_match(text, word).is_some())
     }
+}
+
+/// A name that nothing has was mistyped: "nothing is off" would be a dangerous answer. Where places are silent nobody can
+/// tell, and the exit code says so already.
+fn check_names(selector: &Selector, model: &Model) -> anyhow::Result<()> {
+    let Some(names) = selector.names().filter(|_| is_complete(model)) else { return Ok(()) };
+    let mut fuzzy = fuzzy();
+    let is_there = model.fleet.workloads().any(|workload| names.is_match(&workload.facts(&[]), &mut fuzzy));
+    if is_there {
+        return Ok(());
+    }
+    let services: Vec<&str> = model.fleet.services().map(|(name, _)| name.as_str()).collect();
+    let shown = services.iter().take(20).copied().collect::<Vec<&str>>().join(", ");
+    let more = if services.len() > 20 { format!(" and {} more", services.len() - 20) } else { String::new() };
+    Err(anyhow!("nothing is called so; there are the services {shown}{more} (`rolldeck fleet` lists all)"))
 }
 
 async fn read(options: &Options) -> anyhow::Result<Session> {

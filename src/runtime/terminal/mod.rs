@@ -2,10 +2,12 @@
 //!
 //! Never draws: it takes frames. Start with `screen`.
 
+mod group;
 mod keyboard;
 mod screen;
 mod signals;
 
+pub use group::end_group;
 pub use keyboard::Keyboard;
 pub use screen::{Canvas, Screen, install_panic_hook, size};
 pub use signals::{Asked, Signals};
