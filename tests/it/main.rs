@@ -3,6 +3,7 @@
 mod conformance;
 mod crash;
 mod harness;
+mod headless;
 mod journeys;
 mod kubernetes;
 mod owed;

@@ -46,6 +46,32 @@ fn check_patch(entry: &Value, operation: &str, uid: &Value) {
 }
 
 #[test]
+fn what_is_declared_is_put_into_a_template_that_asks_for_something_else() {
+    let name = "what_is_declared_is_put_into_a_template_that_asks_for_something_else";
+    let Some(cluster) = cluster_or_skip(name) else { return };
+    let namespace = "journey-declared";
+    let only = format!("ns:{namespace}");
+    versions(cluster, namespace, 3, &[V41]);
+    // Somebody held the rollout before the bad release came: nothing of it runs yet, and the next launch would be bad.
+    let path = deployments(namespace, Some("app"));
+    cluster.patch(&path, STRATEGIC_PATCH, &json!({"spec": {"paused": true}}));
+    release(cluster, namespace, V42, None);
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    desk.configure(&format!("[[expect]]\nservice = \"app\"\nimage = \"{V41}\""));
+    let (plan, code, shown) = desk.plan(&["replace", "app", &only]);
+    let step = &shown["waves"][0]["steps"][0];
+    assert_eq!((step["verb"].as_str(), step["to"]["reference"].as_str()), (Some("set_image"), Some(V41)), "{step}");
+    let operation = desk.run(&["apply", &plan, "--code", &code]).operation("done", 0);
+    assert!(text(&operation["steps"][0]["detail"]).contains("3 of 3 run 9f2c41d0"), "{operation}");
+    let changes = changes(cluster, namespace);
+    assert_eq!(changes.len(), 1, "{changes:?}");
+    let body = &changes[0]["requestObject"]["spec"];
+    assert_eq!(body["template"], json!({"spec": {"containers": [{"name": "app", "image": V41}]}}), "nothing else");
+    assert_eq!(cluster.read(&path)["spec"]["paused"], Value::Null, "the same request lets the rollout go on");
+    assert_eq!(asked(cluster, namespace), V41);
+}
+
+#[test]
 fn a_bad_release_goes_back_in_two_clusters() {
     let Some((eu, us)) = pair_or_skip("a_bad_release_goes_back_in_two_clusters") else { return };
     let namespace = "journey-bad";

@@ -1,0 +1,94 @@
+//! The built program without a terminal, on simulated fleets: what it answers to mistakes and to a disk that is not as it
+//! should be.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Runs a command on the demo with this state directory.
+fn run(state: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rolldeck"))
+        .args(arguments)
+        .args(["--demo", "bad-release", "--state-dir"])
+        .arg(state)
+        .env_clear()
+        .env("HOME", state)
+        .output()
+        .expect("the program was built")
+}
+
+#[track_caller]
+fn check(output: &Output, code: i32, said: &str) {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}\n{err}");
+    assert!(err.contains(said), "{said:?} in:\n{err}");
+}
+
+#[test]
+fn a_name_that_nothing_has_is_an_error_and_not_all_well() {
+    let state = tempfile::tempdir().expect("a directory");
+    for arguments in [["drift", "svc:chekout"], ["fleet", "place:k8s/prod-xx"], ["instances", "kind:Deploiment"]] {
+        check(&run(state.path(), &arguments), 2, "nothing is called so; there are the services auth, billing");
+    }
+    // Nothing being in a state is an answer.
+    check(&run(state.path(), &["drift", "state:quarantined"]), 0, "");
+    check(&run(state.path(), &["drift", "svc:web"]), 0, "");
+}
+
+#[test]
+fn without_a_place_for_the_journal_it_still_looks_and_says_why_it_does_not_act() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("file");
+    fs::write(&file, "not a directory").expect("written");
+    let state = file.join("state");
+    check(&run(&state, &["fleet", "svc:checkout"]), 0, "read-only because of the journal: the state directory");
+    check(&run(&state, &["plan", "rollback", "checkout"]), 1, "choose another with --state-dir");
+    check(&run(&state, &["operations"]), 2, "choose another with --state-dir");
+}
+
+#[test]
+fn a_directory_that_was_there_keeps_its_mode_and_what_is_in_it_is_ours_alone() {
+    let state = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    check(&run(state.path(), &["plan", "rollback", "checkout"]), 0, "");
+    let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode(state.path()), 0o755);
+    for name in ["journal.db", "observations.db", "rolldeck.log"] {
+        assert_eq!(mode(&state.path().join(name)), 0o600, "{name}");
+    }
+    let made = state.path().join("made/by/us");
+    check(&run(&made, &["fleet"]), 0, "");
+    assert_eq!(mode(&made), 0o700);
+}
+
+#[test]
+fn of_two_who_have_the_code_of_one_plan_one_starts_it() {
+    let state = tempfile::tempdir().expect("a directory");
+    let planned = run(state.path(), &["plan", "rollback", "checkout", "--output", "json"]);
+    let plan: Value = serde_json::from_slice(&planned.stdout).expect("JSON");
+    let (id, code) = (plan["plan"].as_str().expect("an id"), plan["code"].as_str().expect("a code"));
+    let outcomes: Vec<Output> = std::thread::scope(|scope| {
+        let apply = || run(state.path(), &["apply", id, "--code", code]);
+        let both = [scope.spawn(apply), scope.spawn(apply)];
+        both.into_iter().map(|thread| thread.join().expect("it ends")).collect()
+    });
+    let mut codes: Vec<Option<i32>> = outcomes.iter().map(|output| output.status.code()).collect();
+    codes.sort_unstable();
+    let errors: Vec<String> = outcomes.iter().map(|output| String::from_utf8_lossy(&output.stderr).into()).collect();
+    assert_eq!(codes[1], Some(2), "{errors:#?}");
+    assert!(errors.iter().any(|error| error.contains("was started already as o-")), "{errors:#?}");
+}
+
+#[test]
+fn a_configuration_without_an_end_is_refused() {
+    let state = tempfile::tempdir().expect("a directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_rolldeck"))
+        .args(["fleet", "--config", "/dev/zero", "--state-dir"])
+        .arg(state.path())
+        .output()
+        .expect("the program was built");
+    check(&output, 2, "it is longer than 1 MiB");
+}
