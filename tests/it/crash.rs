@@ -1,10 +1,13 @@
 //! kill -9 at any moment: the next start knows what happened, takes over on request, and never sends twice.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use rolldeck::app::event::ControlRequest;
+use rolldeck::app::event::{ControlRequest, Event};
+use rolldeck::app::settings::Connection;
 use rolldeck::domain::id::{OperationId, WorkloadId};
 use rolldeck::domain::journal::{Call, Outcome, Request};
+use rolldeck::domain::observation::PlaceState;
 use rolldeck::domain::operation::{Alive, Mode, OperationState, StepState};
 use rolldeck::domain::text::Text;
 use rolldeck::providers::sim::{Fault, SimWorld};
@@ -196,4 +199,49 @@ async fn another_process_watches_pauses_and_stops() {
     let target = format!("checkout place:{}", held.place);
     let request = rollback_plan(&watcher, &target);
     assert!(!request.refusals.is_empty(), "it asks for v41 already; back to last good has nowhere to go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_over_connects_the_places_of_the_operation() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut first = ready(&stage, state.path(), "ana").await;
+    let plan = rollback_plan(&first, "checkout");
+    let id = start(&mut first, plan);
+    until(&mut first, "it is under way", |session| session.model.operations.get(&id).is_some()).await;
+    drop(first);
+    let mut second = stage.process_at(state.path(), "ben", Connection::NotConnected);
+    take_over(&mut second, &id);
+    until(&mut second, "it has ended", |session| ended(session, &id).is_some()).await;
+    assert!(matches!(ended(&second, &id), Some(Outcome::Done | Outcome::Unresolved)));
+    assert!(second.model.fleet.places().iter().all(|place| place.state.is_live()), "its places were asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_whose_first_entry_can_not_be_written_does_not_start_and_says_so() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut session = ready(&stage, state.path(), "ana").await;
+    let plan = rollback_plan(&session, "checkout");
+    // As on a full disk: every write fails.
+    let other = rusqlite::Connection::open(state.path().join("journal.db")).expect("opens");
+    other
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .expect("made");
+    let id = start(&mut session, plan);
+    until(&mut session, "it is said", |session| session.model.operations.not_started.contains_key(&id)).await;
+    let why = &session.model.operations.not_started[&id];
+    assert!(why.contains("full") && why.contains("free some space"), "{why}");
+    assert_eq!(stage.world.calls().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_clock_jumped_no_place_counts_as_live_until_it_answers_again() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut session = ready(&stage, state.path(), "ana").await;
+    let later = session.model.now + Duration::from_secs(3600);
+    session.give(Event::Ticked(later));
+    assert!(session.model.fleet.places().iter().all(|place| matches!(place.state, PlaceState::Stale(_))));
+    all_live(&mut session).await;
 }

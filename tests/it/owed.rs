@@ -198,3 +198,44 @@ async fn a_fact_that_moved_too_late_does_not_undo_a_stop() {
     driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
     assert_eq!(driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome), Some(Ended::Stopped));
 }
+
+#[tokio::test(start_paused = true)]
+async fn time_for_which_a_step_was_held_is_not_held_against_it() {
+    let mut harness = Harness::open(ONE_BAD).await;
+    let plan = harness.plan("svc:app place:k8s/a", Goto::LastGood);
+    let mut driving = Driving::start(plan, harness.world.now());
+    driving.drive(&mut harness, "it is accepted", |operation| first(operation) == StepState::Accepted).await;
+    driving.ask(Request::Pause, harness.world.now());
+    driving.drive(&mut harness, "it is held", |operation| first(operation) == StepState::Held).await;
+    // Five times the step's time-out.
+    harness.run_for(Duration::from_secs(300)).await;
+    driving.ask(Request::Resume, harness.world.now());
+    driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
+    assert_eq!(
+        driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome),
+        Some(Ended::Done),
+        "{}",
+        driving.story()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_beside_a_failed_step_is_let_go_before_the_end() {
+    let two =
+        ONE_BAD.replace("at = [{ place = \"k8s/*\", replicas = 8 }]", "at = [{ place = \"k8s/a\", replicas = 8 }]");
+    let other = two.split("[[services]]").nth(1).expect("a service").replace("\"app\"", "\"api\"");
+    let mut harness = Harness::open(&format!("{two}\n[[services]]{other}")).await;
+    let plan = harness.plan("svc:app,api", Goto::LastGood);
+    assert_eq!(plan.waves.len(), 1, "both are in one place");
+    let mut driving = Driving::start(plan, harness.world.now());
+    let are = |state: StepState| move |operation: &Operation| operation.steps.values().all(|step| step.state == state);
+    driving.drive(&mut harness, "both are accepted", are(StepState::Accepted)).await;
+    driving.ask(Request::Pause, harness.world.now());
+    driving.drive(&mut harness, "both are held", are(StepState::Held)).await;
+    let second = *driving.operation.steps.keys().nth(1).expect("two");
+    driving.append(Entry::Failed { step: second, reason: Text::new("it sticks") }, harness.world.now());
+    driving.ask(Request::Resume, harness.world.now());
+    driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
+    assert_eq!(first(&driving.operation), StepState::Verified, "\n{}", driving.story());
+    assert_eq!(driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome), Some(Ended::Failed));
+}

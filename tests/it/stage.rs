@@ -46,11 +46,16 @@ impl Stage {
 
     /// A process begins: it reads the state directory and connects every place.
     pub(crate) fn process(&self, state: &Path, who: &str) -> Session {
+        self.process_at(state, who, Connection::Wanted)
+    }
+
+    /// The same, with every place connected or known alone.
+    pub(crate) fn process_at(&self, state: &Path, who: &str, connection: Connection) -> Session {
         let setting = |spec: &PlaceSpec| PlaceSetting {
             id: spec.id.clone(),
             kind: Text::new(spec.kind),
             access: Access::Operable,
-            connection: Connection::Wanted,
+            connection,
         };
         let settings = Settings {
             policy: self.policy.clone(),

@@ -360,6 +360,16 @@ mod tests {
     }
 
     #[test]
+    fn secrets_among_the_arguments_are_not_part_of_the_line_that_is_shown() {
+        let arguments = ["get-token", "--client-secret", "s3cret-canary", "--token=s3cret-canary", "--cluster=shop"];
+        let exec: ExecConfig =
+            serde_json::from_value(json!({"command": "login", "args": arguments, "interactiveMode": "Never"}))
+                .expect("exec");
+        let line = Plugin::of(&exec).unwrap_or_else(|fault| panic!("{fault}")).line();
+        assert_eq!(line, "login get-token --client-secret ... --token=... --cluster=shop");
+    }
+
+    #[test]
     fn an_output_that_makes_no_sense_is_described_and_not_quoted() {
         for (output, said) in [
             ("s3cret-canary", "printed no ExecCredential (line 1, column 1)"),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::desk::{CRASH_LOOP, Desk, NEVER_READY, V40, V41, V42, asked, changes, release, requests, text, wait_bad};
 use crate::real::cluster::{
-    Cluster, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, deployments, pair_or_skip, wait,
+    Cluster, MERGE_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, deployments, pair_or_skip, wait,
 };
 
 /// A Deployment `app` at these versions, one after the other, each rolled out.
@@ -43,6 +43,26 @@ fn check_patch(entry: &Value, operation: &str, uid: &Value) {
     assert!(cause.starts_with("rolldeck: ") && cause.contains(operation), "{cause}");
     assert_eq!(body["spec"]["template"]["$patch"], "replace");
     assert_eq!(body["spec"]["template"]["spec"]["containers"][0]["image"], V41);
+}
+
+#[test]
+fn a_pod_that_has_ended_does_not_hold_up_the_way_back() {
+    let Some(cluster) = cluster_or_skip("a_pod_that_has_ended_does_not_hold_up_the_way_back") else { return };
+    let namespace = "journey-ended";
+    versions(cluster, namespace, 2, &[V41, V42]);
+    // As the kubelet leaves a pod that it evicted: ended, still there, replaced by another.
+    let pod = text(&cluster.pods(namespace, "app")[0]["metadata"]["name"]);
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/status");
+    let ended = json!({"status": {"phase": "Failed", "reason": "Evicted", "containerStatuses": null}});
+    let (status, answer) = cluster.patch(&path, MERGE_PATCH, &ended);
+    assert_eq!(status, 200, "{answer}");
+    wait("another pod in its place", PATIENCE, || cluster.pods(namespace, "app").len() == 3);
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    let said = desk.plan_and_apply(&["rollback", "app", &format!("ns:{namespace}"), "--to", "v41"]);
+    let operation = said.operation("done", 0);
+    assert!(text(&operation["steps"][0]["detail"]).contains("2 of 2 run 9f2c41d0"), "{operation}");
+    let left = cluster.pods(namespace, "app").into_iter().filter(|pod| pod["status"]["phase"] == "Failed").count();
+    assert_eq!(left, 1, "it was there all the time");
 }
 
 #[test]
