@@ -22,7 +22,7 @@ use crate::domain::fleet::Place;
 use crate::domain::id::PlaceId;
 use crate::domain::observation::PlaceState;
 use crate::domain::selector::Facts;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -180,7 +180,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     });
     let live = known.fleet.places().iter().filter(|place| place.state.is_live()).count();
     let page = Page {
-        counts: format!("{} places, {live} live", screen.rows.len()),
+        counts: format!("{}, {live} live", counted(screen.rows.len(), "place")),
         columns: COLUMNS,
         lines: lines.collect(),
         empty: Line::new(Meaning::Warning, "no place is configured; `rolldeck demo` needs none"),

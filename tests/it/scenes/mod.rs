@@ -5,6 +5,7 @@
 mod fleets;
 mod journeys;
 mod svg;
+mod truth;
 mod words;
 mod world;
 
