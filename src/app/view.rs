@@ -253,6 +253,7 @@ fn hints(model: &Model, width: usize) -> Line {
         Some(overlays::Overlay::Plan(_)) => &[
             "overlay.close",
             "overlay.page_down",
+            "plan.next_part",
             "plan.image_only",
             "plan.equivalents",
             "plan.leave_out",

@@ -4,6 +4,7 @@
 
 mod fleets;
 mod journeys;
+mod plans;
 mod svg;
 mod truth;
 mod words;
