@@ -20,7 +20,7 @@ use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use rustix::process::{Signal, getpgrp, getpid, kill_process};
-use rustix::termios::{QueueSelector, tcflush, tcgetpgrp};
+use rustix::termios::{Action, QueueSelector, tcflow, tcflush, tcgetpgrp};
 
 /// How long the writer may take to finish what it has before the process ends all the same.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -196,8 +196,10 @@ fn is_writer_quiet() -> bool {
     };
     is_quiet(LAST_WORDS)
         || (0..times).any(|_| {
-            // A terminal that is gone has nothing on its way.
+            // A terminal that is gone has nothing on its way. Linux throws away without waking who waits for the room;
+            // holding the output for a moment and letting it go does.
             let _ = tcflush(io::stdout(), QueueSelector::OFlush);
+            let _ = tcflow(io::stdout(), Action::OOff).and_then(|()| tcflow(io::stdout(), Action::OOn));
             is_quiet(pause)
         })
 }
