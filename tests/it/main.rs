@@ -11,3 +11,4 @@ mod scenes;
 mod sim;
 mod stage;
 mod tidy;
+mod unread;
