@@ -9,6 +9,7 @@ use crossterm::event::{Event as TerminalInput, KeyEventKind};
 use tokio::time::Instant;
 
 use super::headless::{Exit, follow_all};
+use super::log;
 use super::session::Session;
 use super::terminal::{Asked, Canvas, Keyboard, Screen, Signals, size};
 use crate::app::effect::Effect;
@@ -64,7 +65,12 @@ async fn interact(
     let mut canvas = Canvas::new(size.0, size.1);
     let mut drawn_at = Instant::now() - FRAME;
     let mut is_awaited = true;
+    let mut is_loss_told = false;
     loop {
+        if !is_loss_told && log::lost() > 0 {
+            is_loss_told = true;
+            session.notice("the log can't be written: is the disk full? What it would say now is lost");
+        }
         if session.model.is_dirty() && (is_awaited || drawn_at.elapsed() >= FRAME) {
             session.tell_time();
             let effects = refresh(&mut session.model);
