@@ -18,6 +18,7 @@ use super::client::Fault;
 use super::discover::Files;
 use super::exec_auth::{Credential, Plugin};
 use crate::domain::text::Text;
+use crate::providers::Calls;
 
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,6 +30,8 @@ pub(super) struct Link {
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
     made_at: Instant,
     heard: AtomicU64,
+    /// Requests sent over it.
+    pub calls: Calls,
 }
 
 /// One client with the credentials that it was made with.
@@ -60,7 +63,7 @@ impl Link {
     /// To a context of these files, or to their current one.
     pub(super) fn new(files: Vec<PathBuf>, context: Option<String>) -> Link {
         let session = tokio::sync::Mutex::default();
-        Link { files, context, session, made_at: Instant::now(), heard: AtomicU64::new(0) }
+        Link { files, context, session, made_at: Instant::now(), heard: AtomicU64::new(0), calls: Calls::default() }
     }
 
     /// The session that is in force; made now if there is none, or if its credentials have come to their end.

@@ -197,6 +197,17 @@ fn one_of_a_thing_is_not_many() {
 }
 
 #[test]
+fn places_say_how_often_they_are_asked_where_that_is_known() {
+    let mut world = fleets::quiet();
+    world.press("7 w");
+    assert!(!world.screen().contains("a minute"), "{}", world.screen());
+    world.observe("k8s/prod-eu", vec![Observation::Calls(17)]);
+    let lines = world.lines(200, 50);
+    assert!(lines[2].trim_end().ends_with("CALLS/MIN") && lines[3].trim_end().ends_with(" 17"), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("17 calls a minute")), "{lines:#?}");
+}
+
+#[test]
 fn an_ended_operation_is_driven_by_nobody_any_more() {
     let mut world = fleets::operation_half_way();
     world.press("5");
