@@ -12,6 +12,7 @@ use super::widgets::paint::Line;
 use crate::domain::journal::Outcome;
 use crate::domain::operation::{Alive, Mode, Progress, StepState, progress_of};
 use crate::domain::plan::{Step, Verb};
+use crate::domain::text::counted;
 
 /// The lines of the banner; empty where there is nothing to tell.
 pub(crate) fn lines(model: &Model, width: usize) -> Vec<Line> {
@@ -169,7 +170,7 @@ fn end(tracked: &Tracked) -> Line {
     Line::new(meaning, format!(" {glyph} {} {word}{why}: ", operation.id))
         .and(
             Meaning::Text,
-            format!("{} of {} steps done, {not_done} not, {owed}; {reverse}; ", counts.done, counts.total),
+            format!("{} of {} done, {not_done} not, {owed}; {reverse}; ", counts.done, counted(counts.total, "step")),
         )
         .and(Meaning::Key, "Esc")
         .and(Meaning::Text, " puts this away")

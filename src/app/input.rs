@@ -39,11 +39,16 @@ fn pressed(model: &mut Model, event: &KeyEvent) -> Vec<Effect> {
     if model.ui.entry.is_some() {
         return typed(model, key);
     }
-    let to_field = model.ui.overlays.last().map(Overlay::letters) == Some(Letters::Field);
-    if let (true, Some(letter)) = (to_field, key.typed()) {
+    let letters = model.ui.overlays.last().map(Overlay::letters);
+    let is_for_field = |letter: &char| match letters {
+        Some(Letters::Field) => true,
+        Some(Letters::Code) => letter.is_alphabetic(),
+        Some(Letters::Keys) | None => false,
+    };
+    if let Some(letter) = key.typed().filter(is_for_field) {
         return overlays::type_letter(model, letter);
     }
-    if to_field && key.code == KeyCode::Backspace {
+    if matches!(letters, Some(Letters::Field | Letters::Code)) && key.code == KeyCode::Backspace {
         overlays::erase_letter(model);
         return Vec::new();
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::age::Clock;
 use super::filter::Filter;
 use super::ui::Known;
+use super::widgets::paint::Line;
 use crate::domain::id::{OperationId, PlaceId, Uid, WorkloadId};
 use crate::domain::text::Text;
 
@@ -86,6 +87,15 @@ pub(crate) trait Rows {
     fn orders(&self) -> &'static [&'static str];
     /// The rows before which words stand, in their order.
     fn sections(&self) -> Vec<usize> {
+        Vec::new()
+    }
+    /// The first row of a last block that stays in sight with its words, however many rows stand above it.
+    fn kept_block(&self) -> Option<usize> {
+        None
+    }
+    /// What the screen says beside its rows and no row tells: counts, words where nothing is, the lines about the cursor
+    /// row. Screens that are drawn again with each change of the fleet have none to name.
+    fn around(&self, _known: &Known<'_>) -> Vec<Line> {
         Vec::new()
     }
     /// Whether the rows are those of the filter line; they are not while a worker still looks.

@@ -16,6 +16,7 @@ use super::rows::Rows;
 use super::screens::{self, Screen, Screens};
 use super::settings::Settings;
 use super::view;
+use super::widgets::paint::Line;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::OperationId;
 use crate::domain::text::Text;
@@ -109,6 +110,8 @@ pub(crate) struct Redraw {
     pub(crate) rows: bool,
     /// When the next shown text changes by itself.
     pub(crate) clock: Option<Timestamp>,
+    /// What was shown beside the rows when this was last looked at.
+    pub(crate) around: Vec<Line>,
 }
 
 /// What rows are made from: the model without what is seen of it.
@@ -139,7 +142,7 @@ impl Ui {
             since: now,
             notices_seen: 0,
             dismissed: BTreeSet::new(),
-            redraw: Redraw { due: true, rows: true, clock: None },
+            redraw: Redraw { due: true, rows: true, clock: None, around: Vec::new() },
         }
     }
 
@@ -229,12 +232,19 @@ impl Model {
 #[must_use]
 pub fn refresh(model: &mut Model) -> Vec<Effect> {
     let mut effects = Vec::new();
-    if std::mem::take(&mut model.ui.redraw.rows) {
+    let is_news = std::mem::take(&mut model.ui.redraw.rows);
+    if is_news {
         let Model { settings, now, fleet, operations, ui, health: _ } = model;
         let known = Known { settings, fleet, operations, now: *now };
         let changed = ui.screens.rebuild(ui.screen, &known, &mut effects);
         // What lies over the screen shows the fleet itself.
         ui.redraw.due |= changed || !ui.overlays.is_empty();
+    }
+    if is_news || model.ui.redraw.due {
+        // A place that fails changes no row: header, banner and the words of the screen are compared by what they say.
+        let around = view::around(model);
+        model.ui.redraw.due |= around != model.ui.redraw.around;
+        model.ui.redraw.around = around;
     }
     if model.ui.redraw.due {
         let height = view::layout(model).table_height;

@@ -74,13 +74,7 @@ pub fn render(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
-    let total = model.fleet.total();
-    let off = format!("{} of {} off", total.off(), total.instances);
-    let lines = [
-        Line::new(if total.off() > 0 { Meaning::Drift } else { Meaning::Text }, off),
-        Line::plain(format!("needs {}x{}, is {}x{}", LEAST.0, LEAST.1, area.width, area.height)),
-        Line::new(Meaning::Dim, "q quits"),
-    ];
+    let lines = too_small_lines(model, area.width, area.height);
     paint::lines(buffer, area, &lines, &model.settings.look.theme);
     if let Some(message) = model.ui.message.as_ref().filter(|_| area.height > 3) {
         let (Message::Done(text) | Message::Why(text)) = message;
@@ -88,32 +82,111 @@ fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
     }
 }
 
+fn too_small_lines(model: &Model, width: u16, height: u16) -> Vec<Line> {
+    let total = model.fleet.total();
+    let off = format!("{} of {} off", total.off(), total.instances);
+    vec![
+        Line::new(if total.off() > 0 { Meaning::Drift } else { Meaning::Text }, off),
+        Line::plain(format!("needs {}x{}, is {width}x{height}", LEAST.0, LEAST.1)),
+        Line::new(Meaning::Dim, "q quits"),
+    ]
+}
+
 fn header(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = &model.settings.look.theme;
     buffer.set_style(area, theme.style(Meaning::Header));
-    let places = model.fleet.places();
-    let asked = places.iter().filter(|place| place.state != PlaceState::NotConnected).count();
-    let live = places.iter().filter(|place| place.state.is_live()).count();
-    let debts = model.operations.debts().count();
-    let incident = model.settings.incident.as_ref().map_or("-".to_string(), ToString::to_string);
-    let name = match &model.settings.scenario {
-        Some(scenario) => format!("rolldeck demo {scenario}"),
-        None => "rolldeck".to_string(),
-    };
-    let left = Line::new(Meaning::Header, format!(" {name}  {}  ", model.ui.screen.title()))
-        .and(Meaning::Header, format!("places {live}/{asked} ok{}   ", trouble(model)))
-        .and(Meaning::Header, format!("debts {debts}   "));
-    let left = match &model.settings.incident {
-        None if area.width < 90 => left,
-        _ => left.and(Meaning::Header, format!("incident {incident}   ")),
-    };
+    let [left, right] = header_ends(model, usize::from(area.width));
+    paint::both_ends(buffer, area, &left, &right, theme);
+}
+
+/// What the header leaves out, the least needed first: how the places are and the key of the help always stay.
+const HEADERS: &[&[Spared]] = &[
+    &[],
+    &[Spared::NoIncident],
+    &[Spared::NoIncident, Spared::NoDebt],
+    &[Spared::NoIncident, Spared::NoDebt, Spared::Scenario],
+    &[Spared::NoIncident, Spared::NoDebt, Spared::Name],
+    &[Spared::NoIncident, Spared::NoDebt, Spared::Name, Spared::Kinds],
+    &[Spared::NoIncident, Spared::NoDebt, Spared::Name, Spared::Kinds, Spared::Incident],
+];
+
+/// Something that a narrow header leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spared {
+    /// `incident -`.
+    NoIncident,
+    /// `debts 0`.
+    NoDebt,
+    /// Which scenario the demo plays.
+    Scenario,
+    /// The name of the program.
+    Name,
+    /// Which way each place that is not live is not.
+    Kinds,
+    /// The incident's name.
+    Incident,
+}
+
+/// Both ends of the header, as much as this width takes.
+fn header_ends(model: &Model, width: usize) -> [Line; 2] {
     let help = model.settings.look.keymap.key_of("help.open", &model.ui.base_scopes()).unwrap_or_default();
     let access = match &model.settings.access {
         Access::ReadOnly(_) => "READ ONLY  ",
         Access::Operable => "",
     };
     let right = Line::new(Meaning::Header, format!("{access}{help} help "));
-    paint::both_ends(buffer, area, &left, &right, theme);
+    let space = width.saturating_sub(right.width() + 1);
+    let mut left = Line::default();
+    for spared in HEADERS {
+        left = Line::new(Meaning::Header, header_left(model, spared));
+        if left.width() <= space {
+            break;
+        }
+    }
+    [left, right]
+}
+
+fn header_left(model: &Model, spared: &[Spared]) -> String {
+    let is_spared = |part: Spared| spared.contains(&part);
+    let places = model.fleet.places();
+    let asked = places.iter().filter(|place| place.state != PlaceState::NotConnected).count();
+    let live = places.iter().filter(|place| place.state.is_live()).count();
+    let mut parts = Vec::new();
+    match &model.settings.scenario {
+        _ if is_spared(Spared::Name) => {}
+        Some(scenario) if !is_spared(Spared::Scenario) => parts.push(format!("rolldeck demo {scenario}")),
+        Some(_) => parts.push("rolldeck demo".to_string()),
+        None => parts.push("rolldeck".to_string()),
+    }
+    parts.push(model.ui.screen.title().to_string());
+    parts.push(match (asked, is_spared(Spared::Kinds)) {
+        (0, _) => "no place is connected".to_string(),
+        (_, true) if live < asked => format!("places {live}/{asked} ok ({} not live)", asked - live),
+        _ => format!("places {live}/{asked} ok{}", trouble(model)),
+    });
+    let debts = model.operations.debts().count();
+    if debts > 0 || !is_spared(Spared::NoDebt) {
+        parts.push(format!(" debts {debts}"));
+    }
+    match &model.settings.incident {
+        Some(incident) if !is_spared(Spared::Incident) => parts.push(format!(" incident {incident}")),
+        None if !is_spared(Spared::NoIncident) => parts.push(" incident -".to_string()),
+        Some(_) | None => {}
+    }
+    format!(" {}  ", parts.join("  "))
+}
+
+/// Everything that is shown and is no row: header, banner, and what the screen says beside its rows. `refresh` compares
+/// it with what was shown: rows alone don't tell that a place has failed.
+pub(crate) fn around(model: &Model) -> Vec<Line> {
+    let (width, height) = model.ui.size;
+    if width < LEAST.0 || height < LEAST.1 {
+        return too_small_lines(model, width, height);
+    }
+    let mut lines = header_ends(model, usize::from(width)).to_vec();
+    lines.extend(banner::lines(model, usize::from(width)));
+    lines.extend(model.ui.rows().around(&model.known()));
+    lines
 }
 
 /// Which places are not live, in few words: the commonest state, with the oldest age.
@@ -148,11 +221,10 @@ fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
         (Some(Entry::Incident(typed)), _) => Line::plain(" incident: ")
             .and(Meaning::Input, format!("{}_", Text::new(typed)))
             .and(Meaning::Dim, "  Enter keeps it, Esc leaves it"),
-        (Some(Entry::Filter { .. }), _) => Line::new(
-            Meaning::Dim,
-            " words svc: place: ns: kind: state: digest: image: age> age<   Enter keeps it, Esc leaves it",
-        ),
-        (None, _) if !model.ui.pending.is_empty() => pending(model),
+        (Some(Entry::Filter { .. }), _) => {
+            Line::new(Meaning::Dim, " Enter keeps, Esc leaves; words svc: place: ns: kind: state: digest: image: age>")
+        }
+        (None, _) if !model.ui.pending.is_empty() => pending(model, usize::from(area.width)),
         (None, Some(Message::Done(text))) => Line::new(Meaning::Text, format!(" {text}")),
         (None, Some(Message::Why(text))) => Line::new(Meaning::Warning, format!(" {text}")),
         (None, None) => hints(model, usize::from(area.width)),
@@ -161,7 +233,7 @@ fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The keys typed so far, and what may follow.
-fn pending(model: &Model) -> Line {
+fn pending(model: &Model, width: usize) -> Line {
     let typed = &model.ui.pending;
     let mut line = Line::new(Meaning::Key, format!(" {} ", show(typed)));
     if let Lookup::Pending(longer) = model.settings.look.keymap.lookup(&model.ui.scopes(), typed) {
@@ -171,7 +243,8 @@ fn pending(model: &Model) -> Line {
                 .and(Meaning::Text, format!(" {} ", binding.command.title));
         }
     }
-    line.and(Meaning::Dim, "  Esc leaves it")
+    let with_way_out = line.clone().and(Meaning::Dim, "  Esc leaves it");
+    if with_way_out.width() <= width { with_way_out } else { line }
 }
 
 /// The most useful keys that do something here and now.
@@ -180,6 +253,7 @@ fn hints(model: &Model, width: usize) -> Line {
         Some(overlays::Overlay::Plan(_)) => &[
             "overlay.close",
             "overlay.page_down",
+            "plan.next_part",
             "plan.image_only",
             "plan.equivalents",
             "plan.leave_out",

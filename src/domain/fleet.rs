@@ -52,6 +52,8 @@ pub struct Place {
     pub heard_at: Option<Timestamp>,
     /// Who we are there.
     pub identity: PlaceIdentity,
+    /// Requests sent there within the last minute, as far as one was counted.
+    pub calls_per_minute: Option<u32>,
     /// Lists that can't be read there, and why.
     pub limits: Vec<(Source, Text)>,
     /// Rows seen and still to come in the first lists.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{PlaceId, Uid, WorkloadKind};
 use super::image::ImageRef;
+use super::look::LookCommands;
 use super::text::Text;
 pub use instance::{ContainerSeen, Containers, Health, InstanceSeen, Owner, Phase};
 
@@ -60,6 +61,8 @@ pub enum Observation {
     Identity(Box<PlaceIdentity>),
     /// One kind of thing can't be read there, and why; the others go on.
     Limited(Source, Text),
+    /// How many requests were sent there within the last minute.
+    Calls(u32),
 }
 
 /// How a place answers.
@@ -99,6 +102,8 @@ pub struct PlaceIdentity {
     pub can: Vec<Text>,
     /// What can't be done there, and why.
     pub cannot: Vec<(Text, Text)>,
+    /// The platform's own commands that look at things there, where it has any.
+    pub look: Option<LookCommands>,
 }
 
 /// What a container is in its instance.

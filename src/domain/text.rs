@@ -3,7 +3,7 @@
 //! Never keeps a character that a terminal could obey or that a reader could not see.
 
 use std::borrow::Borrow;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -46,6 +46,16 @@ impl Text {
     pub fn is_shared_with(&self, other: &Text) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+}
+
+/// A number with its noun: `1 place`, `2 places`. For nouns that take an s.
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    format!("{number} {}", plural(&number, noun))
+}
+
+/// The noun alone as this number takes it, for where other words stand between them.
+pub fn plural<N: PartialEq + From<u8>>(number: &N, noun: &str) -> String {
+    if *number == N::from(1) { noun.to_string() } else { format!("{noun}s") }
 }
 
 /// Whether a character may reach a terminal as it is: no C0, C1, DEL, no bidirectional control, nothing of no width

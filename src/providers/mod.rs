@@ -7,6 +7,8 @@
 pub mod kubernetes;
 pub mod sim;
 
+mod calls;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -15,6 +17,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::sync::mpsc;
+
+pub use calls::Calls;
 
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{OperationId, PlaceId};

@@ -9,6 +9,7 @@ use crossterm::event::{Event as TerminalInput, KeyEventKind};
 use tokio::time::Instant;
 
 use super::headless::{Exit, follow_all};
+use super::log;
 use super::session::Session;
 use super::terminal::{Asked, Canvas, Keyboard, Screen, Signals, size};
 use crate::app::effect::Effect;
@@ -64,7 +65,12 @@ async fn interact(
     let mut canvas = Canvas::new(size.0, size.1);
     let mut drawn_at = Instant::now() - FRAME;
     let mut is_awaited = true;
+    let mut is_loss_told = false;
     loop {
+        if !is_loss_told && log::lost() > 0 {
+            is_loss_told = true;
+            session.notice("the log can't be written: is the disk full? What it would say now is lost");
+        }
         if session.model.is_dirty() && (is_awaited || drawn_at.elapsed() >= FRAME) {
             session.tell_time();
             let effects = refresh(&mut session.model);
@@ -82,21 +88,27 @@ async fn interact(
                 Some(pressed) => {
                     is_awaited = true;
                     session.tell_time();
+                    // A key means that the shell has put the process in front, whether it said so or not.
+                    let mut effects = if screen.is_taken() { Vec::new() } else { bring_back(session, screen) };
                     if let TerminalInput::Resize(columns, rows) = pressed {
                         canvas = Canvas::new(columns, rows);
                     }
-                    terminal_event(pressed).map(|event| session.give(Event::Terminal(event))).unwrap_or_default()
+                    if let Some(event) = terminal_event(pressed) {
+                        effects.extend(session.give(Event::Terminal(event)));
+                    }
+                    effects
                 }
                 // The terminal is gone; asking it again would only spin.
                 None => session.give(Event::Process(ProcessEvent::TerminalLost)),
             },
             asked = signals.next() => {
                 is_awaited = true;
-                session.give(Event::Process(match asked {
-                    Asked::Terminate => ProcessEvent::TerminateAsked,
-                    Asked::HangUp => ProcessEvent::TerminalLost,
-                    Asked::Suspend => ProcessEvent::SuspendAsked,
-                }))
+                match asked {
+                    Asked::Terminate => session.give(Event::Process(ProcessEvent::TerminateAsked)),
+                    Asked::HangUp => session.give(Event::Process(ProcessEvent::TerminalLost)),
+                    Asked::Suspend => session.give(Event::Process(ProcessEvent::SuspendAsked)),
+                    Asked::Continue => bring_back(session, screen),
+                }
             }
             effects = session.turn() => effects,
             () = tokio::time::sleep_until(drawn_at + FRAME), if is_due => Vec::new(),
@@ -118,20 +130,18 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
             session.give(Event::Terminal(TerminalEvent::Copied(what)));
             Next::GoOn
         }
-        Effect::Suspend => match screen.suspend() {
-            Ok(()) => {
-                session.give(Event::Process(ProcessEvent::Resumed));
-                if let Ok((columns, rows)) = size() {
-                    session.give(Event::Terminal(TerminalEvent::Resized(columns, rows)));
+        Effect::Suspend => {
+            if let Err(error) = screen.suspend() {
+                tracing::error!(%error, "the process can't be stopped");
+                for effect in bring_back(session, screen) {
+                    match front(session, screen, effect) {
+                        Next::GoOn => {}
+                        done @ (Next::Detach | Next::Quit) => return done,
+                    }
                 }
-                Next::GoOn
             }
-            Err(error) => {
-                tracing::error!(%error, "the terminal can't be taken again");
-                session.give(Event::Process(ProcessEvent::TerminalLost));
-                Next::Detach
-            }
-        },
+            Next::GoOn
+        }
         Effect::Detach => Next::Detach,
         Effect::Quit => Next::Quit,
         Effect::Append { .. }
@@ -144,6 +154,21 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Connect(_)
         | Effect::Filter(_) => Next::GoOn,
     }
+}
+
+/// Takes the terminal again after the process was stopped, and has everything drawn. What follows if it can't be taken
+/// is what follows when it is gone.
+fn bring_back(session: &mut Session, screen: &Screen) -> Vec<Effect> {
+    if let Err(error) = screen.retake() {
+        tracing::error!(%error, "the terminal can't be taken again");
+        return session.give(Event::Process(ProcessEvent::TerminalLost));
+    }
+    session.tell_time();
+    let mut effects = session.give(Event::Process(ProcessEvent::Resumed));
+    if let Ok((columns, rows)) = size() {
+        effects.extend(session.give(Event::Terminal(TerminalEvent::Resized(columns, rows))));
+    }
+    effects
 }
 
 fn terminal_event(input: TerminalInput) -> Option<TerminalEvent> {

@@ -11,6 +11,7 @@ use crate::app::fault::Fault;
 use crate::app::keymap::Keymap;
 use crate::app::settings::Look;
 use crate::app::theme::{self, Palette, Theme};
+use crate::domain::text::counted;
 
 /// The look that the options name.
 ///
@@ -59,7 +60,6 @@ fn text_of(what: &str, name: &str, embedded: &dyn Fn(&str) -> Option<String>) ->
 }
 
 fn faulty(what: &str, name: &str, faults: &[Fault]) -> anyhow::Error {
-    let plural = if faults.len() == 1 { "fault" } else { "faults" };
     let list: Vec<String> = faults.iter().map(|fault| format!("{name}:{fault}")).collect();
-    anyhow!("the {what} has {} {plural}:\n{}", faults.len(), list.join("\n"))
+    anyhow!("the {what} has {}:\n{}", counted(faults.len(), "fault"), list.join("\n"))
 }

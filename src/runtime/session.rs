@@ -177,6 +177,12 @@ impl Session {
         self.take(Event::Ticked(self.clock.now()));
     }
 
+    /// Has something said that the operator must know, until it is put away.
+    pub fn notice(&mut self, text: &str) {
+        self.model.settings.notices.push(Text::new(text));
+        self.model.ui.touch();
+    }
+
     /// Does these effects, as if an event had asked for them.
     pub fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {

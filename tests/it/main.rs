@@ -1,5 +1,6 @@
 //! Every test that crosses a boundary of the crate, in one binary.
 
+mod budget;
 mod conformance;
 mod crash;
 mod harness;
@@ -13,3 +14,4 @@ mod scenes;
 mod sim;
 mod stage;
 mod tidy;
+mod unread;

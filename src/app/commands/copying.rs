@@ -7,10 +7,11 @@ use crate::app::commands::going::has_row;
 use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::app::rows::RowId;
-use crate::app::screens::{self, operations};
+use crate::app::screens::{self, Screen, drift};
 use crate::domain::fleet::Workload;
+use crate::domain::id::{OperationId, PlaceId, WorkloadId};
 use crate::domain::image::ImageId;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -33,7 +34,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     copy(
         "copy.command",
         "copy commands",
-        "Copies the commands that would do the same as an operation's steps.",
+        "Copies the commands that look at the row without Rolldeck, or do the same as an operation's steps.",
         has_commands,
         commands,
     ),
@@ -132,20 +133,56 @@ fn markdown(model: &mut Model) -> Vec<Effect> {
     hand(text, "the rows as Markdown")
 }
 
-fn equivalents(model: &Model) -> Vec<&str> {
-    let Some(tracked) = operations::target(model) else { return Vec::new() };
-    tracked.operation.plan.steps().map(|step| step.equivalent.as_str()).filter(|text| !text.is_empty()).collect()
+/// The commands that do the same as an operation's steps.
+fn equivalents(model: &Model, id: &OperationId) -> Vec<String> {
+    let steps = model.operations.get(id).into_iter().flat_map(|tracked| tracked.operation.plan.steps());
+    steps.map(|step| step.equivalent.to_string()).filter(|text| !text.is_empty()).collect()
+}
+
+/// The commands that look at a row: of a service, those of each workload that the filter leaves.
+fn looks(model: &Model, id: &RowId) -> Vec<String> {
+    let of_place = |id: &PlaceId| model.fleet.place(id).and_then(|place| place.identity.look.as_ref());
+    let of_workload = |id: &WorkloadId| of_place(&id.place).and_then(|look| look.for_workload(id));
+    match id {
+        RowId::Service(key) => {
+            let workloads = drift::workloads_of(&model.known(), model.ui.rows().listing(), key);
+            workloads.into_iter().filter_map(|workload| of_workload(&workload.id)).collect()
+        }
+        RowId::Workload(id) => of_workload(id).into_iter().collect(),
+        RowId::Instance(slot, uid) => {
+            let found = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid);
+            let command = found.and_then(|(instance, workload)| {
+                let seen = &instance.seen;
+                Some(of_place(&workload.id.place)?.for_instance(seen.namespace.as_deref(), &seen.name))
+            });
+            command.into_iter().collect()
+        }
+        RowId::Operation(id) => equivalents(model, id),
+        RowId::Place(_) => Vec::new(),
+    }
+}
+
+fn all_commands(model: &Model) -> Vec<String> {
+    model.ui.rows().chosen().iter().flat_map(|id| looks(model, id)).collect()
 }
 
 fn has_commands(model: &Model) -> Result<(), Text> {
-    if equivalents(model).is_empty() {
-        not_now("commands belong to plans: r or b draws one, Alt-y copies its commands")
-    } else {
-        Ok(())
+    has_row(model)?;
+    match model.ui.screen {
+        Screen::Places => not_now("a place has no command; Enter shows what is in it"),
+        _ if !all_commands(model).is_empty() => Ok(()),
+        Screen::Operations => not_now("the providers named no equivalent commands"),
+        Screen::Drift | Screen::Fleet | Screen::Instances => {
+            not_now("no command is known for it: its place has not said (yet) how to look there")
+        }
     }
 }
 
 fn commands(model: &mut Model) -> Vec<Effect> {
-    let text = equivalents(model).join("\n");
-    hand(text, "the equivalent commands")
+    let commands = all_commands(model);
+    let what = match model.ui.screen {
+        Screen::Operations => "the equivalent commands".to_string(),
+        _ => counted(commands.len(), "command"),
+    };
+    hand(commands.join("\n"), &what)
 }

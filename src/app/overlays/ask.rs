@@ -95,7 +95,7 @@ impl AskOverlay {
     /// What letters do.
     pub(crate) fn letters(&self) -> Letters {
         match self.question {
-            Question::GoOn { .. } => Letters::Field,
+            Question::GoOn { .. } => Letters::Code,
             Question::Quit | Question::TakeOver(_) => Letters::Keys,
         }
     }

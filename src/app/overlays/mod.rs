@@ -42,7 +42,9 @@ pub(crate) enum Overlay {
 pub(crate) enum Letters {
     /// They are keys.
     Keys,
-    /// They go to a field.
+    /// They go to a code. What is no letter is a key: it must never count as a wrong letter.
+    Code,
+    /// They go to a field, as does every other character.
     Field,
 }
 
@@ -62,7 +64,8 @@ impl Overlay {
     /// What letters do.
     pub(crate) fn letters(&self) -> Letters {
         match self {
-            Overlay::Plan(_) | Overlay::Help(_) | Overlay::Palette(_) => Letters::Field,
+            Overlay::Plan(_) => Letters::Code,
+            Overlay::Help(_) | Overlay::Palette(_) => Letters::Field,
             Overlay::Detail(_) | Overlay::Versions(_) => Letters::Keys,
             Overlay::Ask(overlay) => overlay.letters(),
         }

@@ -10,12 +10,15 @@ use jiff::Timestamp;
 
 use super::Overlay;
 use super::code::{CodeField, Typed};
+use super::plan_text;
 use crate::app::command::{Command, Risk, Scope, always, not_now};
 use crate::app::effect::Effect;
 use crate::app::model::Model;
+use crate::app::view;
+use crate::app::widgets::panel::most_top;
 use crate::domain::id::{PlanId, StepId, WorkloadId};
 use crate::domain::plan::{Aims, Change, Goto, Inspection, Plan, PlanRequest, Scope as PlanScope, compose};
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// A plan that waits for its code.
 #[derive(Debug)]
@@ -49,6 +52,10 @@ pub(crate) enum Equivalents {
     Hidden,
 }
 
+/// Why `+` and `-` do nothing yet.
+const PACE: &str =
+    "changes of max unavailable and surge come with a later version; the workload's own strategy is used";
+
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
     command(
@@ -64,8 +71,32 @@ pub(crate) const COMMANDS: &[Command] = &[
         "equivalent commands",
         "Shows the commands that would do the same without Rolldeck.",
         Risk::Look,
-        always,
+        has_steps,
         toggle_equivalents,
+    ),
+    command(
+        "plan.next_part",
+        "next wave",
+        "Goes to the next wave or part of the plan, after the last one to the start.",
+        Risk::Look,
+        has_more_parts,
+        next_part,
+    ),
+    command(
+        "plan.more_at_once",
+        "more at once",
+        "Would let the rollout replace more instances at once.",
+        Risk::Plan,
+        |_| not_now(PACE),
+        crate::app::command::nothing,
+    ),
+    command(
+        "plan.fewer_at_once",
+        "fewer at once",
+        "Would let the rollout replace fewer instances at once.",
+        Risk::Plan,
+        |_| not_now(PACE),
+        crate::app::command::nothing,
     ),
     command("plan.again", "plan again", "Makes the plan again from what is known now.", Risk::Plan, always, again),
     command(
@@ -231,7 +262,9 @@ pub(crate) fn type_letter(model: &mut Model, letter: char) -> Vec<Effect> {
         Err(closed) => {
             let why = match closed {
                 Closed::Refused => "the plan is refused: it has no code".to_string(),
-                Closed::Looking(seen, all) => format!("looking: {seen} of {all} steps; the code comes then"),
+                Closed::Looking(seen, all) => {
+                    format!("looking: {seen} of {}; the code comes then", counted(all, "step"))
+                }
                 Closed::Expired => "the code has expired: Alt-r makes the plan again".to_string(),
                 Closed::Because(why) => why.to_string(),
             };
@@ -324,6 +357,41 @@ fn toggle_image_only(model: &mut Model) -> Vec<Effect> {
         Change::ImageOnly => Change::WholeTemplate,
     };
     make_again(model, request, Vec::new())
+}
+
+fn has_steps(model: &Model) -> Result<(), Text> {
+    match open_plan(model) {
+        Some(overlay) if overlay.plan.steps().next().is_some() => Ok(()),
+        Some(_) => not_now("the plan has no step"),
+        None => not_now("no plan is open"),
+    }
+}
+
+/// Where the open plan's parts begin, and how far it scrolls.
+fn parts(model: &Model) -> Option<(Vec<usize>, usize)> {
+    let (overlay, area) = (open_plan(model)?, view::layout(model).body);
+    let (body, foot) = plan_text::lines(model, overlay, usize::from(area.width));
+    let most = most_top(body.lines.len(), foot, usize::from(area.height));
+    Some((body.parts, most))
+}
+
+fn has_more_parts(model: &Model) -> Result<(), Text> {
+    match parts(model) {
+        Some((_, 1..)) => Ok(()),
+        Some((_, 0)) => not_now("all of the plan is shown"),
+        None => not_now("no plan is open"),
+    }
+}
+
+fn next_part(model: &mut Model) -> Vec<Effect> {
+    let Some((parts, most)) = parts(model) else { return Vec::new() };
+    if let Some(overlay) = top(model) {
+        let at = overlay.top.min(most);
+        // The last parts can't be on top of a full screen: there the end is as far as it goes.
+        let next = parts.into_iter().find(|&part| part > at).map(|part| part.min(most));
+        overlay.top = next.filter(|&part| part > at).unwrap_or(0);
+    }
+    Vec::new()
 }
 
 fn toggle_equivalents(model: &mut Model) -> Vec<Effect> {

@@ -10,38 +10,74 @@ use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
 use crate::domain::plan::{Action, Brake, Change, CheckVerdict, Gate, Goto, Plan, Step, Unpause, Wave};
+use crate::domain::text::counted;
+
+/// The lines of a plan, and where its parts begin: each wave, what it leaves out, the checks and what comes after them.
+pub(crate) struct Body {
+    /// The lines, no wider than was asked.
+    pub(crate) lines: Vec<Line>,
+    /// The numbers of the lines that parts begin with.
+    pub(crate) parts: Vec<usize>,
+    width: usize,
+}
+
+impl Body {
+    fn add(&mut self, line: Line) {
+        self.lines.extend(line.wrapped(self.width, 9));
+    }
+
+    fn part(&mut self) {
+        self.parts.push(self.lines.len());
+    }
+}
 
 /// The whole panel.
 pub(crate) fn panel(model: &Model, overlay: &PlanOverlay, width: usize) -> Panel {
-    let mut body = Vec::new();
-    let mut add = |line: Line| body.extend(line.wrapped(width, 9));
+    let body = body(overlay, width).lines;
+    Panel { title: title(overlay), body, foot: foot(model, overlay), top: overlay.top }
+}
+
+/// The lines with their parts, and how many lines stand under them.
+pub(crate) fn lines(model: &Model, overlay: &PlanOverlay, width: usize) -> (Body, usize) {
+    (body(overlay, width), foot(model, overlay).len())
+}
+
+fn body(overlay: &PlanOverlay, width: usize) -> Body {
+    let mut body = Body { lines: Vec::new(), parts: Vec::new(), width };
     for moved in &overlay.moved {
-        add(Line::new(Meaning::Danger, " plan moved: ").and(Meaning::Danger, moved.to_string()));
+        body.add(Line::new(Meaning::Danger, " plan moved: ").and(Meaning::Danger, moved.to_string()));
     }
     for refusal in &overlay.plan.refusals {
         let what = refusal.workload.as_ref().map(|workload| format!("{workload}: ")).unwrap_or_default();
-        add(Line::new(Meaning::Danger, " refused ").and(Meaning::Text, format!("{what}{}", refusal.reason)));
-        add(Line::new(Meaning::Dim, format!("         {}", refusal.hint)));
+        body.add(Line::new(Meaning::Danger, " refused ").and(Meaning::Text, format!("{what}{}", refusal.reason)));
+        body.add(Line::new(Meaning::Dim, format!("         {}", refusal.hint)));
     }
     for (number, wave) in overlay.plan.waves.iter().enumerate() {
-        wave_lines(&overlay.plan, number, wave, overlay.equivalents, &mut add);
+        body.part();
+        wave_lines(&overlay.plan, number, wave, overlay.equivalents, &mut |line| body.add(line));
+    }
+    if !overlay.left_out.is_empty() {
+        body.part();
     }
     for (workload, why) in &overlay.left_out {
-        add(Line::new(Meaning::Dim, " leaves  ").and(Meaning::Dim, format!("{workload}: {why}")));
+        body.add(Line::new(Meaning::Dim, " leaves  ").and(Meaning::Dim, format!("{workload}: {why}")));
     }
-    check_lines(&overlay.plan, &mut add);
+    body.part();
+    check_lines(&overlay.plan, &mut |line| body.add(line));
     for undone in &overlay.plan.will_be_undone_by {
         let text =
             format!("{}: {} {} ({})", undone.workload, undone.undoer.by, undone.undoer.what, undone.undoer.how_fast);
-        add(Line::new(Meaning::Title, " undo    ").and(Meaning::Warning, format!("! {text}")));
+        body.add(Line::new(Meaning::Title, " undo    ").and(Meaning::Warning, format!("! {text}")));
     }
     if overlay.plan.waves.is_empty() {
-        add(Line::new(Meaning::Dim, " nothing would be done"));
+        body.add(Line::new(Meaning::Dim, " nothing would be done"));
     } else {
-        add(Line::new(Meaning::Title, " abort   ").and(Meaning::Text, overlay.plan.abort_leaves.to_string()));
+        body.add(Line::new(Meaning::Title, " abort   ").and(Meaning::Text, overlay.plan.abort_leaves.to_string()));
     }
-    passed_lines(&overlay.plan, &mut add);
-    Panel { title: title(overlay), body, foot: foot(model, overlay), top: overlay.top }
+    body.part();
+    passed_lines(&overlay.plan, &mut |line| body.add(line));
+    body.parts.dedup();
+    body
 }
 
 fn title(overlay: &PlanOverlay) -> Line {
@@ -86,7 +122,10 @@ fn wave_lines(plan: &Plan, number: usize, wave: &Wave, equivalents: Equivalents,
         step_lines(plan, step, equivalents, add);
     }
     if shown < wave.steps.len() {
-        add(Line::new(Meaning::Dim, format!("    and {} more steps of the same kind", wave.steps.len() - shown)));
+        add(Line::new(
+            Meaning::Dim,
+            format!("    and {} of the same kind", counted(wave.steps.len() - shown, "more step")),
+        ));
     }
 }
 
@@ -170,8 +209,11 @@ fn glyph(verdict: CheckVerdict) -> (Meaning, char) {
 fn foot(model: &Model, overlay: &PlanOverlay) -> Vec<Line> {
     let places = overlay.plan.waves.len();
     let share = share(model, &overlay.plan);
-    let noun = if places == 1 { "place" } else { "places" };
-    let summary = format!(" {} instances{share}, {places} {noun}", overlay.plan.instances());
+    let instances = counted(overlay.plan.instances(), "instance");
+    let summary = match places {
+        0 => String::new(),
+        places => format!(" {instances}{share}, {}", counted(places, "place")),
+    };
     let (good_for, start) = match overlay.code(model) {
         Ok(code) => {
             let left = (overlay.plan.expires_at.as_second() - model.now.as_second()).max(0);
@@ -190,7 +232,7 @@ fn why_closed(closed: &Closed) -> Line {
     match closed {
         Closed::Refused => Line::new(Meaning::Danger, " Refused: it has no code."),
         Closed::Looking(seen, all) => {
-            Line::new(Meaning::Warning, format!(" looking: {seen} of {all} steps; the code comes then"))
+            Line::new(Meaning::Warning, format!(" looking: {seen} of {}; the code comes then", counted(*all, "step")))
         }
         Closed::Expired => Line::new(Meaning::Danger, " The code has expired: Alt-r makes the plan again."),
         Closed::Because(why) => Line::new(Meaning::Danger, format!(" No code: {why}")),

@@ -19,7 +19,7 @@ use crate::domain::fleet::Workload;
 use crate::domain::history::{GoodEvidence, Version};
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::plan::{Change, Goto};
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// Whose versions, and which one is under the cursor.
 #[derive(Debug)]
@@ -109,7 +109,8 @@ pub(crate) fn panel(model: &Model, overlay: &VersionsOverlay, width: usize, heig
     };
     let body = lines(workload, model.now, Some(overlay.at), width);
     let others = overlay.chosen.workloads.len().saturating_sub(1);
-    let more = if others > 0 { format!(" The same version in {others} more workloads.") } else { String::new() };
+    let more =
+        if others > 0 { format!(" The same version in {}.", counted(others, "more workload")) } else { String::new() };
     let foot = Line::new(Meaning::Key, " Enter")
         .and(Meaning::Text, " plans it  ")
         .and(Meaning::Key, "i")

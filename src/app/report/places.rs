@@ -73,7 +73,7 @@ pub fn place_rows(model: &Model) -> Vec<PlaceRow> {
                 identity: identity.identity,
                 server: identity.server,
                 notes: identity.notes,
-                calls_per_minute: None,
+                calls_per_minute: place.and_then(|place| place.calls_per_minute),
                 instances: place.filter(|_| is_known).map(|place| place.tally.instances),
                 can: identity.can,
                 cannot,

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::domain::id::StepId;
 use crate::domain::plan::{CheckVerdict, Gate, Plan, Side, Step};
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// A plan.
 #[derive(Debug, Serialize)]
@@ -131,7 +131,14 @@ impl PlanReport {
         for (number, wave) in self.waves.iter().enumerate() {
             let _ = writeln!(text, "wave {}  {}  {}", number + 1, wave.place, wave.gate);
             for step in &wave.steps {
-                let _ = writeln!(text, "  {}  {} {}, {} instances", step.id, step.verb, step.target, step.instances);
+                let _ = writeln!(
+                    text,
+                    "  {}  {} {}, {}",
+                    step.id,
+                    step.verb,
+                    step.target,
+                    counted(step.instances, "instance")
+                );
                 for line in &step.also_goes_back {
                     let _ = writeln!(text, "       also goes back: {line}");
                 }

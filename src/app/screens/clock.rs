@@ -4,6 +4,7 @@
 
 use jiff::Timestamp;
 
+use super::page::{self, Slot};
 use crate::app::age::Clock;
 use crate::app::model::Model;
 use crate::app::overlays::Overlay;
@@ -14,10 +15,12 @@ pub(crate) fn next_change(model: &Model) -> Option<Timestamp> {
     let now = model.now;
     let rows = model.ui.rows();
     let height = view::layout(model).table_height;
-    let top = rows.listing().top.min(rows.listing().at);
-    let last = (top + height + 1).min(rows.len());
     let known = model.known();
-    let of_rows = (top..last).flat_map(|at| rows.times(at, &known));
+    let of_rows = page::window(rows, height).into_iter().filter_map(|slot| match slot {
+        Slot::Row(at) => Some(rows.times(at, &known)),
+        Slot::Section(_) => None,
+    });
+    let of_rows = of_rows.flatten();
     let of_places = model.fleet.places().iter().filter(|place| !place.state.is_live());
     let of_places = of_places.filter_map(|place| place.heard_at.map(|at| (Clock::Age, at)));
     let running = model.operations.on_banner().map(|tracked| (Clock::Running, tracked.operation.started_at));

@@ -16,6 +16,7 @@ use ratatui::layout::Rect;
 
 use super::page::{self, Page, Slot};
 use super::shown::{Shown, digest_length};
+use super::totals::Totals;
 use crate::app::age::Clock;
 use crate::app::filter::Matcher;
 use crate::app::model::Model;
@@ -28,7 +29,7 @@ use crate::domain::drift::{Mark, Tally, Verdict};
 use crate::domain::fleet::{Badness, Workload};
 use crate::domain::id::{PlaceId, WorkloadId};
 use crate::domain::selector::Facts;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted, plural};
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -38,15 +39,6 @@ pub(crate) struct DriftScreen {
     /// How many rows are in the first block.
     bad: usize,
     totals: Totals,
-}
-
-/// What the filter line counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Totals {
-    instances: u32,
-    off: u32,
-    unknown: u32,
-    services: usize,
 }
 
 /// One service.
@@ -72,6 +64,10 @@ pub(crate) struct DriftRow {
     changed_at: Option<Timestamp>,
     /// The oldest news of its places.
     heard_at: Option<Timestamp>,
+    /// Of the worst workload, for the wide table.
+    marks: String,
+    says: &'static str,
+    reason: Text,
 }
 
 /// Which part of the screen a row is in.
@@ -125,6 +121,14 @@ impl Rows for DriftScreen {
         let is_quiet = self.bad == 0;
         let has_lately = self.rows.len() > self.bad;
         [is_quiet.then_some(0), has_lately.then_some(self.bad)].into_iter().flatten().collect()
+    }
+    fn kept_block(&self) -> Option<usize> {
+        (self.bad > 0 && self.bad < self.rows.len()).then_some(self.bad)
+    }
+    fn around(&self, known: &Known<'_>) -> Vec<Line> {
+        let mut lines = self.details(known, usize::MAX);
+        lines.extend([Line::plain(self.totals.counts()), self.quiet(known)]);
+        lines
     }
     fn times(&self, at: usize, _: &Known<'_>) -> Vec<(Clock, Timestamp)> {
         let Some(row) = self.rows.get(at) else { return Vec::new() };
@@ -211,9 +215,7 @@ fn build(known: &Known<'_>, listing: &Listing) -> (Vec<DriftRow>, Totals) {
                 workloads
             };
             for tally in shown.iter().map(|workload| workload.judgement.tally) {
-                totals.instances += tally.instances;
-                totals.off += tally.off();
-                totals.unknown += tally.unknown;
+                totals.add(&tally);
             }
             rows.extend(row(known, ServiceKey { service: service.clone(), namespace }, &shown));
         }
@@ -281,6 +283,9 @@ fn row(known: &Known<'_>, key: ServiceKey, workloads: &[&Workload]) -> Option<Dr
             .filter(|workload| is_lately(workload))
             .filter_map(|workload| workload.seen.requested_since)
             .max(),
+        marks: super::marks(&worst.judgement.marks),
+        says: super::who_says(worst),
+        reason: worst.judgement.reason.clone(),
         worst: worst.id.clone(),
         key,
     })
@@ -310,7 +315,7 @@ impl DriftRow {
     fn place(&self) -> String {
         match self.bad_places {
             1 => self.place.to_string(),
-            bad => format!("{bad}/{} places", self.places),
+            bad => format!("{bad}/{} {}", self.places, plural(&self.places, "place")),
         }
     }
 
@@ -346,12 +351,10 @@ impl DriftRow {
             health,
         ];
         if columns > COLUMNS.len() {
-            let worst = known.fleet.workload(&self.worst);
-            let marks = worst.map_or_else(String::new, |worst| super::marks(&worst.judgement.marks));
-            cells.push((Meaning::Warning, marks));
-            cells.push((Meaning::Dim, worst.map_or("-", super::who_says).to_string()));
+            cells.push((Meaning::Warning, self.marks.clone()));
+            cells.push((Meaning::Dim, self.says.to_string()));
             cells.push((Meaning::Text, self.worst.namespace.as_deref().unwrap_or("-").to_string()));
-            cells.push((Meaning::Dim, worst.map_or_else(String::new, |worst| worst.judgement.reason.to_string())));
+            cells.push((Meaning::Dim, self.reason.to_string()));
         }
         cells
     }
@@ -379,7 +382,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
             .map(|row| page::row(screen, *at, row.glyph(), row.cells(length, &known, columns.len()))),
     });
     let page = Page {
-        counts: screen.counts(),
+        counts: screen.totals.counts(),
         columns: &columns,
         lines: lines.collect(),
         empty: screen.quiet(&known),
@@ -389,12 +392,6 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 }
 
 impl DriftScreen {
-    fn counts(&self) -> String {
-        let totals = self.totals;
-        let unknown = if totals.unknown > 0 { format!(", {} unknown", totals.unknown) } else { String::new() };
-        format!("{} services, {} of {} off{unknown}", totals.services, totals.off, totals.instances)
-    }
-
     fn words(&self, known: &Known<'_>, is_first_of_two: bool) -> Line {
         if self.bad == 0 && (is_first_of_two || self.rows.is_empty()) {
             self.quiet(known)
@@ -403,30 +400,8 @@ impl DriftScreen {
         }
     }
 
-    /// What is said where no row is off. Nothing known is not the same as nothing off.
     fn quiet(&self, known: &Known<'_>) -> Line {
-        let places = known.fleet.places();
-        let silent = places.iter().filter(|place| !place.state.is_live()).count();
-        match (places.is_empty(), self.totals.instances, silent) {
-            (true, ..) => {
-                Line::new(Meaning::Warning, " no place is connected; `rolldeck demo` needs none, 7 lists what is known")
-            }
-            (_, _, silent) if self.listing.filter.is_on() && silent == 0 => {
-                Line::new(Meaning::Dim, " nothing that the filter leaves is off")
-            }
-            (_, 0, 0) => Line::new(Meaning::Dim, " no instance was seen"),
-            (_, 0, silent) => Line::new(
-                Meaning::Warning,
-                format!(" nothing is known yet: {silent} places have not answered (7 says why)"),
-            ),
-            (_, instances, 0) => {
-                Line::new(Meaning::Ok, format!(" = nothing is off: {instances} instances run what they should"))
-            }
-            (_, _, silent) => Line::new(
-                Meaning::Warning,
-                format!(" nothing is off as far as is known; {silent} places are not live (7 says why)"),
-            ),
-        }
+        self.totals.quiet(known, &self.listing.filter)
     }
 
     fn details(&self, known: &Known<'_>, length: usize) -> Vec<Line> {
@@ -443,7 +418,8 @@ impl DriftScreen {
         let usable = same.iter().filter(|workload| workload.last_good().is_some()).count();
         let good = match worst.last_good() {
             Some(good) => {
-                format!("; last good {} usable in {usable} of {} places", Shown::version(good).spoken(), same.len())
+                let good = Shown::version(good).spoken();
+                format!("; last good {good} usable in {usable} of {}", counted(same.len(), "place"))
             }
             None => "; no last good version is known: B picks one".to_string(),
         };
@@ -451,7 +427,7 @@ impl DriftScreen {
         let hint = worst.seen.inoperable.as_ref().map(|why| format!("; can't be operated: {why}")).unwrap_or_default();
         vec![
             Line::new(Meaning::Title, format!(" {}", row.key.service)).and(Meaning::Text, format!(": {came}{good}")),
-            Line::new(Meaning::Dim, format!(" {}: {reason}{hint}", worst.id)),
+            Line::new(Meaning::Dim, format!(" {}: {reason}{hint}", super::short(&worst.id))),
         ]
     }
 }

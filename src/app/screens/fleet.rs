@@ -20,6 +20,7 @@ use crate::app::widgets::table::{Align, Column};
 use crate::domain::drift::Tally;
 use crate::domain::fleet::{Badness, Workload};
 use crate::domain::id::WorkloadId;
+use crate::domain::text::counted;
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -163,11 +164,16 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         .iter()
         .map(|(at, workload)| page::row(screen, *at, glyph(workload), cells(workload, &known, length, columns.len())));
     let page = Page {
-        counts: format!("{} workloads, {} of {} off", screen.rows.len(), screen.totals.off(), screen.totals.instances),
+        counts: format!(
+            "{}, {} of {} off",
+            counted(screen.rows.len(), "workload"),
+            screen.totals.off(),
+            screen.totals.instances
+        ),
         columns: &columns,
         lines: lines.collect(),
         empty: Line::new(Meaning::Dim, "no workload is known, or the filter leaves none"),
-        details: details(screen, &known, length),
+        details: details(screen, &known),
     };
     page::draw(model, area, buffer, &page);
 }
@@ -211,11 +217,11 @@ fn cells(workload: &Workload, known: &Known<'_>, length: usize, columns: usize) 
     cells
 }
 
-fn details(screen: &FleetScreen, known: &Known<'_>, length: usize) -> Vec<Line> {
+fn details(screen: &FleetScreen, known: &Known<'_>) -> Vec<Line> {
     let workload = screen.rows.get(screen.listing.at).and_then(|id| known.fleet.workload(id));
     let Some(workload) = workload else { return vec![Line::default(), Line::default()] };
-    let good = workload.last_good().map_or("none known".to_string(), |good| Shown::version(good).text(length));
-    let requested = Shown::requested(workload).text(length);
+    let good = workload.last_good().map_or("none known".to_string(), |good| Shown::version(good).spoken());
+    let requested = Shown::requested(workload).spoken();
     let first = Line::new(Meaning::Title, format!(" {}", workload.id))
         .and(Meaning::Text, format!(": asks for {requested}; last good {good}"));
     let (meaning, reason) = match &workload.seen.inoperable {

@@ -23,6 +23,7 @@ use crate::app::widgets::table::{Align, Column};
 use crate::domain::fleet::{Instance, Workload};
 use crate::domain::observation::Health;
 use crate::domain::selector::Selector;
+use crate::domain::text::counted;
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -243,9 +244,9 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let busy = if screen.asked.is_some() { ", looking" } else { "" };
     let page = Page {
         counts: format!(
-            "{} of {} instances, {} off{busy}",
+            "{} of {}, {} off{busy}",
             screen.rows.len(),
-            known.fleet.instance_count(),
+            counted(known.fleet.instance_count(), "instance"),
             screen.off
         ),
         columns: &columns,

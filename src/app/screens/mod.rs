@@ -10,6 +10,7 @@ pub(crate) mod operations;
 pub(crate) mod page;
 pub(crate) mod places;
 pub(crate) mod shown;
+pub(crate) mod totals;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -22,6 +23,7 @@ use super::theme::Meaning;
 use super::ui::Known;
 use crate::domain::drift::{Mark, Tally, Verdict};
 use crate::domain::fleet::Workload;
+use crate::domain::id::WorkloadId;
 
 /// Which screen. Compare and Timeline come with a later version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,6 +154,12 @@ pub(crate) fn glyph(verdict: Verdict) -> (Meaning, char) {
         Verdict::Quarantined => 'X',
     };
     (Meaning::of_verdict(verdict), glyph)
+}
+
+/// A workload in few words, for lines that have no room: its row or its detail says of which kind it is.
+pub(crate) fn short(id: &WorkloadId) -> String {
+    let namespace = id.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    format!("{} {namespace}{}", id.place, id.name)
 }
 
 /// How many are off, of how many; `?` where nothing is known.

@@ -27,7 +27,7 @@ use crate::domain::id::OperationId;
 use crate::domain::journal::{Outcome, Request};
 use crate::domain::operation::{Alive, Mode, Operation, OperationState, StepState};
 use crate::domain::selector::Facts;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -208,8 +208,10 @@ fn stop(model: &mut Model) -> Vec<Effect> {
     let id = tracked.operation.id.clone();
     let counts = tracked.operation.counts();
     let what = format!(
-        "stops here: {} of {} steps done, {} in flight stay with the platform",
-        counts.done, counts.total, counts.in_flight
+        "stops here: {} of {} done, {} in flight left to the platform",
+        counts.done,
+        counted(counts.total, "step"),
+        counts.in_flight
     );
     ask(model, &id, Request::Stop, &what)
 }
@@ -332,11 +334,11 @@ fn summary(model: &Model, tracked: &Tracked) -> Vec<Line> {
             .and(Meaning::Dim, format!("  {reason}")),
     ];
     let driver = match tracked.alive {
+        _ if operation.ended.is_some() => format!("{} drove it", operation.driver.who),
         Alive::Here => "this process drives it".to_string(),
         Alive::Elsewhere => {
             format!("{} drives it ({}, process {})", operation.driver.who, operation.driver.host, operation.driver.pid)
         }
-        Alive::Nobody if operation.ended.is_some() => format!("{} drove it", operation.driver.who),
         Alive::Nobody => format!(
             "nobody drives it; {} did ({}, process {}): T takes it over, x s stops it",
             operation.driver.who, operation.driver.host, operation.driver.pid
@@ -408,9 +410,9 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let going = model.operations.iter().filter(|tracked| tracked.operation.ended.is_none()).count();
     let page = Page {
         counts: format!(
-            "{} operations, {going} not ended, {} debts",
-            screen.rows.len(),
-            model.operations.debts().count()
+            "{}, {going} not ended, {}",
+            counted(screen.rows.len(), "operation"),
+            counted(model.operations.debts().count(), "debt")
         ),
         columns: COLUMNS,
         lines: lines.collect(),
@@ -428,8 +430,10 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     paint::lines(buffer, under, &body, &model.settings.look.theme);
     let hidden = body.len().saturating_sub(usize::from(under.height));
     if hidden > 0 && under.height > 1 {
-        let more =
-            Line::new(Meaning::Warning, format!("   and {hidden} more lines: Tab gives them space, d shows all"));
+        let more = Line::new(
+            Meaning::Warning,
+            format!("   and {}: Tab gives space, d shows all", counted(hidden, "more line")),
+        );
         let last = Rect { y: under.y + under.height - 1, height: 1, ..under };
         paint::fill(buffer, last, model.settings.look.theme.style(Meaning::Text));
         paint::line(buffer, last.x, last.y, last.width, &more, &model.settings.look.theme);

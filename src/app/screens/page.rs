@@ -2,6 +2,8 @@
 //!
 //! Never makes a row that is not visible.
 
+use std::ops::Range;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -18,6 +20,10 @@ pub(crate) const HEAD: u16 = 2;
 /// Lines under the table that tell of the cursor row.
 pub(crate) const DETAILS: u16 = 2;
 
+/// How many rows of a block are kept in sight at most, and how many lines the rows above it have at least.
+const MOST_KEPT: usize = 3;
+const LEAST_ABOVE: usize = 3;
+
 /// One visible line: a row, or words before a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
@@ -27,28 +33,62 @@ pub(crate) enum Slot {
     Section(usize),
 }
 
+/// Which lines are seen: those from `top` on, and under them the first lines of a block that is kept in sight.
+struct Seen {
+    top: usize,
+    upper: usize,
+    kept: Range<usize>,
+}
+
+/// Which lines are seen at this height. The window moves no more than it must.
+fn seen(rows: &dyn Rows, height: usize) -> Seen {
+    let (sections, listing) = (rows.sections(), rows.listing());
+    let lines = rows.len() + sections.len();
+    let at = listing.at.min(rows.len().saturating_sub(1));
+    let cursor = at + sections.iter().filter(|&&before| before <= at).count();
+    let whole = |top: usize| Seen { top, upper: height, kept: 0..0 };
+    // The words above the first row are seen with it.
+    let is_at_start = at == 0 && cursor < height;
+    let block = rows.kept_block().and_then(|first| {
+        let heading = first + sections.iter().position(|&before| before == first)?;
+        let count = 1 + (rows.len() - first).min((height / 5).clamp(1, MOST_KEPT));
+        (height >= count + LEAST_ABOVE).then_some((heading, count))
+    });
+    match block {
+        _ if is_at_start && lines <= height => whole(0),
+        // The cursor is in the block: the rows above give way to it.
+        Some((heading, count)) if cursor > heading => {
+            let last = cursor.max(heading + count - 1);
+            let first = if cursor == heading + 1 { heading } else { cursor };
+            whole(listing.top_for(last, height, lines).min(first))
+        }
+        // All rows above fit with the block under them, or the first screen ends in the block anyway.
+        Some((heading, count)) if heading > height - count => {
+            let upper = height - count;
+            let top = if is_at_start { 0 } else { listing.top_for(cursor, upper, heading) };
+            Seen { top, upper, kept: heading..heading + count }
+        }
+        _ if is_at_start => whole(0),
+        _ => whole(listing.top_for(cursor, height, lines)),
+    }
+}
+
 /// Which lines are visible.
 pub(crate) fn window(rows: &dyn Rows, height: usize) -> Vec<Slot> {
     let sections = rows.sections();
-    let at = rows.listing().at.min(rows.len().saturating_sub(1));
-    let cursor = at + sections.iter().filter(|&&before| before <= at).count();
     let lines = rows.len() + sections.len();
-    // The words above the first row are seen with it.
-    let top = if at == 0 && cursor < height { 0 } else { rows.listing().top_for(cursor, height, lines) };
+    let seen = seen(rows, height);
     let slot = |line: usize| {
         let section = sections.iter().enumerate().find(|(number, before)| *before + number == line);
         let above = sections.iter().enumerate().filter(|(number, before)| *before + number < line).count();
         section.map_or(Slot::Row(line - above), |(number, _)| Slot::Section(number))
     };
-    (top..(top + height).min(lines)).map(slot).collect()
+    (seen.top..(seen.top + seen.upper).min(lines)).chain(seen.kept).map(slot).collect()
 }
 
 /// The first visible line, kept so that the window moves no more than it must.
 pub(crate) fn keep_top(rows: &mut dyn Rows, height: usize) {
-    let (at, sections) = (rows.listing().at, rows.sections());
-    let line = at + sections.iter().filter(|&&before| before <= at).count();
-    let lines = rows.len() + sections.len();
-    let top = if at == 0 && line < height { 0 } else { rows.listing().top_for(line, height, lines) };
+    let top = seen(rows, height).top;
     rows.listing_mut().top = top;
 }
 
@@ -117,6 +157,10 @@ fn filter_line(model: &Model, area: Rect, buffer: &mut Buffer, counts: &str, the
     if listing.order > 0 {
         words.push(format!("by {}", rows.orders()[listing.order.min(rows.orders().len() - 1)]));
     }
-    words.push(counts.to_string());
+    // What is wrong with the filter comes before what it counts.
+    let is_room = left.width() + counts.len() + 2 <= usize::from(area.width);
+    if filter.error.is_none() || is_room {
+        words.push(counts.to_string());
+    }
     paint::both_ends(buffer, area, &left, &Line::new(Meaning::Dim, format!("{} ", words.join(", "))), theme);
 }

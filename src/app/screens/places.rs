@@ -14,7 +14,7 @@ use crate::app::filter::Matcher;
 use crate::app::model::Model;
 use crate::app::rows::{Listing, RowId, Rows};
 use crate::app::theme::Meaning;
-use crate::app::ui::Known;
+use crate::app::ui::{ColumnDetail, Known};
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::table::{Align, Column};
 use crate::domain::drift::Verdict;
@@ -22,7 +22,7 @@ use crate::domain::fleet::Place;
 use crate::domain::id::PlaceId;
 use crate::domain::observation::PlaceState;
 use crate::domain::selector::Facts;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -53,6 +53,8 @@ const COLUMNS: &[Column] = &[
     Column { title: "SERVER", least: 6, most: 30, align: Align::Left, rank: 5 },
     Column { title: "NOTES", least: 10, most: 80, align: Align::Left, rank: 3 },
 ];
+
+const WIDE: &[Column] = &[Column { title: "CALLS/MIN", least: 9, most: 9, align: Align::Right, rank: 6 }];
 
 impl Rows for PlacesScreen {
     fn listing(&self) -> &Listing {
@@ -173,6 +175,10 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     let known = model.known();
     let height = area.height.saturating_sub(page::HEAD + page::DETAILS);
     let window = page::window(screen, usize::from(height));
+    let columns = match model.ui.detail {
+        ColumnDetail::Plain => COLUMNS.to_vec(),
+        ColumnDetail::Wide => [COLUMNS, WIDE].concat(),
+    };
     let lines = window.iter().filter_map(|slot| {
         let Slot::Row(at) = slot else { return None };
         let place = known.fleet.place(screen.rows.get(*at)?)?;
@@ -180,8 +186,8 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     });
     let live = known.fleet.places().iter().filter(|place| place.state.is_live()).count();
     let page = Page {
-        counts: format!("{} places, {live} live", screen.rows.len()),
-        columns: COLUMNS,
+        counts: format!("{}, {live} live", counted(screen.rows.len(), "place")),
+        columns: &columns,
         lines: lines.collect(),
         empty: Line::new(Meaning::Warning, "no place is configured; `rolldeck demo` needs none"),
         details: details(screen, &known),
@@ -223,6 +229,7 @@ fn cells(place: &Place, known: &Known<'_>) -> Vec<(Meaning, String)> {
         (Meaning::Text, identity.identity.as_deref().unwrap_or("-").to_string()),
         (Meaning::Dim, identity.server.as_deref().unwrap_or("-").to_string()),
         (Meaning::Warning, notes.collect::<Vec<String>>().join("; ")),
+        (Meaning::Text, place.calls_per_minute.map_or("-".to_string(), |calls| calls.to_string())),
     ]
 }
 
@@ -246,10 +253,12 @@ fn details(screen: &PlacesScreen, known: &Known<'_>) -> Vec<Line> {
             format!(" can: {}", if can.is_empty() { "not known yet".to_string() } else { can.join(", ") }),
         ),
     };
+    let calls = place.calls_per_minute.map(|calls| format!("{} a minute", counted(calls, "call")));
     let rest: Vec<String> = [("can't", cannot.join(", ")), ("limited", limits.join("; "))]
         .into_iter()
         .filter(|(_, text)| !text.is_empty())
         .map(|(name, text)| format!("{name}: {text}"))
+        .chain(calls)
         .collect();
     vec![first, Line::new(Meaning::Dim, format!(" {}", rest.join("   ")))]
 }
@@ -257,5 +266,8 @@ fn details(screen: &PlacesScreen, known: &Known<'_>) -> Vec<Line> {
 /// The titles and cells of a row, for copies.
 pub(crate) fn copied(known: &Known<'_>, id: &PlaceId) -> Option<(Vec<&'static str>, Vec<String>)> {
     let cells = cells(known.fleet.place(id)?, known);
-    Some((COLUMNS.iter().map(|column| column.title).collect(), cells.into_iter().map(|(_, text)| text).collect()))
+    Some((
+        [COLUMNS, WIDE].concat().iter().map(|column| column.title).collect(),
+        cells.into_iter().map(|(_, text)| text).collect(),
+    ))
 }

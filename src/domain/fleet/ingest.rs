@@ -27,6 +27,7 @@ impl Fleet {
             state: PlaceState::Loading,
             heard_at: None,
             identity: PlaceIdentity::default(),
+            calls_per_minute: None,
             limits: Vec::new(),
             loading: Vec::new(),
             tally: Tally::default(),
@@ -133,6 +134,7 @@ impl Fleet {
                 row.state = state;
             }
             Observation::Identity(identity) => row.identity = *identity,
+            Observation::Calls(number) => row.calls_per_minute = Some(number),
             Observation::Limited(source, why) => {
                 row.limits.retain(|(limited, _)| *limited != source);
                 row.limits.push((source, why));
@@ -342,7 +344,7 @@ impl Place {
     }
 }
 
-/// Whether an observation only says that the place did not answer.
+/// Whether an observation says nothing that the place answered.
 fn is_silence(observation: &Observation) -> bool {
     match observation {
         Observation::Place(
@@ -351,7 +353,8 @@ fn is_silence(observation: &Observation) -> bool {
             | PlaceState::Unreachable(_)
             | PlaceState::Misconfigured(_)
             | PlaceState::NotConnected,
-        ) => true,
+        )
+        | Observation::Calls(_) => true,
         Observation::Place(PlaceState::Live | PlaceState::Forbidden(_) | PlaceState::AuthExpired(_))
         | Observation::ListStarted(_)
         | Observation::ListFinished(_)

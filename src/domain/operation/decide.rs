@@ -15,7 +15,7 @@ use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
 use crate::domain::plan::{Action, Brake, Gate, Paused, Step};
 use crate::domain::policy::Policy;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// How long a step that a disruption budget blocked waits before it is tried again.
 const BLOCKED_RETRY: Duration = Duration::from_secs(15);
@@ -294,7 +294,8 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
     if operation.steps.values().any(|progress| progress.brake.is_some()) {
         return None;
     }
-    let reason = Text::new(&format!("{} of {} steps verified", operation.steps.len(), operation.steps.len()));
+    let reason =
+        Text::new(&format!("{} of {} verified", operation.steps.len(), counted(operation.steps.len(), "step")));
     Some(Entry::Ended { outcome: Outcome::Done, reason })
 }
 

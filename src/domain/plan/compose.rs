@@ -16,7 +16,7 @@ use crate::domain::image::ImageRef;
 use crate::domain::observation::{Applies, Health, TemplateHash, Undoer};
 use crate::domain::policy::{Confirm, Policy};
 use crate::domain::selector::{Facts, Selector, is_service_name};
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// What an operator asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -432,7 +432,7 @@ fn title(verb: Verb, workloads: &[&Workload], steps: &[Step]) -> Text {
     let what = match services.len() {
         0 => "nothing".to_string(),
         1..=3 => services.into_iter().map(Text::as_str).collect::<Vec<&str>>().join(", "),
-        more => format!("{more} services"),
+        more => counted(more, "service"),
     };
     let sides: BTreeSet<(String, String)> = steps.iter().map(|step| (step.from.label(), step.to.label())).collect();
     match (sides.len(), sides.first()) {

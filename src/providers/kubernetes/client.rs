@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::connect::{Facts, Link, Session};
 use super::stream::{Items, Lines};
 use crate::domain::text::Text;
-use crate::providers::Mutations;
+use crate::providers::{Mutations, Sink};
 
 /// Longest answer to one request, unpacked, that is held as a whole: the ReplicaSets of a namespace.
 const LONGEST_ANSWER: usize = 128 << 20;
@@ -170,6 +170,11 @@ impl Reads {
         self.0.has_heard_since(since)
     }
 
+    /// Tells how many requests are sent to the cluster, by whomever. Never ends.
+    pub(super) async fn tell_calls(&self, sink: &Sink) {
+        self.0.calls.tell(sink, jiff::Timestamp::now).await;
+    }
+
     /// Leaves all connections, so that the next request opens new ones.
     pub(super) async fn reset(&self) {
         self.0.reset().await;
@@ -318,6 +323,7 @@ async fn send_once(link: &Arc<Link>, session: &Session, ask: &Ask<'_>) -> Result
     let request = request.body(body).map_err(|error| Fault::misconfigured(&error.to_string()))?;
     let response = {
         let _turn = link.turn().await;
+        link.calls.note();
         session.client.send(request).await.map_err(|error| sort(&error))?
     };
     link.note_heard();

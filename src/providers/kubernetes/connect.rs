@@ -19,7 +19,7 @@ use super::client::Fault;
 use super::discover::Files;
 use super::exec_auth::{Credential, Plugin};
 use crate::domain::text::Text;
-use crate::providers::EndGroup;
+use crate::providers::{Calls, EndGroup};
 
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +35,8 @@ pub(super) struct Link {
     made_at: Instant,
     heard: AtomicU64,
     requests: Semaphore,
+    /// Requests sent over it.
+    pub calls: Calls,
 }
 
 /// One client with the credentials that it was made with.
@@ -73,6 +75,7 @@ impl Link {
             made_at: Instant::now(),
             heard: AtomicU64::new(0),
             requests: Semaphore::new(AT_ONCE),
+            calls: Calls::default(),
         }
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::domain::id::WorkloadId;
+use crate::domain::look::{LookCommands, quoted};
 use crate::domain::plan::Unpause;
 use crate::domain::text::Text;
 
@@ -98,6 +99,15 @@ pub(super) fn eviction(at: &Precondition<'_>, id: &WorkloadId, pod: &str) -> Val
     })
 }
 
+/// The commands that look at a workload and at a pod.
+pub(super) fn look(context: &str) -> LookCommands {
+    let kubectl = format!("kubectl --context {} -n {{namespace}}", quoted(context));
+    LookCommands {
+        workload: Text::new(&format!("{kubectl} get {{kind}}/{{name}} -o wide")),
+        instance: Text::new(&format!("{kubectl} describe pod {{name}}")),
+    }
+}
+
 /// `kubectl rollout undo`.
 pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64) -> Text {
     let target = format!("deployment/{}", id.name);
@@ -177,16 +187,6 @@ fn kubectl(context: &str, id: &WorkloadId, rest: &[&str]) -> Text {
     let namespace = id.namespace.as_deref().unwrap_or("default");
     let words = ["kubectl", "--context", context, "-n", namespace].into_iter().chain(rest.iter().copied());
     Text::new(&words.map(quoted).collect::<Vec<_>>().join(" "))
-}
-
-/// A word as a shell takes it literally.
-fn quoted(word: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/:@=,+".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.to_string()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::client::{Fault, Reads, Review};
 use super::convert::Kind;
 use super::feed::{Feed, FeedState, Pause};
 use super::known::{Known, Listed};
+use super::requests;
 use super::settings::Settings;
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::observation::{Observation, PlaceIdentity, PlaceState};
@@ -116,6 +117,7 @@ pub(super) async fn watch(
         shared.probe(),
         shared.judge(&feeds),
         shared.identify(mutations),
+        reads.tell_calls(&sink),
         join_all(feeds.iter().map(|feed| feed.run(&shared)))
     );
 }
@@ -374,6 +376,7 @@ async fn identity(reads: &Reads, scope: &Scope, mutations: Mutations) -> Result<
         notes,
         can,
         cannot,
+        look: Some(requests::look(&facts.context)),
     })
 }
 

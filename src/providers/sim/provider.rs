@@ -56,7 +56,8 @@ impl Provider for SimProvider {
     fn watch(self: Arc<Self>, sink: Sink) -> Work<()> {
         Box::pin(async move {
             if let Some(place) = self.world.place(&self.id) {
-                watch(&self.world, place, &sink).await;
+                let told = place.calls.tell(&sink, || self.world.now());
+                tokio::join!(watch(&self.world, place, &sink), told);
             }
         })
     }
@@ -155,6 +156,7 @@ async fn watch(world: &SimWorld, place: &SimPlace, sink: &Sink) {
                 let changes = world.with(place, |cloud| cloud.take_changes(id, PAGE));
                 let is_full = changes.len() >= PAGE;
                 if !changes.is_empty() || last_sent.elapsed() >= HEARTBEAT {
+                    place.calls.note();
                     let observations = if changes.is_empty() { vec![Observation::Heartbeat] } else { changes };
                     sink.send(world.now(), observations).await;
                     last_sent = Instant::now();
@@ -222,6 +224,7 @@ fn rows_of(world: &SimWorld, place: &SimPlace, page: &[Key]) -> Vec<Observation>
 }
 
 async fn answer_time(place: &SimPlace) {
+    place.calls.note();
     if !place.scene.latency.0.is_zero() {
         sleep(place.scene.latency.0).await;
     }

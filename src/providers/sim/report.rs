@@ -9,6 +9,7 @@ use super::random::mix;
 use super::scenario::{Naming, ScenePlace, Verb};
 use super::workload::{Instance, Pace, Part, Quirk, Stage, Workload};
 use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::look::LookCommands;
 use crate::domain::observation::{
     ContainerSeen, Health, InstanceSeen, Observation, Owner, Phase, PlaceIdentity, RevisionSeen, Role, Rollout, Source,
     WorkloadSeen,
@@ -155,6 +156,22 @@ pub(super) fn identity(place: &ScenePlace) -> PlaceIdentity {
         notes: vec![Text::new("simulated")],
         can: allowed.map(|(_, name)| Text::new(name)).collect(),
         cannot: forbidden.map(|(name, why)| (Text::new(name), Text::new(why))).collect(),
+        look: Some(look(place)),
+    }
+}
+
+/// What somebody would look with, were the place real.
+fn look(place: &ScenePlace) -> LookCommands {
+    let context = place.id.get_ref().rsplit('/').next().unwrap_or_default();
+    match place.instances {
+        Naming::Pods => LookCommands {
+            workload: Text::new(&format!("kubectl --context {context} -n {{namespace}} get {{kind}}/{{name}} -o wide")),
+            instance: Text::new(&format!("kubectl --context {context} -n {{namespace}} describe pod {{name}}")),
+        },
+        Naming::Machines => LookCommands {
+            workload: Text::new("aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {name}"),
+            instance: Text::new("aws autoscaling describe-auto-scaling-instances --instance-ids {name}"),
+        },
     }
 }
 

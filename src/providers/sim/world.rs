@@ -18,7 +18,7 @@ use crate::domain::id::{OperationId, PlaceId, WorkloadId};
 use crate::domain::journal::Call;
 use crate::domain::plan::Paused;
 use crate::domain::text::Text;
-use crate::providers::{Answer, Order};
+use crate::providers::{Answer, Calls, Order};
 
 /// A scenario that is being played.
 pub struct SimWorld {
@@ -33,6 +33,8 @@ pub(super) struct SimPlace {
     pub(super) id: PlaceId,
     pub(super) scene: ScenePlace,
     pub(super) woken: Notify,
+    /// Requests that it was sent.
+    pub(super) calls: Calls,
     state: Mutex<State>,
 }
 
@@ -132,7 +134,13 @@ impl SimWorld {
                 Some((from, until, Text::new(&dark.why)))
             });
             let state = State { cloud, dark: dark.collect(), faults: VecDeque::new(), taken: 0 };
-            SimPlace { id, scene: scene.clone(), woken: Notify::new(), state: Mutex::new(state) }
+            SimPlace {
+                id,
+                scene: scene.clone(),
+                woken: Notify::new(),
+                calls: Calls::default(),
+                state: Mutex::new(state),
+            }
         });
         let places = places.collect();
         SimWorld { base, started: Instant::now(), places, received: Mutex::new(Vec::new()) }

@@ -16,7 +16,7 @@ use crate::domain::expectation::{Declaration, ServiceKeys};
 use crate::domain::image::ImageRef;
 use crate::domain::policy::{Confirm, PlacePolicy, Policy, PolicyRule};
 use crate::domain::selector::duration;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 use crate::providers;
 use crate::runtime::text_file;
 use reader::{Faults, Table};
@@ -87,8 +87,7 @@ pub struct ConfigError {
 impl std::fmt::Display for ConfigError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let faults = self.faults.len();
-        let plural = if faults == 1 { "fault" } else { "faults" };
-        write!(formatter, "the configuration has {faults} {plural}:")?;
+        write!(formatter, "the configuration has {}:", counted(faults, "fault"))?;
         for fault in &self.faults {
             write!(formatter, "\n{}:{fault}", self.file.display())?;
         }

@@ -16,7 +16,7 @@ use crate::domain::journal::{Outcome, Request};
 use crate::domain::observation::PlaceState;
 use crate::domain::operation::{Alive, Mode, OperationState, StepState};
 use crate::domain::plan::Plan;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 use crate::runtime::cli::Options;
 use crate::runtime::headless::print::Exit;
 use crate::runtime::session::Session;
@@ -294,7 +294,7 @@ async fn follow(
                 }
                 // The terminal going away is no reason to stop: an operation goes on without a screen. Nor may it be
                 // suspended: what it drives would stand still without anybody knowing.
-                Asked::HangUp | Asked::Suspend => {}
+                Asked::HangUp | Asked::Suspend | Asked::Continue => {}
             },
         }
     }
@@ -323,11 +323,11 @@ fn progress_line(tracked: &Tracked) -> String {
     let operation = &tracked.operation;
     let counts = operation.counts();
     let mut line = format!(
-        "{} {}: {} of {} steps verified, {} in flight",
+        "{} {}: {} of {} verified, {} in flight",
         operation.id,
         operation.state(tracked.alive).as_str(),
         counts.done,
-        counts.total,
+        counted(counts.total, "step"),
         counts.in_flight
     );
     if counts.failed > 0 {

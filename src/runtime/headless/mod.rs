@@ -6,6 +6,7 @@ mod follow;
 mod lists;
 mod plans;
 mod print;
+pub mod progress;
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Printing results and progress, and the exit codes that scripts hold on to.
+//! Printing results, and the exit codes that scripts hold on to. Progress is told beside them (`progress`).
 //!
 //! Never prints to stdout what is not a result.
 
@@ -6,8 +6,10 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+pub(super) use super::progress::progress;
+
+use super::progress::finish;
 use crate::app::report::Table;
-use crate::domain::text::Text;
 use crate::runtime::cli::Output;
 
 /// How a command ended (INTERFACE: the first that holds of 2, 1, 3, 0).
@@ -52,6 +54,8 @@ pub(super) fn answer_text<T: Serialize>(output: Output, report: &T, words: &str)
 /// # Errors
 /// If stdout can't be written; a reader that went away (`| head`) is none.
 pub(super) fn text(text: &str) -> anyhow::Result<()> {
+    // Where both go to one terminal, what came before the result stands before it.
+    finish();
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
@@ -64,12 +68,6 @@ pub(super) fn text(text: &str) -> anyhow::Result<()> {
 /// If stdout can't be written.
 pub(super) fn line(line: &str) -> anyhow::Result<()> {
     text(&format!("{line}\n"))
-}
-
-/// One line of progress to stderr.
-pub(super) fn progress(line: &str) {
-    // Nobody can be told if stderr is gone.
-    let _ = writeln!(io::stderr().lock(), "{}", Text::new(line));
 }
 
 fn json<T: Serialize>(report: &T) -> anyhow::Result<()> {

@@ -19,8 +19,8 @@ use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use rustix::process::{Signal, getpid, kill_process};
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::process::{Signal, getpgrp, getpid, kill_process};
+use rustix::termios::{Action, QueueSelector, tcflow, tcflush, tcgetpgrp};
 
 /// How long the writer may take to finish what it has before the process ends all the same.
 const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -46,8 +46,8 @@ pub struct Screen {
 enum Order {
     Draw(Box<Buffer>),
     Copy(String),
-    /// The terminal was given back and taken again: nothing of what it shows is known.
-    Forget,
+    /// The terminal was somebody else's meanwhile: its modes are set again, nothing of what it shows is known.
+    Retake,
     End,
 }
 
@@ -78,16 +78,38 @@ impl Screen {
         self.order(Order::Copy(text));
     }
 
-    /// Gives the terminal back, stops the process until its shell brings it back, takes the terminal again.
+    /// Gives the terminal back and stops the process until its shell brings it back. SIGCONT, which brings it back, is
+    /// what has the terminal taken again.
     ///
     /// # Errors
-    /// If the terminal can't be taken again.
+    /// If the system refuses.
     pub fn suspend(&self) -> io::Result<()> {
         leave();
         // SIGSTOP, not SIGTSTP: the latter is ours to handle, and would come back here.
-        kill_process(getpid(), Signal::STOP)?;
-        enter()?;
-        self.order(Order::Forget);
+        Ok(kill_process(getpid(), Signal::STOP)?)
+    }
+
+    /// Whether the terminal is ours now.
+    pub fn is_taken(&self) -> bool {
+        TAKEN.load(Ordering::SeqCst)
+    }
+
+    /// Takes the terminal again after the process was stopped: a shell has made it its own meanwhile, also where nobody
+    /// gave it back (SIGSTOP). In the background (`bg`) it stays the shell's, and nothing is drawn until a key comes.
+    ///
+    /// # Errors
+    /// If the terminal can't be taken again.
+    pub fn retake(&self) -> io::Result<()> {
+        if !is_foreground() {
+            TAKEN.store(false, Ordering::SeqCst);
+            return Ok(());
+        }
+        // Raw mode may be on only as far as this process knows; off and on again makes it so. What is kept for the end
+        // are the settings from the start.
+        disable_raw_mode()?;
+        enable_raw_mode()?;
+        TAKEN.store(true, Ordering::SeqCst);
+        self.order(Order::Retake);
         Ok(())
     }
 
@@ -139,7 +161,16 @@ pub fn install_panic_hook() {
 fn enter() -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide).inspect_err(|_| leave())
+    enter_modes(&mut io::stdout()).inspect_err(|_| leave())
+}
+
+fn enter_modes(terminal: &mut impl Write) -> io::Result<()> {
+    execute!(terminal, EnterAlternateScreen, EnableBracketedPaste, Hide)
+}
+
+/// Whether the shell has put this process in front. A terminal that can't tell has no shell to ask.
+fn is_foreground() -> bool {
+    tcgetpgrp(io::stdout()).map_or(true, |group| group == getpgrp())
 }
 
 /// Gives the terminal back, once. A terminal that is gone needs nothing; one that takes nothing is not waited for.
@@ -165,8 +196,10 @@ fn is_writer_quiet() -> bool {
     };
     is_quiet(LAST_WORDS)
         || (0..times).any(|_| {
-            // A terminal that is gone has nothing on its way.
+            // A terminal that is gone has nothing on its way. Linux throws away without waking who waits for the room;
+            // holding the output for a moment and letting it go does.
             let _ = tcflush(io::stdout(), QueueSelector::OFlush);
+            let _ = tcflow(io::stdout(), Action::OOff).and_then(|()| tcflow(io::stdout(), Action::OOn));
             is_quiet(pause)
         })
 }
@@ -203,7 +236,10 @@ fn write_frames(inbox: &mpsc::Receiver<Order>) {
                 Ok(Order::Copy(text)) => {
                     write_whole(|| execute!(terminal, CopyToClipboard::to_clipboard_from(text)));
                 }
-                Ok(Order::Forget) => shown = None,
+                Ok(Order::Retake) => {
+                    write_whole(|| enter_modes(&mut terminal));
+                    shown = None;
+                }
                 Ok(Order::End) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => break,
             }

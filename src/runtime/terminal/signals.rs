@@ -15,6 +15,9 @@ pub enum Asked {
     HangUp,
     /// SIGTSTP from outside: the process shall stop for a while.
     Suspend,
+    /// SIGCONT: the process was stopped, by itself or by SIGSTOP, and whoever had the terminal meanwhile may have set it
+    /// otherwise.
+    Continue,
 }
 
 /// The signals that this process handles.
@@ -23,6 +26,7 @@ pub struct Signals {
     interrupt: Signal,
     hang_up: Signal,
     suspend: Signal,
+    resume: Signal,
 }
 
 impl Signals {
@@ -31,13 +35,15 @@ impl Signals {
     /// # Errors
     /// If the system refuses a handler.
     pub fn handle() -> io::Result<Signals> {
-        // The number of SIGTSTP is the platform's own.
+        // The numbers of these two are the platform's own.
         let suspend = SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw());
+        let resume = SignalKind::from_raw(rustix::process::Signal::CONT.as_raw());
         Ok(Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
             suspend: signal(suspend)?,
+            resume: signal(resume)?,
         })
     }
 
@@ -48,6 +54,7 @@ impl Signals {
             _ = self.interrupt.recv() => Asked::Terminate,
             _ = self.hang_up.recv() => Asked::HangUp,
             _ = self.suspend.recv() => Asked::Suspend,
+            _ = self.resume.recv() => Asked::Continue,
         }
     }
 }

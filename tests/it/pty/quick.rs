@@ -61,7 +61,7 @@ pub(crate) fn under_way(state: &Path) -> Terminal {
 pub(crate) fn start_rollback(terminal: &mut Terminal) {
     terminal.press("b");
     type_code(terminal);
-    terminal.until("the banner of a running operation", |screen| screen.contains("running  rollback"));
+    terminal.until("the banner of a running operation", |screen| screen.contains(" running  rollback"));
 }
 
 /// Types the code of the open plan, again if it came too early.

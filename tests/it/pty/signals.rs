@@ -140,6 +140,32 @@ fn sigtstp_stops_the_process_and_sigcont_brings_the_screen_back() {
 }
 
 #[test]
+fn after_sigstop_from_outside_the_terminal_is_taken_again() {
+    let state = tempfile::tempdir().expect("a directory");
+    let mut terminal = quick(state.path());
+    for _ in 0..2 {
+        terminal.kill(Signal::STOP);
+        terminal.wait_stopped();
+        // What a shell does with the terminal of a job that it did not expect to stop.
+        terminal.shell_takes_it();
+        assert!(!terminal.screen().contains("DRIFT"), "{}", terminal.screen());
+        terminal.kill(Signal::CONT);
+        for part in [" DRIFT ", "places 2/2 ok", ">~ checkout", "came", "b back to last good"] {
+            terminal.see(part);
+        }
+        assert!(terminal.is_raw(), "keys come one by one and unseen");
+        assert!(terminal.modes(|screen| screen.alternate_screen() && screen.hide_cursor() && screen.bracketed_paste()));
+        terminal.press("2");
+        terminal.see(" FLEET ");
+        terminal.press("1");
+        terminal.see(" DRIFT ");
+    }
+    terminal.press("q");
+    assert_eq!(terminal.wait_exit().exit_code(), 0);
+    terminal.assert_restored();
+}
+
+#[test]
 fn ctrl_z_is_refused_while_an_operation_runs() {
     let state = tempfile::tempdir().expect("a directory");
     let mut terminal = under_way(state.path());

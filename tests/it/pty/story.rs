@@ -15,7 +15,7 @@ fn check_story(size: Size) {
     assert_eq!(terminal.code(), code, "the field is empty, the code the same");
     assert!(operation(state.path()).is_null(), "nothing was started");
     type_code(&mut terminal);
-    terminal.see("running  rollback");
+    terminal.see(" running  rollback");
     terminal.press("5");
     terminal.see(" OPERATIONS ");
     terminal.see("2 of 2 steps done");
@@ -79,7 +79,7 @@ fn letters_typed_ahead_of_a_plan_do_not_start_it() {
     terminal.see("[____]");
     assert!(operation(state.path()).is_null(), "nothing was started");
     type_code(&mut terminal);
-    terminal.see("running  rollback");
+    terminal.see(" running  rollback");
 }
 
 #[test]

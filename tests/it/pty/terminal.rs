@@ -3,6 +3,7 @@
 //! Never sleeps: whoever waits is woken by the next bytes or by the end of the process.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, ExitStatus, MasterPty, PtySize, SlavePty, native_pty_system};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::Value;
 
 use crate::real::cluster::wait;
@@ -226,6 +228,24 @@ impl Terminal {
             let status = waitpid(Some(self.pid), WaitOptions::UNTRACED | WaitOptions::NOHANG).expect("it is our child");
             status.is_some_and(|(_, status)| status.stopped())
         });
+    }
+
+    /// A shell makes the terminal its own while the program is stopped: cooked, the main screen, its prompt.
+    pub(crate) fn shell_takes_it(&self) {
+        let name = self.master().tty_name().expect("a pseudo-terminal has a name");
+        let terminal = File::options().read(true).write(true).open(name).expect("it can be opened");
+        let mut settings = tcgetattr(&terminal).expect("it has settings");
+        settings.local_modes |= LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG;
+        tcsetattr(&terminal, OptionalActions::Now, &settings).expect("it can be set");
+        let prompt = b"\x1b[?1049l\x1b[?25h\x1b[?2004l\x1b[2J\x1b[H$ ";
+        (&terminal).write_all(prompt).expect("it can be written");
+        self.see("$");
+    }
+
+    /// Whether keys come to the program one by one, and are not shown by the terminal.
+    pub(crate) fn is_raw(&self) -> bool {
+        let settings = settings(self.master());
+        !settings.contains("ICANON") && !settings.contains("ECHO ")
     }
 
     /// Whether the program has not ended.

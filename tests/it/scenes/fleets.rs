@@ -7,6 +7,7 @@ use std::time::Duration;
 use rolldeck::domain::expectation::Declaration;
 use rolldeck::domain::id::{Uid, WorkloadKind};
 use rolldeck::domain::image::{Digest, DigestKind, ImageId, ImageRef};
+use rolldeck::domain::look::LookCommands;
 use rolldeck::domain::observation::{
     Applies, ContainerSeen, ContainerSpec, FieldOwner, Health, InstanceSeen, Observation, Owner, Phase, PlaceIdentity,
     PlaceState, RevisionSeen, Role, Rollout, Source, Strategy, Template, TemplateHash, Undoer, WorkloadSeen,
@@ -276,6 +277,10 @@ pub(crate) fn incident() -> World {
             notes: vec![Text::new("impersonating ops")],
             can: vec![Text::new("look"), Text::new("rollback"), Text::new("replace")],
             cannot: vec![(Text::new("evict in kube-system"), Text::new("forbidden by RBAC"))],
+            look: Some(LookCommands {
+                workload: Text::new("kubectl --context prod-eu -n {namespace} get {kind}/{name} -o wide"),
+                instance: Text::new("kubectl --context prod-eu -n {namespace} describe pod {name}"),
+            }),
         }))],
     );
     world.observe("k8s/lab", vec![Observation::Place(PlaceState::NotConnected)]);

@@ -395,8 +395,27 @@ fn copies_hold_whole_digests_and_markdown() {
         .collect();
     assert_eq!(copied[0], fleets::digest("checkout", "v42").as_str());
     assert!(copied[1].starts_with("| SERVICE | PLACE |") && copied[1].contains("| checkout |"), "{}", copied[1]);
-    assert_eq!(copied.len(), 2, "a row has no command");
-    assert!(world.footer().contains("commands belong to plans"), "{}", world.footer());
+    assert_eq!(copied[2..], ["kubectl --context prod-eu -n shop get deployment/checkout -o wide"]);
+}
+
+#[test]
+fn the_commands_of_a_row_look_at_it_where_its_place_has_said_how() {
+    let mut world = fleets::incident();
+    let mut copied = Vec::new();
+    for keys in ["2", "y c", "4", "y c", "7", "y c", "1", "j", "y c"] {
+        world.press(keys);
+        if keys == "y c" {
+            let last = world.asked.iter().rev().find_map(|effect| match effect {
+                Effect::Copy { text, .. } => Some(text.clone()),
+                _ => None,
+            });
+            copied.push((last.unwrap_or_default(), world.footer()));
+        }
+    }
+    assert_eq!(copied[0].0, "kubectl --context prod-eu -n pay get deployment/billing -o wide");
+    assert!(copied[1].0.starts_with("kubectl --context prod-eu -n shop describe pod checkout-"), "{}", copied[1].0);
+    assert!(copied[2].1.contains("a place has no command"), "{}", copied[2].1);
+    assert!(copied[3].1.contains("its place has not said (yet) how to look there"), "{}", copied[3].1);
 }
 
 #[test]

@@ -4,7 +4,9 @@
 
 mod fleets;
 mod journeys;
+mod plans;
 mod svg;
+mod truth;
 mod words;
 mod world;
 

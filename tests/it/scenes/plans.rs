@@ -1,0 +1,63 @@
+//! The plan overlay's own keys: what is no letter never counts as a letter of the code.
+//!
+//! Never looks into the model for what a screen would show.
+
+use rolldeck::app::effect::Effect;
+
+use super::fleets;
+use super::world::World;
+
+/// The top line of the plan's body at this size.
+fn top_line(world: &mut World, width: u16, height: u16) -> String {
+    let buffer = world.frame(width, height);
+    super::text(&buffer).lines().nth(2).unwrap_or_default().to_string()
+}
+
+#[test]
+fn tab_goes_from_wave_to_wave_and_around() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let _ = world.frame(80, 16);
+    let mut tops = Vec::new();
+    for _ in 0..5 {
+        tops.push(top_line(&mut world, 80, 16).split_whitespace().take(2).collect::<Vec<_>>().join(" "));
+        world.press("tab");
+    }
+    assert_eq!(tops[..3], ["wave 1", "wave 2", "wave 3"], "{tops:?}");
+    assert!(tops[3].starts_with("leaves"), "{tops:?}");
+    for _ in 0..10 {
+        if top_line(&mut world, 80, 16).contains("wave 1") {
+            break;
+        }
+        world.press("tab");
+    }
+    assert!(top_line(&mut world, 80, 16).contains("wave 1"), "around to the start");
+    assert!(world.code().is_some(), "the code is untouched");
+    let _ = world.frame(200, 60);
+    world.press("tab");
+    assert!(world.footer().contains("all of the plan is shown"), "{}", world.footer());
+}
+
+#[test]
+fn keys_that_are_no_letters_leave_the_typed_part_of_the_code_alone() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let code = world.code().expect("a code");
+    let (first, rest) = code.split_at(2);
+    world.press(&first.chars().map(|letter| letter.to_string()).collect::<Vec<_>>().join(" "));
+    for key in ["+", "-", "tab", "7", "space", "?", "/", "pgdn", "up", "alt-e", "f5", "home"] {
+        world.press(key);
+        assert!(world.screen().contains(&format!("[{first}__]")), "{key}: {}", world.screen());
+    }
+    for key in ["+", "-"] {
+        world.press(key);
+        assert!(
+            world.footer().contains("come with a later version; the workload's own strategy"),
+            "{}",
+            world.footer()
+        );
+    }
+    assert!(!world.asked.iter().any(|effect| matches!(effect, Effect::Execute { .. })));
+    world.press(&rest.chars().map(|letter| letter.to_string()).collect::<Vec<_>>().join(" "));
+    assert!(world.screen().contains(" starts; 5 shows its steps"), "{}", world.screen());
+}
