@@ -141,35 +141,37 @@ pub fn answer(question: &FilterQuestion) -> FilterAnswer {
     let snapshot = &question.snapshot;
     let selector = Selector::parse(&question.filter).unwrap_or_default();
     let sieve = Sieve::new(&selector, snapshot, question.now);
-    let mut state = SieveState::new(snapshot);
-    let order = workload_order(snapshot);
-    let mut kept: Vec<Kept<'_>> = Vec::new();
-    let mut look = |slot: u32, instance: &'_ Instance| -> Option<(i64, u8, u32)> {
-        let score = sieve.score(&mut state, instance)?;
-        let number = snapshot.workload_number(instance);
-        Some((-score, rank(snapshot, instance), order.get(number).copied().unwrap_or(slot)))
+    let mut state = SieveState::new(&sieve);
+    let mut kept: Vec<Kept> = Vec::new();
+    let mut off = 0;
+    let mut look = |slot: u32, instance: &Instance| {
+        if let Some(score) = sieve.score(&mut state, instance) {
+            off += u32::from(snapshot.is_off(instance));
+            let key = (best_first(score) << 8) | u64::from(rank(snapshot, instance));
+            kept.push(Kept { key, workload: snapshot.workload_number(instance) as u32, slot });
+        }
     };
     match &question.among {
-        Some(among) => {
-            for row in among.iter() {
-                let Some(instance) = snapshot.instances.get(row.slot as usize) else { continue };
-                if let Some((score, rank, order)) = look(row.slot, instance) {
-                    kept.push(Kept { score, rank, order, slot: row.slot, instance });
-                }
+        Some(among) => among.iter().for_each(|row| {
+            if let Some(instance) = snapshot.instances.get(row.slot as usize) {
+                look(row.slot, instance);
             }
-        }
-        None => {
-            for (slot, instance) in snapshot.instances.slots() {
-                if let Some((score, rank, order)) = look(slot, instance) {
-                    kept.push(Kept { score, rank, order, slot, instance });
-                }
-            }
-        }
+        }),
+        None => snapshot.instances.slots().for_each(|(slot, instance)| look(slot, instance)),
     }
-    sort(&mut kept, question.sort);
-    let off = kept.iter().filter(|kept| snapshot.is_off(kept.instance)).count() as u32;
-    let rows = kept.iter().map(|kept| FilteredRow { slot: kept.slot, uid: kept.instance.seen.uid.clone() }).collect();
+    sort(&mut kept, question);
+    let row = |kept: &Kept| {
+        let instance = snapshot.instances.get(kept.slot as usize)?;
+        Some(FilteredRow { slot: kept.slot, uid: instance.seen.uid.clone() })
+    };
+    let mut rows = Vec::with_capacity(kept.len());
+    rows.extend(kept.iter().filter_map(row));
     FilterAnswer { number: question.number, revision: snapshot.revision, rows: Arc::new(rows), off }
+}
+
+/// A score as a number of which the smallest is the best.
+fn best_first(score: i64) -> u64 {
+    u64::from(u32::MAX) - u64::try_from(score).unwrap_or(0).min(u64::from(u32::MAX))
 }
 
 /// Whether everything that the new selector leaves was left by the old one: then only those rows are looked at.
@@ -190,13 +192,14 @@ pub(crate) fn narrows(new: &Selector, old: &Selector) -> bool {
     })
 }
 
-/// One row on its way through the filter; the fields in the order of the default sort.
-struct Kept<'a> {
-    score: i64,
-    rank: u8,
-    order: u32,
+/// One row on its way through the filter, ordered as its fields are. It is small: there may be a million of them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kept {
+    /// First the score and the rank, then what the rows are sorted by.
+    key: u64,
+    /// First the number of its workload, then that workload's place in the order of names.
+    workload: u32,
     slot: u32,
-    instance: &'a Instance,
 }
 
 /// A selector taken apart: what can be decided once for a workload, and what each instance must be asked.
@@ -210,16 +213,17 @@ struct Sieve<'a> {
     needs_images: bool,
 }
 
-/// What is known of each workload so far: whether it is selected, and how well each word fits it.
+/// What is known of each workload so far: whether it is selected, and for each word how well it fits (the inner `None`: it
+/// does not).
 struct SieveState {
     selected: Vec<Option<bool>>,
-    words: Vec<Option<Vec<Option<i64>>>>,
+    fits: Vec<Option<Option<i64>>>,
 }
 
 impl SieveState {
-    fn new(snapshot: &Snapshot) -> SieveState {
-        let count = snapshot.workload_count();
-        SieveState { selected: vec![None; count], words: vec![None; count] }
+    fn new(sieve: &Sieve<'_>) -> SieveState {
+        let count = sieve.snapshot.workload_count();
+        SieveState { selected: vec![None; count], fits: vec![None; count * sieve.words.len()] }
     }
 }
 
@@ -272,36 +276,53 @@ impl<'a> Sieve<'a> {
         if self.of_instance.terms.is_empty() {
             return Some(0);
         }
-        let fits = state.words[number].get_or_insert_with(|| self.score_words(&facts));
+        let fits = &mut state.fits[number * self.words.len()..][..self.words.len()];
         let (mut score, mut next) = (0, 0);
         let is_match = self.of_instance.is_match(&facts, &mut |_, facts| {
             // Words come in the order of the terms; a term before may already have ended the look.
-            let at = next;
+            let (word, fit) = (&self.words[next], &mut fits[next]);
             next += 1;
-            let best = fits[at].or_else(|| self.fuzzy.score(&self.words[at], facts.name));
+            let best = match fit.get_or_insert_with(|| self.fit(word, facts)) {
+                Some(score) => Some(*score),
+                // Most names are ruled out without being read.
+                None if !word.can_be_in(instance.letters) => None,
+                None => self.fuzzy.score(word, facts.name),
+            };
             score += best.unwrap_or(0);
             best.is_some()
         });
         is_match.then_some(score)
     }
 
-    fn score_words(&self, facts: &Facts<'_>) -> Vec<Option<i64>> {
+    fn fit(&self, word: &Word, facts: &Facts<'_>) -> Option<i64> {
         let texts = [facts.service, facts.namespace, facts.place];
-        self.words.iter().map(|word| texts.iter().filter_map(|text| self.fuzzy.score(word, text)).max()).collect()
+        texts.iter().filter_map(|text| self.fuzzy.score(word, text)).max()
     }
 }
 
-fn sort(kept: &mut [Kept<'_>], order: usize) {
-    let service = |kept: &Kept<'_>| (kept.order, kept.slot);
-    let started = |kept: &Kept<'_>| kept.instance.seen.started_at.map_or(0, Timestamp::as_second);
-    match INSTANCE_ORDERS.get(order).copied().unwrap_or("worst") {
-        "service" => kept.sort_unstable_by_key(service),
-        "name" => kept
-            .sort_unstable_by(|a, b| a.instance.seen.name.cmp(&b.instance.seen.name).then_with(|| a.slot.cmp(&b.slot))),
-        "youngest" => kept.sort_unstable_by_key(|kept| (-started(kept), kept.order, kept.slot)),
-        "oldest" => kept.sort_unstable_by_key(|kept| (started(kept), kept.order, kept.slot)),
-        _ => kept.sort_unstable_by_key(|kept| (kept.score, kept.rank, kept.order, kept.slot)),
+fn sort(kept: &mut [Kept], question: &FilterQuestion) {
+    let snapshot = &question.snapshot;
+    let instance = |kept: &Kept| snapshot.instances.get(kept.slot as usize);
+    let started = |kept: &Kept| {
+        let at = instance(kept).and_then(|instance| instance.seen.started_at).map_or(0, Timestamp::as_second);
+        u64::try_from(at).unwrap_or(0)
+    };
+    let key: &dyn Fn(&Kept) -> u64 = match INSTANCE_ORDERS.get(question.sort).copied().unwrap_or("worst") {
+        "name" => {
+            let name = |kept: &Kept| instance(kept).map_or("", |instance| instance.seen.name.as_str());
+            return kept.sort_unstable_by(|a, b| name(a).cmp(name(b)).then_with(|| a.slot.cmp(&b.slot)));
+        }
+        "service" => &|_| 0,
+        "youngest" => &|kept| u64::MAX - started(kept),
+        "oldest" => &started,
+        _ => &|kept| kept.key,
+    };
+    let order = workload_order(snapshot, kept);
+    for row in kept.iter_mut() {
+        row.key = key(row);
+        row.workload = order[row.workload as usize];
     }
+    kept.sort_unstable();
 }
 
 /// Worst first: off and unhealthy, unhealthy, off, unknown, mixed, ok; what has ended comes last.
@@ -326,12 +347,16 @@ fn rank(snapshot: &Snapshot, instance: &Instance) -> u8 {
     }
 }
 
-/// A number for each workload so that services, places and names come in their order.
-fn workload_order(snapshot: &Snapshot) -> Vec<u32> {
-    let mut numbered: Vec<(usize, &Text, &crate::domain::id::WorkloadId)> = snapshot.workloads().collect();
-    numbered.sort_unstable_by(|a, b| a.1.cmp(b.1).then_with(|| a.2.cmp(b.2)));
-    let mut order = vec![0; snapshot.workload_count()];
-    for (position, (number, ..)) in numbered.iter().enumerate() {
+/// A number for each workload that has a row, so that services, places and names come in their order.
+fn workload_order(snapshot: &Snapshot, kept: &[Kept]) -> Vec<u32> {
+    let mut order = vec![u32::MAX; snapshot.workload_count()];
+    for row in kept {
+        order[row.workload as usize] = 0;
+    }
+    let named = snapshot.workloads().filter(|(number, ..)| order[*number] == 0);
+    let mut named: Vec<(usize, &Text, &crate::domain::id::WorkloadId)> = named.collect();
+    named.sort_unstable_by(|a, b| a.1.cmp(b.1).then_with(|| a.2.cmp(b.2)));
+    for (position, (number, ..)) in named.iter().enumerate() {
         order[*number] = position as u32;
     }
     order

@@ -22,7 +22,7 @@ use super::expectation::Declaration;
 use super::history::OwnRecord;
 use super::id::{InstanceKey, PlaceId, Uid, WorkloadId};
 use super::observation::{InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Source, WorkloadSeen};
-use super::text::Text;
+use super::text::{Letters, Text};
 
 /// All that is known.
 pub struct Fleet {
@@ -93,6 +93,8 @@ pub struct Instance {
     pub verdict: Verdict,
     /// Why.
     pub reason: Text,
+    /// The letters of its name, for searches.
+    pub letters: Letters,
     place: u16,
     workload: u32,
     source: Source,

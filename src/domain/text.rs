@@ -48,6 +48,32 @@ impl Text {
     }
 }
 
+/// Which letters and digits a text has, whatever their case: rules out most texts of a search without reading them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Letters(u32);
+
+impl Letters {
+    /// Of a text. One that is not ASCII counts as having all: its letters may become others in lower case.
+    pub fn of(text: &str) -> Letters {
+        if !text.is_ascii() {
+            return Letters(u32::MAX);
+        }
+        let bit = |byte: u8| match byte.to_ascii_lowercase() {
+            letter @ b'a'..=b'z' => letter - b'a',
+            // Digits share four bits, the rest has the last two.
+            digit @ b'0'..=b'9' => 26 + digit % 4,
+            b'-' => 30,
+            _ => 31,
+        };
+        Letters(text.bytes().fold(0, |set, byte| set | 1 << bit(byte)))
+    }
+
+    /// Whether all of these are among them. False positives are possible, false negatives are not.
+    pub fn has_all(self, wanted: Letters) -> bool {
+        wanted.0 & !self.0 == 0
+    }
+}
+
 /// A number with its noun: `1 place`, `2 places`. For nouns that take an s.
 pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
     format!("{number} {}", plural(&number, noun))

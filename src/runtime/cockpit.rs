@@ -82,21 +82,16 @@ async fn interact(
             is_awaited = false;
         }
         let is_due = session.model.is_dirty();
-        let effects = tokio::select! {
+        let mut effects = tokio::select! {
             biased;
             pressed = keyboard.next() => match pressed {
                 Some(pressed) => {
                     is_awaited = true;
                     session.tell_time();
-                    // A key means that the shell has put the process in front, whether it said so or not.
-                    let mut effects = if screen.is_taken() { Vec::new() } else { bring_back(session, screen) };
                     if let TerminalInput::Resize(columns, rows) = pressed {
                         canvas = Canvas::new(columns, rows);
                     }
-                    if let Some(event) = terminal_event(pressed) {
-                        effects.extend(session.give(Event::Terminal(event)));
-                    }
-                    effects
+                    terminal_event(pressed).map(|event| session.give(Event::Terminal(event))).unwrap_or_default()
                 }
                 // The terminal is gone; asking it again would only spin.
                 None => session.give(Event::Process(ProcessEvent::TerminalLost)),
@@ -113,6 +108,10 @@ async fn interact(
             effects = session.turn() => effects,
             () = tokio::time::sleep_until(drawn_at + FRAME), if is_due => Vec::new(),
         };
+        // A shell does not tell a process that runs in the background that it is put in front.
+        if !screen.is_taken() {
+            effects.extend(bring_back(session, screen));
+        }
         for effect in effects {
             match front(session, screen, effect) {
                 Next::GoOn => {}
@@ -162,6 +161,9 @@ fn bring_back(session: &mut Session, screen: &Screen) -> Vec<Effect> {
     if let Err(error) = screen.retake() {
         tracing::error!(%error, "the terminal can't be taken again");
         return session.give(Event::Process(ProcessEvent::TerminalLost));
+    }
+    if !screen.is_taken() {
+        return Vec::new();
     }
     session.tell_time();
     let mut effects = session.give(Event::Process(ProcessEvent::Resumed));

@@ -53,8 +53,7 @@ pub(crate) enum Equivalents {
 }
 
 /// Why `+` and `-` do nothing yet.
-const PACE: &str =
-    "changes of max unavailable and surge come with a later version; the workload's own strategy is used";
+const PACE: &str = "the workload's own strategy is used; another pace comes with a later version";
 
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[

@@ -62,7 +62,8 @@ pub(crate) struct DriftRow {
     running: Shown,
     since: Option<Timestamp>,
     changed_at: Option<Timestamp>,
-    /// The oldest news of its places.
+    /// The place of its that was silent for longest, and when it was heard.
+    oldest: Option<PlaceId>,
     heard_at: Option<Timestamp>,
     /// Of the worst workload, for the wide table.
     marks: String,
@@ -263,7 +264,8 @@ fn row(known: &Known<'_>, key: ServiceKey, workloads: &[&Workload]) -> Option<Dr
     let mut bad: Vec<&PlaceId> = workloads.iter().filter(is_why).map(|workload| &workload.id.place).collect();
     bad.sort();
     bad.dedup();
-    let heard = places.iter().map(|place| known.fleet.place(place).and_then(|place| place.heard_at));
+    let heard = places.iter().filter_map(|place| known.fleet.place(place));
+    let oldest = heard.min_by_key(|place| (place.state.is_live(), place.heard_at));
     Some(DriftRow {
         block,
         rank,
@@ -272,7 +274,8 @@ fn row(known: &Known<'_>, key: ServiceKey, workloads: &[&Workload]) -> Option<Dr
         unhealthy: workloads.iter().map(|workload| workload.judgement.tally.unhealthy()).sum(),
         tally,
         bad_places: bad.len(),
-        heard_at: heard.min().flatten(),
+        oldest: oldest.map(|place| place.id.clone()),
+        heard_at: oldest.and_then(|place| place.heard_at),
         place: worst.id.place.clone(),
         places: places.len(),
         expected: Shown::expected(worst),
@@ -331,7 +334,7 @@ impl DriftRow {
         let meaning = self.glyph().0;
         let off = super::off(&self.tally);
         let since = self.moment().map_or("-".to_string(), |at| Clock::Since.show(at, known.now));
-        let age = self.heard_at.map_or("-".to_string(), |at| Clock::Age.show(at, known.now));
+        let age = super::age(self.oldest.as_ref().and_then(|place| known.fleet.place(place)), known.now);
         let wanted = self.tally.healthy + self.unhealthy;
         let health = if self.unhealthy > 0 { Meaning::Unhealthy } else { Meaning::Text };
         let health = (health, format!("{}/{wanted}", self.tally.healthy));

@@ -194,8 +194,7 @@ fn cells(workload: &Workload, known: &Known<'_>, length: usize, columns: usize) 
     let tally = judgement.tally;
     let meaning = glyph(workload).0;
     let off = super::off(&tally);
-    let heard = known.fleet.place(&workload.id.place).and_then(|place| place.heard_at);
-    let age = heard.map_or("-".to_string(), |at| Clock::Age.show(at, known.now));
+    let age = super::age(known.fleet.place(&workload.id.place), known.now);
     let healthy = format!("{}/{}", tally.healthy, tally.desired.max(tally.instances));
     let mut cells = vec![
         (meaning, workload.seen.service.to_string()),

@@ -298,9 +298,7 @@ fn details(screen: &InstancesScreen, known: &Known<'_>) -> Vec<Line> {
         return vec![Line::default(), Line::default()];
     };
     let (meaning, glyph) = glyph(instance);
-    let place = known.fleet.place(&workload.id.place);
-    let age =
-        place.and_then(|place| place.heard_at).map_or("never heard".to_string(), |at| Clock::Age.show(at, known.now));
+    let age = super::age(known.fleet.place(&workload.id.place), known.now);
     let why = instance.seen.reason.as_ref().map(|reason| format!("; {reason}")).unwrap_or_default();
     vec![
         Line::new(meaning, format!(" {glyph} {}", instance.verdict.as_str()))

@@ -12,9 +12,11 @@ pub(crate) mod places;
 pub(crate) mod shown;
 pub(crate) mod totals;
 
+use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use super::age::Clock;
 use super::command::Scope;
 use super::effect::Effect;
 use super::model::Model;
@@ -22,7 +24,7 @@ use super::rows::{RowId, Rows};
 use super::theme::Meaning;
 use super::ui::Known;
 use crate::domain::drift::{Mark, Tally, Verdict};
-use crate::domain::fleet::Workload;
+use crate::domain::fleet::{Place, Workload};
 use crate::domain::id::WorkloadId;
 
 /// Which screen. Compare and Timeline come with a later version.
@@ -154,6 +156,15 @@ pub(crate) fn glyph(verdict: Verdict) -> (Meaning, char) {
         Verdict::Quarantined => 'X',
     };
     (Meaning::of_verdict(verdict), glyph)
+}
+
+/// How old what is known of a place is. Only a place that answers is called live, however young its data is.
+pub(crate) fn age(place: Option<&Place>, now: Timestamp) -> String {
+    let Some((place, at)) = place.and_then(|place| Some((place, place.heard_at?))) else { return "-".to_string() };
+    match Clock::Age.show(at, now) {
+        young if young == "live" && !place.state.is_live() => "<15s".to_string(),
+        age => age,
+    }
 }
 
 /// A workload in few words, for lines that have no room: its row or its detail says of which kind it is.

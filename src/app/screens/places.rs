@@ -198,9 +198,9 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
 fn cells(place: &Place, known: &Known<'_>) -> Vec<(Meaning, String)> {
     let meaning = glyph(&place.state).0;
     let identity = &place.identity;
-    let age = match (place.heard_at, &place.state) {
-        (_, PlaceState::NotConnected) | (None, _) => "-".to_string(),
-        (Some(at), _) => Clock::Age.show(at, known.now),
+    let age = match place.state {
+        PlaceState::NotConnected => "-".to_string(),
+        _ => super::age(Some(place), known.now),
     };
     let is_unheard = place.heard_at.is_none() || place.state == PlaceState::NotConnected;
     let count = |number: u32| if is_unheard { "-".to_string() } else { number.to_string() };

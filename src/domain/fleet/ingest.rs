@@ -13,7 +13,7 @@ use crate::domain::id::{PlaceId, Uid, WorkloadId, WorkloadKind};
 use crate::domain::observation::{
     Batch, InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Source, WorkloadSeen,
 };
-use crate::domain::text::Text;
+use crate::domain::text::{Letters, Text};
 
 impl Fleet {
     /// Adds a place, loading; a known one keeps what it has.
@@ -283,6 +283,7 @@ impl Fleet {
         if let Some(&at_slot) = self.instance_slots.get(&key) {
             let instance = self.instances.get_mut(at_slot as usize).expect("slots only point at rows that exist");
             let before = instance.workload;
+            instance.letters = Letters::of(&seen.name);
             instance.seen = seen;
             instance.fetched_at = at;
             instance.workload = slot;
@@ -292,8 +293,9 @@ impl Fleet {
             }
         } else {
             let verdict = Verdict::Unknown;
-            let row =
-                Instance { seen, fetched_at: at, verdict, reason: Text::default(), place, workload: slot, source };
+            let letters = Letters::of(&seen.name);
+            let reason = Text::default();
+            let row = Instance { seen, fetched_at: at, verdict, reason, letters, place, workload: slot, source };
             let at_slot = self.instances.insert(row);
             self.instance_slots.insert(key, at_slot);
             self.attach(slot, at_slot);

@@ -95,7 +95,7 @@ impl Screen {
     }
 
     /// Takes the terminal again after the process was stopped: a shell has made it its own meanwhile, also where nobody
-    /// gave it back (SIGSTOP). In the background (`bg`) it stays the shell's, and nothing is drawn until a key comes.
+    /// gave it back (SIGSTOP). In the background (`bg`) it stays the shell's, and nothing is drawn.
     ///
     /// # Errors
     /// If the terminal can't be taken again.

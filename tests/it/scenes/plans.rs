@@ -52,7 +52,7 @@ fn keys_that_are_no_letters_leave_the_typed_part_of_the_code_alone() {
     for key in ["+", "-"] {
         world.press(key);
         assert!(
-            world.footer().contains("come with a later version; the workload's own strategy"),
+            world.footer().contains("the workload's own strategy is used; another pace comes with a later version"),
             "{}",
             world.footer()
         );

@@ -197,6 +197,19 @@ fn one_of_a_thing_is_not_many() {
 }
 
 #[test]
+fn a_place_that_fell_silent_is_not_called_live_however_young_its_data_is() {
+    let mut world = fleets::incident();
+    let stale = PlaceState::Stale(Text::new("connection refused"));
+    world.observe("k8s/prod-eu", vec![Observation::Place(stale)]);
+    for keys in ["1", "2", "7"] {
+        world.press(keys);
+        let lines = world.lines(120, 30);
+        let line = lines.iter().find(|line| line.contains("prod-eu") || line.contains("3/5 places"));
+        assert!(line.is_some_and(|line| line.contains("<15s") && !line.contains("live")), "{keys}: {lines:#?}");
+    }
+}
+
+#[test]
 fn places_say_how_often_they_are_asked_where_that_is_known() {
     let mut world = fleets::quiet();
     world.press("7 w");
