@@ -48,6 +48,20 @@ impl Model {
         }
     }
 
+    /// Why this process must not drive a plan; `None` if it may. Who can't act in all its places would only end it.
+    pub fn why_not_drive(&self, plan: &Plan) -> Option<Text> {
+        plan.waves.iter().find_map(|wave| {
+            let is_known = self.settings.places.iter().any(|setting| setting.id == wave.place);
+            match self.settings.read_only(&wave.place) {
+                Some(why) => Some(Text::new(&format!("{} is read only here: {why}", wave.place))),
+                None if !is_known => {
+                    Some(Text::new(&format!("{} is not among the places of this process", wave.place)))
+                }
+                None => None,
+            }
+        })
+    }
+
     /// Makes a plan from what is known now, with what only this process knows: what is read-only here, and which
     /// operations run.
     pub fn plan(&self, request: &PlanRequest) -> Plan {

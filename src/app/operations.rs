@@ -25,6 +25,8 @@ pub struct Operations {
     tracked: BTreeMap<OperationId, Tracked>,
     /// Operations whose first entry could not be written: nothing of them was done.
     pub not_started: BTreeMap<OperationId, Text>,
+    /// The process was asked to end: nothing is decided any more, answers are written down.
+    is_ending: bool,
 }
 
 /// One operation with what this process knows beside its entries.
@@ -40,7 +42,7 @@ pub struct Tracked {
     pub in_flight: BTreeSet<Call>,
     /// Why nothing new is decided by this process, if so; answers are still written down.
     pub halted: Option<Text>,
-    appending: Option<Entry>,
+    appending: Option<Waiting>,
     outbox: VecDeque<Waiting>,
 }
 
@@ -50,6 +52,16 @@ struct Waiting {
     entry: Entry,
     /// The request of an operator that it takes up, by its number in the store.
     request: Option<u64>,
+    source: Source,
+}
+
+/// Where an entry comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// A provider's answer or an operator's request: it comes once.
+    Told,
+    /// The rule, which says it again as long as it is so.
+    Decided,
 }
 
 impl Operations {
@@ -124,7 +136,9 @@ impl Operations {
             StoreEvent::AppendFailed { operation, reason } => {
                 match self.tracked.get_mut(&operation) {
                     Some(tracked) => {
-                        tracked.appending = None;
+                        // What was answered or asked must not be lost; what was decided is decided again.
+                        let unwritten = tracked.appending.take().filter(|waiting| waiting.source == Source::Told);
+                        unwritten.into_iter().for_each(|waiting| tracked.outbox.push_front(waiting));
                         tracked.halted = Some(reason);
                     }
                     None => {
@@ -168,7 +182,7 @@ impl Operations {
             CallAnswer::Moved { differences, bound } => tracked.moved(call, differences, bound),
             CallAnswer::Unanswered(reason) => Entry::Unanswered { call, reason },
         };
-        tracked.outbox.push_back(Waiting { entry, request: None });
+        tracked.outbox.push_back(Waiting { entry, request: None, source: Source::Told });
     }
 
     /// Asks for something: of this process's own operation at once, of another's through the store, of nobody's by
@@ -195,7 +209,9 @@ impl Operations {
         for tracked in self.tracked.values_mut().filter(|tracked| tracked.appending.is_none()) {
             let is_ours = tracked.alive == Alive::Here;
             let is_free = tracked.alive == Alive::Nobody || tracked.operation.ended.is_some();
-            let mut next = if is_ours { tracked.outbox.pop_front() } else { None };
+            // A disk that takes nothing is not asked again at each event; at the end, answers are still written down.
+            let may_write = tracked.halted.is_none() || self.is_ending;
+            let mut next = if is_ours && may_write { tracked.outbox.pop_front() } else { None };
             if next.is_none() && tracked.halted.is_none() {
                 // What is paid may be noted by any process, once nobody drives the operation that owes it.
                 let may_note = is_ours || (is_free && *access == Access::Operable);
@@ -204,12 +220,12 @@ impl Operations {
                     let world = World { fleet, policy, now, in_flight: &tracked.in_flight };
                     if is_ours { decide(&tracked.operation, &mut tracked.gates, &world) } else { None }
                 });
-                next = entry.map(|entry| Waiting { entry, request: None });
+                next = entry.map(|entry| Waiting { entry, request: None, source: Source::Decided });
             }
-            if let Some(Waiting { entry, request }) = next {
-                tracked.appending = Some(entry.clone());
-                let operation = tracked.operation.id.clone();
-                effects.push(Effect::Append { operation, entry: Box::new(entry), request });
+            if let Some(waiting) = next {
+                let (operation, entry) = (tracked.operation.id.clone(), Box::new(waiting.entry.clone()));
+                effects.push(Effect::Append { operation, entry, request: waiting.request });
+                tracked.appending = Some(waiting);
             }
         }
         effects
@@ -217,6 +233,7 @@ impl Operations {
 
     /// Stops sending: SIGTERM. What is in flight is left to the platform, the journal keeps what is known.
     pub fn halt(&mut self, why: &str) {
+        self.is_ending = true;
         for tracked in self.tracked.values_mut().filter(|tracked| tracked.alive == Alive::Here) {
             tracked.halted = Some(Text::new(why));
         }
@@ -258,7 +275,7 @@ impl Operations {
         match &record.entry {
             Entry::Sent { call, .. } => {
                 // The only place that sends.
-                let Some(step) = tracked.operation.plan.step(call.step()).cloned() else { return Vec::new() };
+                let Some(step) = tracked.operation.step_for(*call) else { return Vec::new() };
                 tracked.in_flight.insert(*call);
                 vec![Effect::Execute {
                     operation: record.operation.clone(),
@@ -301,7 +318,8 @@ impl Operations {
             return Vec::new();
         }
         tracked.halted = None;
-        tracked.outbox.push_front(Waiting { entry: Entry::Claimed { by: driver.clone() }, request: None });
+        let entry = Entry::Claimed { by: driver.clone() };
+        tracked.outbox.push_front(Waiting { entry, request: None, source: Source::Told });
         // Whoever drives it must see all its places, whichever this process was started with.
         tracked.operation.plan.waves.iter().map(|wave| Effect::Connect(wave.place.clone())).collect()
     }
@@ -310,30 +328,31 @@ impl Operations {
         let Some(tracked) = self.tracked.get_mut(operation).filter(|tracked| tracked.operation.ended.is_none()) else {
             return;
         };
-        let entry = match (&request, &tracked.operation.mode) {
-            (ControlRequest::Plain(Request::Pause), Mode::Running)
-            | (ControlRequest::Plain(Request::Resume), Mode::Paused { .. }) => match request {
-                ControlRequest::Plain(request) => Some(Entry::Asked { request, by }),
-                ControlRequest::ResumeWithCode(_) => None,
+        // Written down whether it changes anything or not: what it does is decided by the fold, in the order of entries.
+        let entry = match &request {
+            ControlRequest::Plain(request) => Entry::Asked { request: *request, by },
+            ControlRequest::ResumeWithCode(code) => match &tracked.operation.mode {
+                Mode::PlanMoved { step, bound, .. }
+                    if tracked.operation.resume_code().is_some_and(|wanted| wanted.as_str() == code.as_str()) =>
+                {
+                    Entry::Rebound { step: *step, bound: bound.clone() }
+                }
+                Mode::PlanMoved { .. } | Mode::Running | Mode::Paused { .. } | Mode::Stopping { .. } => {
+                    Entry::Asked { request: Request::Resume, by }
+                }
             },
-            (ControlRequest::Plain(Request::Stop), mode) if !matches!(mode, Mode::Stopping { .. }) => {
-                Some(Entry::Asked { request: Request::Stop, by })
-            }
-            (ControlRequest::ResumeWithCode(_), Mode::Paused { .. }) => {
-                Some(Entry::Asked { request: Request::Resume, by })
-            }
-            (ControlRequest::ResumeWithCode(code), Mode::PlanMoved { step, bound, .. })
-                if tracked.operation.resume_code().is_some_and(|wanted| wanted.as_str() == code.as_str()) =>
-            {
-                Some(Entry::Rebound { step: *step, bound: bound.clone() })
-            }
-            _ => None,
         };
+        // Somebody is there and wants something: what could not be written is tried again.
+        if !self.is_ending {
+            tracked.halted = None;
+        }
         let is_known = |entry: &Entry| {
-            tracked.outbox.iter().any(|waiting| waiting.entry == *entry) || tracked.appending.as_ref() == Some(entry)
+            let appending = tracked.appending.as_ref().map(|appending| &appending.entry);
+            tracked.outbox.iter().any(|waiting| waiting.entry == *entry) || appending == Some(entry)
         };
-        if let Some(entry) = entry.filter(|entry| !is_known(entry)) {
-            tracked.outbox.push_back(Waiting { entry, request: number });
+        // A key that is pressed twice asks once; a request of another process is taken up in any case.
+        if number.is_some() || !is_known(&entry) {
+            tracked.outbox.push_back(Waiting { entry, request: number, source: Source::Told });
         }
     }
 }

@@ -152,7 +152,9 @@ pub fn expected_of(
             }
         }
     }
-    for container in template.containers.iter().filter(|container| container.role.is_judged()) {
+    // What could not be placed may have meant any of them: a weaker word must not make it look well.
+    let speaks = expected.problem.is_none();
+    for container in template.containers.iter().filter(|container| speaks && container.role.is_judged()) {
         if let Some(image) = container.image.as_ref().filter(|image| image.digest().is_some()) {
             add(&mut expected, ExpectationSource::Template, container.name.clone(), image);
         }

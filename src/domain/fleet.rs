@@ -37,6 +37,8 @@ pub struct Fleet {
     instance_slots: HashMap<(u16, Uid), u32>,
     services: BTreeMap<Text, Tally>,
     records: HashMap<WorkloadId, OwnRecord>,
+    /// Workloads that can be operated and were seen to go: one that is merely not seen may be out of our sight.
+    deleted: HashSet<(u16, Uid)>,
     interned: interner::Interner,
     dirty: HashSet<u32>,
     revision: u64,
@@ -148,6 +150,7 @@ impl Fleet {
             instance_slots: HashMap::new(),
             services: BTreeMap::new(),
             records: HashMap::new(),
+            deleted: HashSet::new(),
             interned: interner::Interner::default(),
             dirty: HashSet::new(),
             revision: 0,
@@ -219,6 +222,11 @@ impl Fleet {
     /// The tally over everything.
     pub fn total(&self) -> Tally {
         self.places.iter().fold(Tally::default(), |sum, place| sum.plus(place.tally))
+    }
+
+    /// Whether this process saw a workload go. Not to see it is no proof: its namespace may not be ours to look into.
+    pub fn is_deleted(&self, place: &PlaceId, uid: &Uid) -> bool {
+        self.place_numbers.get(place).is_some_and(|&number| self.deleted.contains(&(number, uid.clone())))
     }
 
     /// What our journal knows of a workload's versions.

@@ -225,21 +225,20 @@ fn left_behind(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Uid
         sequence.push((highest + 1, current));
     }
     let mut left: Vec<Uid> = Vec::new();
+    let has_images_of = |revision: &RevisionSeen, came: &RevisionSeen| {
+        let knowledge = Knowledge { requested: &came.template, ..*knowledge };
+        revision.uid == came.uid || !images_differ(&revision.template, revision, Some(came), &knowledge)
+    };
     for (position, (_, came)) in sequence.iter().enumerate() {
-        let Some(before) = sequence[..position].iter().rposition(|(_, earlier)| earlier.uid == came.uid) else {
+        // By what it runs, not by its name: a revert in Git may change an annotation and make another revision.
+        let Some(before) = sequence[..position].iter().rposition(|(_, earlier)| has_images_of(earlier, came)) else {
             continue;
         };
         if left.contains(&came.uid) {
             continue;
         }
         for (_, between) in &sequence[before + 1..position] {
-            let is_same_image = !images_differ(
-                &between.template,
-                between,
-                Some(came),
-                &Knowledge { requested: &came.template, ..*knowledge },
-            );
-            if !left.contains(&between.uid) && !is_same_image {
+            if !left.contains(&between.uid) && !has_images_of(between, came) {
                 left.push(between.uid.clone());
             }
         }
@@ -304,6 +303,26 @@ mod tests {
     fn a_bad_version_that_came_again_proves_nothing_against_the_good_one() {
         // v1, v2 (bad), back to v1, then somebody ships v2 again: v1 stays the last good.
         check(&[revision("a:1", 3, &[1]), revision("a:2", 4, &[2])], "a:2", &[], Some("a:1"));
+    }
+
+    #[test]
+    fn a_revert_that_made_another_revision_of_the_same_image_leaves_the_bad_one_behind() {
+        let (mut reverted, mut requested) = (revision("a:1", 3, &[]), template("a:1"));
+        for hash in [&mut reverted.template.hash, &mut requested.hash] {
+            *hash = TemplateHash(Text::new("a:1 with another annotation"));
+        }
+        reverted.uid = Uid::new("reverted");
+        let own = OwnRecord::default();
+        let knowledge = Knowledge {
+            requested: &requested,
+            main: "app",
+            learnt: &|_, _| None,
+            running: &|_| false,
+            own: &own,
+            declared: None,
+        };
+        let versions = versions(&[revision("a:1", 1, &[]), revision("a:2", 2, &[]), reverted], &knowledge);
+        assert_eq!(last_good(&versions, None), None, "v2 was rolled back from");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub use verify::{Progress, progress_of};
 use super::history::{OwnRecord, OwnVerdict};
 use super::id::{OperationId, PlaceId, StepId, Uid, WorkloadId};
 use super::journal::{Call, Driver, Entry, Outcome, Receipt, Record, Request};
-use super::plan::{Action, Bound, Code, Plan, Verb};
+use super::plan::{Action, Bound, Code, Plan, Step, Way};
 use super::text::Text;
 
 /// One started plan.
@@ -162,20 +162,14 @@ impl Operation {
             Entry::Sent { call, present } => self.apply_sent(*call, present, record.at),
             Entry::Accepted { call, receipt } => self.apply_accepted(*call, receipt, record.at),
             Entry::Refused { call, reason } => self.apply_not_done(*call, StepState::Refused, reason),
-            Entry::Blocked { call, reason } => {
-                self.apply_not_done(*call, StepState::Waiting, reason);
-                if let Some(progress) = self.steps.get_mut(&call.step()) {
-                    progress.blocked = Some((progress.blocked.map_or(record.at, |(first, _)| first), record.at));
-                }
-            }
+            Entry::Blocked { call, reason } => self.apply_blocked(*call, reason, record.at),
             Entry::Unanswered { call, reason } => self.apply_unanswered(*call, reason, record.at),
             Entry::Moved { step, differences, bound } => {
                 self.change(*step, StepState::Waiting, "a fact that the plan decided on moved; nothing was sent");
-                // A stop is not undone by what it was too late for.
-                if matches!(self.mode, Mode::Stopping { .. }) {
-                    return;
+                // Neither a stop nor a pause is undone by what it was too late for: who goes on meets the fact again.
+                if self.mode == Mode::Running {
+                    self.mode = Mode::PlanMoved { step: *step, differences: differences.clone(), bound: bound.clone() };
                 }
-                self.mode = Mode::PlanMoved { step: *step, differences: differences.clone(), bound: bound.clone() };
             }
             Entry::Rebound { step, bound } => {
                 self.rebind(*step, bound);
@@ -203,7 +197,7 @@ impl Operation {
                     progress.brake_failed = None;
                 }
                 self.mode = match (request, &self.mode) {
-                    (Request::Pause, Mode::Running) => Mode::Paused { by: by.clone() },
+                    (Request::Pause, Mode::Running | Mode::PlanMoved { .. }) => Mode::Paused { by: by.clone() },
                     (Request::Resume, Mode::Paused { .. }) => Mode::Running,
                     (Request::Stop, _) => Mode::Stopping { by: by.clone() },
                     (Request::Pause | Request::Resume, mode) => mode.clone(),
@@ -266,6 +260,27 @@ impl Operation {
         self.ended.is_none() && self.plan.steps().any(|step| step.workload == *workload)
     }
 
+    /// The step that a request is about, with the facts that this request is bound to: a brake is bound to the template
+    /// that the step has left, not to the one it found.
+    pub fn step_for(&self, call: Call) -> Option<Step> {
+        let mut step = self.plan.step(call.step())?.clone();
+        let left = self.progress(call.step()).receipt.as_ref().and_then(|receipt| receipt.template.clone());
+        match (call, left) {
+            (Call::Brake(_) | Call::Release(_), Some(left)) => step.bound.template = left,
+            (Call::Brake(_) | Call::Release(_), None) | (Call::Step(_), _) => {}
+        }
+        Some(step)
+    }
+
+    /// Whether a request was sent of which nothing is known yet.
+    pub fn is_open(&self, call: Call) -> bool {
+        let progress = self.progress(call.step());
+        match call {
+            Call::Step(_) => progress.state == StepState::Sent,
+            Call::Brake(_) | Call::Release(_) => progress.brake == Some(call),
+        }
+    }
+
     /// How far one step is.
     pub fn progress(&self, step: StepId) -> &StepProgress {
         static NONE: std::sync::LazyLock<StepProgress> = std::sync::LazyLock::new(StepProgress::default);
@@ -293,7 +308,7 @@ impl Operation {
         match call {
             Call::Step(_) => {
                 progress.state = StepState::Accepted;
-                progress.blocked = None;
+                progress.blocked_at = None;
                 progress.accepted_at = Some(at);
                 progress.receipt = Some(receipt.clone());
             }
@@ -314,9 +329,11 @@ impl Operation {
                 }));
             }
             Call::Release(step) => {
-                progress.state = StepState::Accepted;
+                if !progress.state.is_final() {
+                    progress.state = StepState::Accepted;
+                    progress.detail = Text::default();
+                }
                 progress.brake = None;
-                progress.detail = Text::default();
                 if let Some(before) = &mut progress.receipt {
                     before.generation = before.generation.max(receipt.generation);
                 }
@@ -341,8 +358,24 @@ impl Operation {
                 }
             }
             Call::Release(step) => {
-                self.change(step, StepState::Failed, &format!("could not release it, it is still held: {reason}"));
+                let why = format!("could not release it, it is still held: {reason}");
+                match self.steps.get_mut(&step).filter(|progress| progress.state.is_final()) {
+                    // What is done stays done; the debt stays too, and is not tried again by itself.
+                    Some(progress) => progress.brake_failed = Some(Text::new(&why)),
+                    None => self.change(step, StepState::Failed, &why),
+                }
             }
+        }
+    }
+
+    /// Nothing was done, and it is tried again: the step waits, a brake is still to be put on, a release to be sent.
+    fn apply_blocked(&mut self, call: Call, reason: &Text, at: Timestamp) {
+        let Some(progress) = self.steps.get_mut(&call.step()) else { return };
+        progress.blocked_at = Some(at);
+        progress.detail = reason.clone();
+        match call {
+            Call::Step(_) => progress.state = StepState::Waiting,
+            Call::Brake(_) | Call::Release(_) => progress.brake = None,
         }
     }
 
@@ -402,7 +435,7 @@ pub fn own_records<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTree
             let progress = operation.progress(step.id);
             let Some(receipt) = &progress.receipt else { continue };
             let record = records.entry(step.workload.clone()).or_default();
-            if operation.plan.verb == Verb::Rollback {
+            if operation.plan.way == Way::Back {
                 record.0.insert(step.bound.template.clone(), OwnVerdict::WentFrom);
             }
             if let (StepState::Verified, Some(template)) = (progress.state, &receipt.template) {

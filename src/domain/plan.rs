@@ -7,6 +7,7 @@ mod bound;
 mod choose;
 mod code;
 mod compose;
+mod floor;
 mod meant;
 
 use std::time::Duration;
@@ -17,8 +18,9 @@ use sha2::{Digest as _, Sha256};
 
 pub use bound::{Bound, Paused};
 pub use code::Code;
-pub(in crate::domain) use compose::healthy_floor;
 pub use compose::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, compose, select};
+pub use floor::Floor;
+pub(in crate::domain) use floor::healthy_floor;
 pub use meant::{Meant, meant};
 
 use super::id::{PlaceId, PlanId, StepId, Uid, WorkloadId};
@@ -34,6 +36,9 @@ pub struct Plan {
     pub id: PlanId,
     /// What it is for.
     pub verb: Verb,
+    /// Whether it leaves what is asked for now because that is bad.
+    #[serde(default)]
+    pub way: Way,
     /// One line: service, from, to.
     pub title: Text,
     /// When it was made.
@@ -62,6 +67,17 @@ pub enum Verb {
     Replace,
     /// Go back to an earlier version.
     Rollback,
+}
+
+/// What a plan says of the versions that it leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// They are bad: back to the last good one.
+    #[default]
+    Back,
+    /// Nothing: to a version that was picked, or to what should run.
+    Elsewhere,
 }
 
 /// The steps that may run before the next gate.

@@ -262,8 +262,9 @@ fn a_brake_holds_and_a_release_lets_go_on() {
         (subject.act)(Deed::Deploy("app", 8, &["v1", "v2"]));
         let mut watched = live(subject).await;
         let step = watched.step(Goto::LastGood, Pick::Off);
-        watched.accepted(&step, Call::Step(step.id)).await;
-        let held = watched.accepted(&step, Call::Brake(step.id)).await;
+        let taken = watched.accepted(&step, Call::Step(step.id)).await;
+        let brake = left(&step, &taken);
+        let held = watched.accepted(&brake, Call::Brake(step.id)).await;
         watched.until("it is held", |app| app.seen.rollout == Rollout::Paused).await;
         watched.stay_calm().await;
         assert!(!matches!(progress_of(&step, &held, &watched.fleet), Progress::Done(_)));
@@ -271,8 +272,29 @@ fn a_brake_holds_and_a_release_lets_go_on() {
         let is_old =
             |cohort: &Cohort| cohort.reference.as_ref().and_then(|image| image.version()) == Some(Text::new("v2"));
         assert!(watched.app().judgement.running.iter().any(is_old), "old ones stay");
-        let released = watched.accepted(&step, Call::Release(step.id)).await;
+        let released = watched.accepted(&brake, Call::Release(step.id)).await;
         watched.until_done(&step, &released).await;
+    });
+}
+
+#[test]
+fn what_somebody_else_has_put_in_is_neither_held_nor_let_go() {
+    each(async |subject| {
+        (subject.act)(Deed::Deploy("app", 8, &["v1", "v2"]));
+        let mut watched = live(subject).await;
+        let step = watched.step(Goto::LastGood, Pick::Off);
+        let taken = watched.accepted(&step, Call::Step(step.id)).await;
+        let brake = left(&step, &taken);
+        watched.accepted(&brake, Call::Brake(step.id)).await;
+        let again = watched.order(&brake, Call::Brake(step.id)).await;
+        assert!(matches!(&again, Answer::Refused(why) if why.contains("held already")), "{again:?}");
+        (watched.subject.act)(Deed::Request("app", "v3"));
+        let requests = (watched.subject.requests)();
+        for call in [Call::Release(step.id), Call::Brake(step.id)] {
+            let answer = watched.order(&brake, call).await;
+            assert!(matches!(&answer, Answer::Refused(why) if why.contains("its template was changed")), "{answer:?}");
+        }
+        assert_eq!((watched.subject.requests)(), requests, "nothing was sent");
     });
 }
 
@@ -282,8 +304,8 @@ fn the_way_back_from_a_held_rollout_takes_the_brake_off_in_the_same_request() {
         (subject.act)(Deed::Deploy("app", 8, &["v1", "v2"]));
         let mut watched = live(subject).await;
         let step = watched.step(Goto::LastGood, Pick::Off);
-        watched.accepted(&step, Call::Step(step.id)).await;
-        watched.accepted(&step, Call::Brake(step.id)).await;
+        let taken = watched.accepted(&step, Call::Step(step.id)).await;
+        watched.accepted(&left(&step, &taken), Call::Brake(step.id)).await;
         let is_held = |app: &Workload| app.seen.rollout == Rollout::Paused && version_of(app) == "v1";
         watched.until("it is held", is_held).await;
         let back = watched.step(Goto::Revision(2), Pick::Off);
@@ -475,6 +497,13 @@ impl Drop for Watched {
     fn drop(&mut self) {
         self.watcher.abort();
     }
+}
+
+/// A step as its brake is bound to it: by what the step has left.
+fn left(step: &Step, taken: &StepProgress) -> Step {
+    let mut step = step.clone();
+    step.bound.template = taken.receipt.as_ref().and_then(|receipt| receipt.template.clone()).expect("a template");
+    step
 }
 
 fn lenient() -> rolldeck::domain::policy::PlacePolicy {

@@ -211,7 +211,7 @@ impl Driving {
 
     fn send(&mut self, harness: &Harness, call: Call) {
         self.in_flight.insert(call);
-        let step = self.operation.plan.step(call.step()).expect("calls are about steps of the plan").clone();
+        let step = self.operation.step_for(call).expect("calls are about steps of the plan");
         let operator = harness.operator(&step.workload.place);
         let order = Order { operation: self.operation.id.clone(), who: Text::new("oncall@example"), call, step };
         let answer = self.answer.clone();

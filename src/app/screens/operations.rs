@@ -197,6 +197,9 @@ fn pause(model: &mut Model) -> Vec<Effect> {
 
 fn can_stop(model: &Model) -> Result<(), Text> {
     let tracked = running(model)?;
+    if tracked.alive == Alive::Nobody {
+        can_drive(model, tracked)?;
+    }
     match &tracked.operation.mode {
         Mode::Stopping { .. } => not_now("it is being stopped already"),
         Mode::Running | Mode::Paused { .. } | Mode::PlanMoved { .. } => Ok(()),
@@ -222,10 +225,18 @@ fn ask(model: &mut Model, id: &OperationId, request: Request, what: &str) -> Vec
     model.operations.ask(id, ControlRequest::Plain(request), &who)
 }
 
+/// Whether this process could drive it.
+fn can_drive(model: &Model, tracked: &Tracked) -> Result<(), Text> {
+    match model.why_not_drive(&tracked.operation.plan) {
+        Some(why) => Err(Text::new(&format!("it can't be driven from here: {why}"))),
+        None => Ok(()),
+    }
+}
+
 fn can_take(model: &Model) -> Result<(), Text> {
     let tracked = running(model)?;
     match tracked.alive {
-        Alive::Nobody => Ok(()),
+        Alive::Nobody => can_drive(model, tracked),
         Alive::Here => not_now("this process drives it already"),
         Alive::Elsewhere => {
             Err(Text::new(&format!("{} on {} drives it", tracked.operation.driver.who, tracked.operation.driver.host)))

@@ -313,6 +313,9 @@ impl Fleet {
         }
         let Some(slot) = self.owners.remove(&key) else { return };
         let Some(workload) = self.workloads[slot as usize].as_mut() else { return };
+        if workload.seen.uid == *uid && workload.seen.inoperable.is_none() {
+            self.deleted.insert(key.clone());
+        }
         if workload.seen.uid != *uid {
             workload.revisions.retain(|revision| revision.uid != *uid);
             workload.revision_sources.retain(|(revision, _)| revision != uid);

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{Fleet, Workload};
 use crate::domain::drift::Verdict;
+use crate::domain::history::OwnVerdict;
 use crate::domain::observation::Rollout;
 
 /// How bad a workload is, worst first.
@@ -44,13 +45,22 @@ impl Fleet {
         }
     }
 
-    /// Orders the workloads of one service: the worst first, among equals the one that changed last.
+    /// Orders the workloads of one service: the worst first, among equals the one that changed last; one that an operation
+    /// of ours went back in is not what anybody means by the bad one.
     pub fn worst_first(&self, a: &Workload, b: &Workload, now: Timestamp, lately: Duration) -> Ordering {
         self.badness(a, now, lately)
             .cmp(&self.badness(b, now, lately))
+            .then_with(|| self.was_gone_to(a).cmp(&self.was_gone_to(b)))
             .then_with(|| b.seen.requested_since.cmp(&a.seen.requested_since))
             .then_with(|| b.judgement.tally.off().cmp(&a.judgement.tally.off()))
             .then_with(|| a.id.cmp(&b.id))
+    }
+}
+
+impl Fleet {
+    fn was_gone_to(&self, workload: &Workload) -> bool {
+        let own = self.record_of(&workload.id).and_then(|record| record.0.get(&workload.seen.template.hash));
+        own == Some(&OwnVerdict::WentTo)
     }
 }
 

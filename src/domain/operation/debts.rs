@@ -1,6 +1,7 @@
 //! Debts that the fleet shows to be paid: by a later operation, by an operator at a shell, or because the workload is gone.
 //!
-//! Never believes an observation of an older generation, or of a place that is not live.
+//! Never believes an observation of an older generation, or of a place that is not live; and never takes what it can't see
+//! for gone.
 
 use super::Operation;
 use crate::domain::fleet::Fleet;
@@ -20,8 +21,10 @@ pub fn paid(operation: &Operation, fleet: &Fleet) -> Option<Entry> {
         if place.heard_at.is_none_or(|heard| heard <= debt.since) {
             return None;
         }
-        let how = match fleet.workload(&debt.workload).filter(|workload| workload.seen.uid == step.bound.uid) {
-            None => "the workload was deleted".to_string(),
+        let how = match fleet.workload(&debt.workload) {
+            Some(other) if other.seen.uid != step.bound.uid => "the workload was deleted and made again".to_string(),
+            None if fleet.is_deleted(&debt.place, &step.bound.uid) => "the workload was deleted".to_string(),
+            None => return None,
             Some(workload) => {
                 let seen = &workload.seen;
                 if seen.rollout == Rollout::Paused || seen.generation < debt.generation {

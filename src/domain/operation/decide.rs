@@ -13,7 +13,7 @@ use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
 use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Brake, Gate, Paused, Step};
+use crate::domain::plan::{Action, Brake, Floor, Gate, Paused, Step};
 use crate::domain::policy::Policy;
 use crate::domain::text::{Text, counted};
 
@@ -42,6 +42,9 @@ pub struct Gates {
     healthy_since: BTreeMap<u16, Timestamp>,
     sick_since: BTreeMap<u16, Timestamp>,
     progress: BTreeMap<StepId, (u32, Timestamp)>,
+    /// Since when a step is blocked, and since when an answer is missed, while somebody watched.
+    blocked_since: BTreeMap<StepId, Timestamp>,
+    lost_since: BTreeMap<Call, Timestamp>,
     /// Why the next step waits, for the screen.
     pub waiting_for: Option<Text>,
 }
@@ -52,6 +55,8 @@ impl Gates {
         self.healthy_since.clear();
         self.sick_since.clear();
         self.progress.clear();
+        self.blocked_since.clear();
+        self.lost_since.clear();
     }
 }
 
@@ -65,8 +70,11 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
     if operation.mode != Mode::Running {
         gates.healthy_since.clear();
         gates.sick_since.clear();
+        gates.blocked_since.clear();
     }
     gates.progress.retain(|step, _| operation.progress(*step).state == StepState::Accepted);
+    gates.blocked_since.retain(|step, _| operation.progress(*step).blocked_at.is_some());
+    gates.lost_since.retain(|call, _| operation.is_open(*call));
     if let Some(entry) = settle_lost(operation, gates, world) {
         return Some(entry);
     }
@@ -85,6 +93,13 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
         }
         Mode::Running => release(operation, world)
             .or_else(|| if has_gone_wrong(operation) { give_up(operation) } else { go_on(operation, gates, world) }),
+    }
+}
+
+impl Gates {
+    /// For how long an answer has been missed while somebody watched.
+    fn missed(&mut self, call: Call, now: Timestamp) -> Duration {
+        elapsed(*self.lost_since.entry(call).or_insert(now), now)
     }
 }
 
@@ -116,13 +131,12 @@ fn settle_lost(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> O
                 return Some(Entry::Accepted { call, receipt: receipt(generation, Some(template)) });
             }
             Recovered::Gone => return Some(Entry::Accepted { call, receipt: receipt(0, None) }),
-            Recovered::Unclear(_) if elapsed(since, world.now) < STRAGGLER => {
+            Recovered::Unclear(_) if gates.missed(call, world.now) < STRAGGLER => {
                 gates.waiting_for = Some(Text::new("an answer was lost; the request may still be on its way"));
             }
             Recovered::Unclear(reason) => return Some(Entry::Unresolved { step: step.id, reason }),
             Recovered::NotKnown => {
-                let waited = elapsed(since, world.now);
-                if waited > world.policy.for_place(&step.workload.place).step_timeout {
+                if gates.missed(call, world.now) > world.policy.for_place(&step.workload.place).step_timeout {
                     let reason = format!("{} did not answer; look at {} there", step.workload.place, step.workload);
                     return Some(Entry::Unresolved { step: step.id, reason: Text::new(&reason) });
                 }
@@ -139,7 +153,7 @@ fn settle_lost_brakes(operation: &Operation, gates: &mut Gates, world: &World<'_
         let progress = operation.progress(step.id);
         let Some(call) = progress.brake.filter(|call| !world.in_flight.contains(call)) else { continue };
         let since = given_up_at(operation, progress.brake_sent_at, progress);
-        let waited = elapsed(since, world.now);
+        let waited = gates.missed(call, world.now);
         let wanted = if matches!(call, Call::Release(_)) { Paused::Running } else { Paused::Paused };
         match seen_hold(step, world.fleet, since) {
             Hold::Is { paused, generation, template } if paused == wanted => {
@@ -174,7 +188,6 @@ fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>)
         let limit = world.policy.for_place(&step.workload.place).step_timeout;
         let (count, unseen) = match progress_of(step, progress, world.fleet) {
             Progress::Done(detail) => return Some(Entry::Verified { step: step.id, detail }),
-            // While it is being stopped, a rollout that gives up is no news.
             Progress::Failed(reason) => return Some(Entry::Failed { step: step.id, reason }),
             Progress::OnItsWay { done, .. } => (done, None),
             Progress::NotSeen(why) => (u32::MAX, Some(why)),
@@ -232,18 +245,27 @@ fn brake(operation: &Operation, world: &World<'_>) -> Option<Entry> {
     let next = steps_in(operation, StepState::Accepted).find(|step| {
         let progress = operation.progress(step.id);
         let is_on_its_way = progress.brake.is_some() || world.in_flight.contains(&Call::Brake(step.id));
-        let tried = is_on_its_way || progress.brake_failed.is_some();
+        let tried = is_on_its_way || progress.brake_failed.is_some() || waits_to_try(progress, world);
         step.brake == Brake::PauseRollout && !tried
     })?;
     Some(Entry::Sent { call: Call::Brake(next.id), present: Vec::new() })
 }
 
-/// The next held step to let go on.
+/// The next workload to let go on: of a held step, or of one that came to its end just before its brake was put on.
 fn release(operation: &Operation, world: &World<'_>) -> Option<Entry> {
-    let next = steps_in(operation, StepState::Held).find(|step| {
-        operation.progress(step.id).brake.is_none() && !world.in_flight.contains(&Call::Release(step.id))
+    let owes = |step: &Step| operation.debts.iter().any(|debt| debt.workload == step.workload);
+    let next = operation.plan.steps().find(|step| {
+        let progress = operation.progress(step.id);
+        let is_held = progress.state == StepState::Held || (progress.state == StepState::Verified && owes(step));
+        let is_on_its_way = progress.brake.is_some() || world.in_flight.contains(&Call::Release(step.id));
+        is_held && !is_on_its_way && progress.brake_failed.is_none() && !waits_to_try(progress, world)
     })?;
     Some(Entry::Sent { call: Call::Release(next.id), present: Vec::new() })
+}
+
+/// Whether the provider would not do something for this step a moment ago.
+fn waits_to_try(progress: &StepProgress, world: &World<'_>) -> bool {
+    progress.blocked_at.is_some_and(|last| elapsed(last, world.now) < BLOCKED_RETRY)
 }
 
 fn stop(operation: &Operation, world: &World<'_>, why: &str) -> Option<Entry> {
@@ -341,18 +363,21 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
         gates.waiting_for = Some(Text::new(&format!("{} does not answer", step.workload.place)));
         return None;
     }
-    if let Some((first, last)) = operation.progress(step.id).blocked {
-        let detail = &operation.progress(step.id).detail;
-        if elapsed(first, world.now) > world.policy.for_place(&step.workload.place).step_timeout {
-            return Some(Entry::Failed {
-                step: step.id,
-                reason: Text::new(&format!("it was blocked all the time: {detail}")),
-            });
+    let progress = operation.progress(step.id);
+    if progress.blocked_at.is_some() {
+        let since = *gates.blocked_since.entry(step.id).or_insert(world.now);
+        if elapsed(since, world.now) > world.policy.for_place(&step.workload.place).step_timeout {
+            let reason = Text::new(&format!("it was blocked all the time: {}", progress.detail));
+            return Some(Entry::Failed { step: step.id, reason });
         }
-        if elapsed(last, world.now) < BLOCKED_RETRY {
-            gates.waiting_for = Some(detail.clone());
+        if waits_to_try(progress, world) {
+            gates.waiting_for = Some(progress.detail.clone());
             return None;
         }
+    }
+    if let Some(why) = rolls_below_floor(world, step) {
+        gates.waiting_for = Some(why);
+        return None;
     }
     let mut present: Vec<Uid> = Vec::new();
     if matches!(step.action, Action::Evict { .. }) {
@@ -372,6 +397,19 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
         present = world.fleet.instances_of(workload).map(|instance| instance.seen.uid.clone()).collect();
     }
     Some(Entry::Sent { call: Call::Step(step.id), present })
+}
+
+/// Why the platform itself might leave too few healthy ones now: counts may have moved since the plan was made.
+fn rolls_below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
+    if matches!(step.action, Action::Evict { .. }) {
+        return None;
+    }
+    let workload = world.fleet.workload(&step.workload)?;
+    let floor = world.policy.for_place(&step.workload.place).floor_percent;
+    let Floor { left, needed, .. } = Floor::of_rollout(workload, floor);
+    let is_short = workload.judgement.tally.healthy > 0 && left < needed;
+    let desired = workload.seen.desired;
+    is_short.then(|| Text::new(&format!("its strategy may leave {left} of {desired} healthy, the floor is {needed}")))
 }
 
 /// Why taking this instance away now would leave too few healthy ones.

@@ -30,8 +30,8 @@ pub struct StepProgress {
     pub brake_sent_at: Option<Timestamp>,
     /// When its last request was given up without an answer: until then it may have been on its way.
     pub unanswered_at: Option<Timestamp>,
-    /// The first and the last time that the provider would not do it yet.
-    pub blocked: Option<(Timestamp, Timestamp)>,
+    /// When the provider last would not do it yet.
+    pub blocked_at: Option<Timestamp>,
     /// Why its brake could not be put on; it is tried again when somebody asks again.
     pub brake_failed: Option<Text>,
     /// In words.

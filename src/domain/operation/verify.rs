@@ -44,8 +44,10 @@ pub fn progress_of(step: &Step, progress: &StepProgress, fleet: &Fleet) -> Progr
     if !is_after(place.heard_at, progress.accepted_at) {
         return Progress::NotSeen(Text::new("nothing was heard from its place since it was sent"));
     }
-    let Some(workload) = fleet.workload(&step.workload).filter(|workload| workload.seen.uid == step.bound.uid) else {
-        return Progress::Failed(Text::new("the workload was deleted"));
+    let workload = match sight(step, fleet) {
+        Sight::There(workload) => workload,
+        Sight::Gone => return Progress::Failed(Text::new("the workload was deleted")),
+        Sight::None => return Progress::NotSeen(Text::new("its workload is not seen here")),
     };
     match &step.action {
         Action::RestoreRevision { .. } | Action::SetImage { .. } => rolled(step, progress, fleet, workload),
@@ -53,6 +55,25 @@ pub fn progress_of(step: &Step, progress: &StepProgress, fleet: &Fleet) -> Progr
             let old = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
             evicted(step, progress, fleet, workload, old)
         }
+    }
+}
+
+/// What is seen of a step's workload.
+enum Sight<'a> {
+    /// It.
+    There(&'a Workload),
+    /// It is certainly gone.
+    Gone,
+    /// Nothing; it may be out of our sight.
+    None,
+}
+
+fn sight<'a>(step: &Step, fleet: &'a Fleet) -> Sight<'a> {
+    match fleet.workload(&step.workload) {
+        Some(workload) if workload.seen.uid == step.bound.uid => Sight::There(workload),
+        Some(_) => Sight::Gone,
+        None if fleet.is_deleted(&step.workload.place, &step.bound.uid) => Sight::Gone,
+        None => Sight::None,
     }
 }
 
@@ -169,8 +190,10 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
     if !is_after(place.heard_at, Some(since)) {
         return Recovered::NotKnown;
     }
-    let Some(workload) = fleet.workload(&step.workload).filter(|workload| workload.seen.uid == step.bound.uid) else {
-        return Recovered::Unclear(Text::new("the workload was deleted meanwhile"));
+    let workload = match sight(step, fleet) {
+        Sight::There(workload) => workload,
+        Sight::Gone => return Recovered::Unclear(Text::new("the workload was deleted meanwhile")),
+        Sight::None => return Recovered::NotKnown,
     };
     let by_us = workload.seen.touched_by.as_ref().is_some_and(|by| by.split_whitespace().next() == Some(operation));
     match &step.action {
@@ -256,9 +279,10 @@ pub(super) fn seen_hold(step: &Step, fleet: &Fleet, since: Timestamp) -> Hold {
     if !place.is_some_and(|place| is_after(place.heard_at, Some(since))) {
         return Hold::NotKnown;
     }
-    match fleet.workload(&step.workload).filter(|workload| workload.seen.uid == step.bound.uid) {
-        None => Hold::Gone,
-        Some(workload) => Hold::Is {
+    match sight(step, fleet) {
+        Sight::None => Hold::NotKnown,
+        Sight::Gone => Hold::Gone,
+        Sight::There(workload) => Hold::Is {
             paused: if workload.seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
             generation: workload.seen.generation,
             template: workload.seen.template.hash.clone(),

@@ -75,6 +75,23 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Why its brake or release must not be sent as things are now; `None` if it may. `self.bound` must hold the template as
+    /// the step has left it: what somebody else has put in since is neither ours to hold nor ours to let go.
+    pub fn why_not_hold(&self, wanted: Paused, now: &Bound) -> Option<Text> {
+        let why = if now.uid != self.bound.uid {
+            "the workload was deleted and made again"
+        } else if now.template != self.bound.template {
+            "its template was changed since the step was taken; look at who changed it"
+        } else if wanted == Paused::Paused && now.paused == Paused::Paused {
+            "it is held already, by somebody else"
+        } else {
+            return None;
+        };
+        Some(Text::new(why))
+    }
+}
+
 impl Bound {
     /// The facts as they are now.
     pub fn of(workload: &Workload) -> Bound {

@@ -138,7 +138,7 @@ fn stay(fleet: &Fleet, workload: &Workload) -> Choice {
     let current = current_revision(&workload.revisions, &workload.seen.template.hash).map(|revision| &revision.uid);
     let is_stuck = |instance: &&Instance| {
         let is_of_another = instance.seen.owner.as_ref().zip(current).is_some_and(|(owner, uid)| owner.uid != *uid);
-        instance.seen.phase.is_counted() && (is_of_another || instance.verdict == Verdict::Drift)
+        instance.seen.phase.is_counted() && (is_of_another || instance.is_off(workload))
     };
     let stuck: Vec<&Instance> = fleet.instances_of(workload).filter(is_stuck).collect();
     if stuck.is_empty() {
@@ -209,14 +209,17 @@ fn replace(fleet: &Fleet, workload: &Workload) -> Choice {
     if off.is_empty() && asks_for_target {
         return Choice::AlreadyThere("nothing is off".to_string());
     }
-    let on_target = |instance: &Instance| instance.verdict == Verdict::Ok;
-    let healthy = fleet.instances_of(workload).any(|instance| {
-        on_target(instance) && instance.seen.phase == Phase::Running && instance.seen.health == Health::Healthy
-    });
-    if !healthy {
+    if !is_target_healthy(fleet, workload) {
+        return would_spread();
+    }
+    let current = current_revision(&workload.revisions, &workload.seen.template.hash).map(|revision| &revision.uid);
+    let is_of_another = |instance: &&Instance| {
+        instance.seen.owner.as_ref().zip(current).is_some_and(|(owner, current)| owner.uid != *current)
+    };
+    if asks_for_target && workload.seen.rollout != Rollout::Stable && off.iter().any(is_of_another) {
         return refused(
-            "no instance of the expected image is healthy there: replacing could spread a bad image",
-            "go back to the last good version instead: b, or `plan rollback`",
+            "its rollout has not come to an end: instances of the earlier version would be made again as they are",
+            "wait for the rollout, or go back to the last good version: b, or `plan rollback`",
         );
     }
     match target {
@@ -233,6 +236,21 @@ fn replace(fleet: &Fleet, workload: &Workload) -> Choice {
         }
         _ => Choice::Steps { steps: evictions(workload, &off), checks: stale_pull(workload) },
     }
+}
+
+/// Whether an instance that runs what it should is healthy there: proof that the image works.
+fn is_target_healthy(fleet: &Fleet, workload: &Workload) -> bool {
+    fleet.instances_of(workload).any(|instance| {
+        let seen = &instance.seen;
+        instance.verdict == Verdict::Ok && seen.phase == Phase::Running && seen.health == Health::Healthy
+    })
+}
+
+fn would_spread() -> Choice {
+    refused(
+        "no instance of the expected image is healthy there: replacing could spread a bad image",
+        "go back to the last good version instead: b, or `plan rollback`",
+    )
 }
 
 fn replace_picked(fleet: &Fleet, workload: &Workload, pick: Pick) -> Choice {
@@ -256,6 +274,9 @@ fn replace_picked(fleet: &Fleet, workload: &Workload, pick: Pick) -> Choice {
     instances.truncate(count as usize);
     if instances.is_empty() {
         return Choice::AlreadyThere("it has no instance".to_string());
+    }
+    if !is_target_healthy(fleet, workload) {
+        return would_spread();
     }
     Choice::Steps { steps: evictions(workload, &instances), checks: stale_pull(workload) }
 }

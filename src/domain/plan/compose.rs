@@ -8,8 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::choose::{Choice, choose};
+use super::floor::{Floor, healthy_floor};
 use super::meant::meant;
-use super::{Check, CheckVerdict, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, short_name};
+use super::{Check, CheckVerdict, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId};
 use crate::domain::image::ImageRef;
@@ -313,14 +314,8 @@ impl Draft {
         let needed = healthy_floor(desired, floor);
         let strategy = &workload.seen.strategy;
         let rolls = steps.iter().any(|step| !matches!(step.action, super::Action::Evict { .. }));
-        let missing = if !rolls {
-            u32::from(steps.iter().any(|step| takes_healthy(fleet, workload, step)))
-        } else if strategy.kind == "Recreate" {
-            desired
-        } else {
-            share_of(strategy.max_unavailable.as_deref().unwrap_or("25%"), desired)
-        };
-        let left = desired.saturating_sub(missing);
+        let missing = u32::from(!rolls && steps.iter().any(|step| takes_healthy(fleet, workload, step)));
+        let left = if rolls { Floor::of_rollout(workload, floor).left } else { desired.saturating_sub(missing) };
         if tally.healthy == 0 || desired == 0 {
             let detail = format!("{}: no instance is healthy now, nothing can be lost", workload.id);
             self.check("healthy floor", CheckVerdict::Warn, detail);
@@ -387,6 +382,7 @@ impl Draft {
         Plan {
             id: PlanId(short_name("p-", 5, &content)),
             verb,
+            way: if request.goto == Goto::LastGood { Way::Back } else { Way::Elsewhere },
             title,
             made_at: now,
             expires_at: now + request.valid,
@@ -439,19 +435,6 @@ fn title(verb: Verb, workloads: &[&Workload], steps: &[Step]) -> Text {
         (1, Some((from, to))) if from != to => Text::new(&format!("{} {what}: {from} -> {to}", verb.as_str())),
         (1, Some((from, _))) => Text::new(&format!("{} {what}: {from}", verb.as_str())),
         _ => Text::new(&format!("{} {what}", verb.as_str())),
-    }
-}
-
-/// How many instances must stay healthy: the floor, rounded up.
-pub(in crate::domain) fn healthy_floor(desired: u32, floor_percent: u8) -> u32 {
-    (u64::from(desired) * u64::from(floor_percent)).div_ceil(100) as u32
-}
-
-/// A number, or a percentage of all rounded down (Kubernetes: `maxUnavailable`).
-fn share_of(raw: &str, of: u32) -> u32 {
-    match raw.strip_suffix('%') {
-        Some(percent) => percent.parse::<u64>().map_or(of, |percent| (u64::from(of) * percent / 100) as u32),
-        None => raw.parse().unwrap_or(of),
     }
 }
 

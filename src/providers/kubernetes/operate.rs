@@ -14,7 +14,7 @@ use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
-use crate::domain::plan::{Action, Step};
+use crate::domain::plan::{Action, Paused, Step};
 use crate::domain::text::Text;
 
 /// How often a conflict is met with another read.
@@ -108,8 +108,12 @@ async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order,
         Ok(present) => present,
         Err(fault) => return Tried::Answer(not_sent(&fault)),
     };
-    if present.seen.uid != step.bound.uid {
-        return Tried::Answer(Answer::Refused(Text::new("not sent: the workload was deleted and made again")));
+    let wanted = match hold {
+        Hold::Pause => Paused::Paused,
+        Hold::Release => Paused::Running,
+    };
+    if let Some(why) = step.why_not_hold(wanted, &present.bound()) {
+        return Tried::Answer(Answer::Refused(Text::new(&format!("not sent: {why}"))));
     }
     let by = present.seen.touched_by.as_deref().unwrap_or_default();
     if by.split_whitespace().next() != Some(&*order.operation.0) {
@@ -117,12 +121,7 @@ async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order,
             format!("not sent: the last change of {} is not this operation's; look at who changed it", step.workload);
         return Tried::Answer(Answer::Refused(Text::new(&text)));
     }
-    let is_held = present.bound().paused == crate::domain::plan::Paused::Paused;
-    let is_so = match hold {
-        Hold::Pause => is_held,
-        Hold::Release => !is_held,
-    };
-    if is_so {
+    if present.bound().paused == wanted {
         let mut receipt = receipt(&present, Vec::new());
         receipt.notes.push(Text::new("it was so already; nothing was sent"));
         return Tried::Answer(Answer::Accepted(receipt));
@@ -141,10 +140,9 @@ async fn evict(
 ) -> Tried {
     let step = &order.step;
     // The new pod is made from the template: that one must be what was planned with, too.
-    let present = match compared(reads, keys, order).await {
-        Ok(present) => present,
-        Err(answer) => return Tried::Answer(answer),
-    };
+    if let Err(answer) = compared(reads, keys, order).await {
+        return Tried::Answer(answer);
+    }
     let pod = match lookup::pod(reads, keys, &step.workload, name).await {
         Ok(pod) if pod.seen.uid == *instance => pod,
         Ok(_) => return Tried::Answer(Answer::Refused(already_gone(name))),
@@ -153,8 +151,9 @@ async fn evict(
     };
     let container = pod.seen.containers.iter().find(|container| container.name == step.from.container);
     if container.and_then(|container| container.running.as_ref()) != image {
-        let differences = vec![Text::new(&format!("instance {name} runs another image now"))];
-        return Tried::Answer(Answer::Moved { differences, bound: Box::new(present.bound()) });
+        // No new code could confirm that: the instance was chosen for what it ran.
+        let why = format!("not sent: instance {name} runs another image now; plan again");
+        return Tried::Answer(Answer::Refused(Text::new(&why)));
     }
     let at = Precondition { uid: &instance.0, resource_version: &pod.resource_version };
     let body = requests::eviction(&at, &step.workload, name);
@@ -192,6 +191,7 @@ fn receipt(present: &Present, notes: Vec<Text>) -> Receipt {
 /// What a fault says of a request that was to change something.
 fn sorted(fault: &Fault) -> Tried {
     Tried::Answer(match fault {
+        // It never left, or was turned away at the door.
         Fault::Misconfigured(_) | Fault::SignIn(_) | Fault::NotSent(_) => not_sent(fault),
         Fault::NoAnswer(_) | Fault::Malformed(_) => Answer::Unanswered(fault.text()),
         Fault::Refused(refusal) if refusal.code == 409 => return Tried::Conflict,
@@ -221,8 +221,14 @@ fn is_before_change(message: &str) -> bool {
     message.contains("failed calling webhook") || message.contains("more than one PodDisruptionBudget")
 }
 
+/// What a fault before the request says: a place that does not answer now may do so later, and its step waits for that.
 fn not_sent(fault: &Fault) -> Answer {
-    Answer::Refused(Text::new(&format!("not sent: {fault}")))
+    let why = Text::new(&format!("not sent: {fault}"));
+    match fault {
+        Fault::NotSent(_) | Fault::NoAnswer(_) | Fault::SignIn(_) => Answer::Blocked(why),
+        Fault::Refused(refusal) if refusal.code == 429 || refusal.code >= 500 => Answer::Blocked(why),
+        Fault::Refused(_) | Fault::Misconfigured(_) | Fault::Malformed(_) => Answer::Refused(why),
+    }
 }
 
 fn already_gone(name: &str) -> Text {

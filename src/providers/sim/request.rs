@@ -56,7 +56,8 @@ pub(super) fn compare(cloud: &Cloud, order: &Order) -> Result<u32, Answer> {
     let now = report::bound(cloud, workload);
     let differences = match order.call {
         Call::Step(_) => differences(workload, step, &now),
-        Call::Brake(_) | Call::Release(_) => return held_by_us(workload, order).map(|()| number),
+        Call::Brake(_) => return held_by_us(workload, order, Paused::Paused, &now).map(|()| number),
+        Call::Release(_) => return held_by_us(workload, order, Paused::Running, &now).map(|()| number),
     };
     if differences.is_empty() { Ok(number) } else { Err(Answer::Moved { differences, bound: Box::new(now) }) }
 }
@@ -139,9 +140,9 @@ fn differences(workload: &Workload, step: &Step, now: &Bound) -> Vec<Text> {
 }
 
 /// A brake may only hold what this operation has set in motion.
-fn held_by_us(workload: &Workload, order: &Order) -> Result<(), Answer> {
-    if workload.uid() != order.step.bound.uid {
-        return Err(Answer::Refused(Text::new("the workload was deleted and made again")));
+fn held_by_us(workload: &Workload, order: &Order, wanted: Paused, now: &Bound) -> Result<(), Answer> {
+    if let Some(why) = order.step.why_not_hold(wanted, now) {
+        return Err(Answer::Refused(why));
     }
     let by = workload.mark.as_ref().and_then(|mark| mark.split_whitespace().next());
     if by != Some(&*order.operation.0) {

@@ -100,7 +100,11 @@ enum Orphan {
 impl Orphan {
     fn look(self, session: &mut Session, operation: &OperationId) {
         let is_orphan = session.model.operations.get(operation).is_some_and(|tracked| {
-            tracked.alive == Alive::Nobody && tracked.operation.ended.is_none() && tracked.halted.is_none()
+            let can_drive = || session.model.why_not_drive(&tracked.operation.plan).is_none();
+            tracked.alive == Alive::Nobody
+                && tracked.operation.ended.is_none()
+                && tracked.halted.is_none()
+                && can_drive()
         });
         if self == Orphan::TakeOver && is_orphan {
             // Asked again at each turn until somebody has it; whoever has it already is only told so.
@@ -182,6 +186,13 @@ fn find<'a>(session: &'a Session, operation: &OperationId) -> anyhow::Result<&'a
 
 fn ask(session: &mut Session, operation: &OperationId, request: ControlRequest) -> anyhow::Result<()> {
     let who = session.model.settings.driver.who.clone();
+    let tracked = find(session, operation)?;
+    if tracked.alive == Alive::Nobody
+        && tracked.operation.ended.is_none()
+        && let Some(why) = session.model.why_not_drive(&tracked.operation.plan)
+    {
+        return Err(anyhow!("nobody drives {operation}, and it can't be driven from here: {why}"));
+    }
     if let Some(halted) = &find(session, operation)?.halted {
         return Err(anyhow!("{halted}"));
     }
