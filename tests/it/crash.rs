@@ -245,3 +245,62 @@ async fn after_the_clock_jumped_no_place_counts_as_live_until_it_answers_again()
     assert!(session.model.fleet.places().iter().all(|place| matches!(place.state, PlaceState::Stale(_))));
     all_live(&mut session).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_changes_nothing_is_taken_up_too_and_never_obeyed_later() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut first = ready(&stage, state.path(), "ana").await;
+    let plan = rollback_plan(&first, "checkout");
+    let id = start(&mut first, plan);
+    until(&mut first, "it is under way", |session| session.model.operations.get(&id).is_some()).await;
+    drop(first);
+    let mut second = ready(&stage, state.path(), "ben").await;
+    // It runs already, as far as its entries say: to go on changes nothing.
+    take_over(&mut second, &id);
+    let journal = Journal::open(state.path()).expect("opens");
+    until(&mut second, "the request is taken up", |session| {
+        let is_ours = session.model.operations.get(&id).is_some_and(|tracked| tracked.alive == Alive::Here);
+        is_ours && journal.requests(&id).expect("readable").is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_can_not_act_in_all_its_places_does_not_take_an_operation_over() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut session = ready(&stage, state.path(), "ana").await;
+    let plan = rollback_plan(&session, "checkout");
+    assert_eq!(session.model.why_not_drive(&plan), None);
+    let known = session.model.settings.places.clone();
+    session.model.settings.places.pop();
+    let why = session.model.why_not_drive(&plan).expect("one place is not known");
+    assert!(why.contains("is not among the places of this process"), "{why}");
+    session.model.settings.places = known;
+    session.model.settings.access = rolldeck::app::settings::Access::ReadOnly(Text::new("started with --read-only"));
+    let why = session.model.why_not_drive(&plan).expect("nothing may be changed");
+    assert!(why.contains("started with --read-only"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_a_full_disk_halted_goes_on_when_somebody_asks_again() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(TWO_PLACES);
+    let mut session = ready(&stage, state.path(), "ana").await;
+    let plan = rollback_plan(&session, "checkout");
+    let id = start(&mut session, plan);
+    until(&mut session, "it is under way", |session| session.model.operations.get(&id).is_some()).await;
+    let other = rusqlite::Connection::open(state.path().join("journal.db")).expect("opens");
+    let full = "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'full'); END";
+    other.execute_batch(full).expect("made");
+    let is_halted =
+        |session: &Session| session.model.operations.get(&id).is_some_and(|tracked| tracked.halted.is_some());
+    until(&mut session, "the disk takes nothing", is_halted).await;
+    other.execute_batch("DROP TRIGGER full").expect("dropped");
+    let effects = session.model.operations.ask(&id, ControlRequest::Plain(Request::Stop), &Text::new("ana"));
+    session.perform(effects);
+    until(&mut session, "it is stopped", |session| ended(session, &id).is_some()).await;
+    assert_eq!(ended(&session, &id), Some(Outcome::Stopped));
+    assert!(sent(&stage.world).values().all(|count| *count == 1), "{:?}", sent(&stage.world));
+}

@@ -109,7 +109,15 @@ impl Harness {
 
     /// A plan for a service in every place that answers.
     pub(crate) fn plan(&self, selector: &str, goto: Goto) -> Plan {
-        let request = PlanRequest {
+        let request = self.request(selector, goto);
+        let plan = compose(&request, &self.fleet, &self.policy, self.world.now(), &|_| None);
+        assert_eq!(plan.refusals, [], "the plan can start");
+        plan
+    }
+
+    /// What an operator asks for by a selector.
+    pub(crate) fn request(&self, selector: &str, goto: Goto) -> PlanRequest {
+        PlanRequest {
             goto,
             scope: Scope::Matching(Selector::parse(selector).expect("a selector")),
             pick: Pick::Off,
@@ -118,10 +126,7 @@ impl Harness {
             reach: Reach::Narrow,
             valid: Duration::from_secs(600),
             aims: Aims::default(),
-        };
-        let plan = compose(&request, &self.fleet, &self.policy, self.world.now(), &|_| None);
-        assert_eq!(plan.refusals, [], "the plan can start");
-        plan
+        }
     }
 
     /// Starts a plan and drives it to its end.

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use rolldeck::app::effect::Effect;
 use rolldeck::app::event::ControlRequest;
-use rolldeck::domain::id::OperationId;
+use rolldeck::domain::fleet::Fleet;
+use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::{Call, Entry, Outcome as Ended, Request};
-use rolldeck::domain::operation::{Alive, Mode, Operation, StepState};
+use rolldeck::domain::observation::{Batch, Observation, PlaceState};
+use rolldeck::domain::operation::{Alive, Mode, Operation, StepState, paid as paid_entry};
 use rolldeck::domain::plan::Goto;
 use rolldeck::domain::text::Text;
 use rolldeck::providers::sim::{Fault, Intervention};
@@ -238,4 +240,64 @@ async fn what_is_held_beside_a_failed_step_is_let_go_before_the_end() {
     driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
     assert_eq!(first(&driving.operation), StepState::Verified, "\n{}", driving.story());
     assert_eq!(driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome), Some(Ended::Failed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_merely_not_seen_is_owed_still() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(ONE_BAD);
+    let (session, id) = stopped_in_the_middle(&stage, state.path()).await;
+    // Another process whose place is live and whose namespace is another one.
+    let mut fleet = Fleet::new(Vec::new());
+    let place = PlaceId::new("k8s/a");
+    fleet.add_place(place.clone());
+    let fetched_at = session.model.now + Duration::from_secs(60);
+    fleet.apply(Batch { place, fetched_at, observations: vec![Observation::Place(PlaceState::Live)] });
+    assert_eq!(paid_entry(operation(&session, &id), &fleet), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_brake_that_landed_when_its_step_was_done_is_let_go_again() {
+    let mut harness = Harness::open(ONE_BAD).await;
+    let plan = harness.plan("svc:app", Goto::LastGood);
+    let mut driving = Driving::start(plan, harness.world.now());
+    driving.drive(&mut harness, "the first step is done", |operation| first(operation) == StepState::Verified).await;
+    let brake = Call::Brake(*driving.operation.steps.keys().next().expect("it has a step"));
+    driving.append(Entry::Sent { call: brake, present: Vec::new() }, harness.world.now());
+    assert!(harness.world.intervene(&deployment("k8s/a", "shop", "app"), &Intervention::Pause));
+    driving.append(Entry::Unanswered { call: brake, reason: Text::new("no answer") }, harness.world.now());
+    driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
+    assert_eq!(
+        driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome),
+        Some(Ended::Done),
+        "{}",
+        driving.story()
+    );
+    assert_eq!(harness.world.is_held(&deployment("k8s/a", "shop", "app")), Some(false), "{}", driving.story());
+    assert!(driving.operation.debts.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_not_swallowed_by_a_fact_that_moved() {
+    let mut harness = Harness::open(ONE_BAD).await;
+    let plan = harness.plan("svc:app", Goto::LastGood);
+    let mut driving = Driving::start(plan, harness.world.now());
+    driving.drive(&mut harness, "the first step is done", |operation| first(operation) == StepState::Verified).await;
+    let second = *driving.operation.steps.keys().nth(1).expect("it has two steps");
+    let bound = driving.operation.plan.step(second).expect("it is there").bound.clone();
+    let moved = || Entry::Moved {
+        step: second,
+        differences: vec![Text::new("its template was changed")],
+        bound: Box::new(bound.clone()),
+    };
+    for order in [[true, false], [false, true]] {
+        for is_pause in order {
+            match is_pause {
+                true => driving.ask(Request::Pause, harness.world.now()),
+                false => driving.append(moved(), harness.world.now()),
+            }
+        }
+        assert!(matches!(driving.operation.mode, Mode::Paused { .. }), "{:?}", driving.operation.mode);
+        driving.ask(Request::Resume, harness.world.now());
+    }
 }

@@ -8,7 +8,7 @@ use rolldeck::domain::id::{PlaceId, StepId};
 use rolldeck::domain::journal::{Call, Entry, Outcome as Ended, Request};
 use rolldeck::domain::observation::{PlaceState, Rollout};
 use rolldeck::domain::operation::{Mode, Operation, StepState};
-use rolldeck::domain::plan::{Goto, Unpause};
+use rolldeck::domain::plan::{Goto, Pick, Unpause, compose};
 use rolldeck::domain::text::Text;
 use rolldeck::providers::sim::{Fault, Intervention, Outcome, SCENARIOS, Scenario, list};
 
@@ -385,6 +385,21 @@ async fn a_disruption_budget_blocks_and_the_step_fails_in_the_end() {
     assert!(ended.1.contains("disruption budget"), "{}", ended.1);
     let calls = harness.world.calls();
     assert!(calls.len() > 2 && calls.iter().all(|call| call.outcome == Outcome::Blocked), "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn instances_are_not_taken_away_for_an_image_that_nobody_saw_healthy() {
+    let harness = Harness::open("stuck-rollout").await;
+    let request = rolldeck::domain::plan::PlanRequest {
+        pick: Pick::Oldest(2),
+        ..harness.request("svc:pricing place:k8s/prod-eu", Goto::Expected)
+    };
+    let plan = compose(&request, &harness.fleet, &harness.policy, harness.world.now(), &|_| None);
+    assert!(
+        plan.refusals.iter().any(|refusal| refusal.reason.contains("could spread a bad image")),
+        "{:?}",
+        plan.refusals
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -261,6 +261,13 @@ fn an_expectation_that_fits_no_container_is_unknown_with_that_reason() {
 }
 
 #[test]
+fn an_expectation_that_fits_no_container_is_not_made_well_by_a_pin() {
+    let pinned = reference("v41", Some(1));
+    let observations = vec![workload(&pinned, Rollout::Stable), revision(&pinned, 1), simple("a", &pinned, 1)];
+    check(expect("registry.example/other:v1"), observations, &[("a", Verdict::Unknown)]);
+}
+
+#[test]
 fn a_relist_is_swapped_at_once_and_never_half() {
     let image = reference("v41", Some(1));
     let mut fleet = fleet(

@@ -249,8 +249,8 @@ async fn each_answer_says_whether_anything_was_done_and_nothing_is_sent_twice() 
         (status(422, "field is immutable"), "Refused", 1),
         (status(409, "the object has been modified"), "Refused", 3),
         (Some(Fault::Status(429, budget)), "Blocked", 1),
-        // Proves that nothing was done: signed in again, sent again, once.
-        (status(401, "Unauthorized"), "Refused", 2),
+        // Proves that nothing was done: signed in again, sent again, once; then it waits until somebody has signed in.
+        (status(401, "Unauthorized"), "Blocked", 2),
     ] {
         let (answer, sent) = ordered(fault.clone()).await;
         let said = format!("{answer:?}");
@@ -277,7 +277,8 @@ async fn without_a_server_nothing_is_sent() {
     let state = elsewhere.until_state("unreachable").await;
     assert!(state.reason().is_some_and(|why| why.contains("refused")), "{state:?}");
     let answer = elsewhere.execute("o-1", Call::Step, &step).await;
-    assert!(matches!(&answer, Answer::Refused(why) if why.contains("not sent")), "{answer:?}");
+    // It waits for the server, as a step of a place that went dark does.
+    assert!(matches!(&answer, Answer::Blocked(why) if why.contains("not sent")), "{answer:?}");
     assert!(fake.requests("PATCH ").is_empty());
 }
 

@@ -22,10 +22,13 @@ is_ours() { [ -f "$1.pid" ] && ps -ww -o args= -p "$(cat "$1.pid")" | grep -qF -
 lives() { kill -0 "$(cat "$1.pid")" 2>/dev/null; }
 
 # kill -9, because after SIGTERM an API server drains for up to a minute.
+# It is waited for: who starts it again needs its port.
 end() {
-  if is_ours "$1"; then kill -9 "$(cat "$1.pid")"; fi
+  local pid
+  if is_ours "$1"; then pid=$(cat "$1.pid"); kill -9 "$pid"; until_true 100 is_gone "$pid" || true; fi
   rm -f "$1.pid"
 }
+is_gone() { case $(ps -o stat= -p "$1") in '' | Z*) true ;; *) false ;; esac; }
 
 # ask PATH [curl options]: a request as admin. The certificate is checked: another cluster on this port must not answer for ours.
 ask() { curl -s --max-time 10 --cacert certs/apiserver.crt -H 'Authorization: Bearer admin-token' "https://127.0.0.1:$port$1" "${@:2}"; }
