@@ -57,6 +57,8 @@ pub enum StoreEvent {
         /// What happened and what to do.
         reason: Text,
     },
+    /// Entries of another process can't be read; the text says which and why.
+    Unreadable(Text),
     /// Entries that another process wrote, or that were there at the start.
     Replayed(Vec<Record>),
     /// Who drives an operation, as its lock says.

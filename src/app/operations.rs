@@ -25,6 +25,8 @@ pub struct Operations {
     tracked: BTreeMap<OperationId, Tracked>,
     /// Operations whose first entry could not be written: nothing of them was done.
     pub not_started: BTreeMap<OperationId, Text>,
+    /// Operations whose first entry is on its way to the disk.
+    starting: BTreeSet<OperationId>,
     /// The process was asked to end: nothing is decided any more, answers are written down.
     is_ending: bool,
 }
@@ -96,7 +98,8 @@ impl Operations {
 
     /// Whether this process drives an operation that has not ended.
     pub fn is_driving(&self) -> bool {
-        self.tracked.values().any(|tracked| tracked.alive == Alive::Here && tracked.operation.ended.is_none())
+        let is_ours = |tracked: &Tracked| tracked.alive == Alive::Here && tracked.operation.ended.is_none();
+        !self.starting.is_empty() || self.tracked.values().any(is_ours)
     }
 
     /// The running operation that drives a workload.
@@ -126,6 +129,7 @@ impl Operations {
         let content = format!("{}|{now}|{}|{}", plan.id, driver.boot, driver.pid);
         let id = OperationId(short_name("o-", 6, &content));
         let entry = Entry::Started { plan: Box::new(plan), by: driver, incident };
+        self.starting.insert(id.clone());
         (id.clone(), vec![Effect::Append { operation: id, entry: Box::new(entry), request: None }])
     }
 
@@ -134,6 +138,7 @@ impl Operations {
         match event {
             StoreEvent::Appended(record) => self.appended(&record),
             StoreEvent::AppendFailed { operation, reason } => {
+                self.starting.remove(&operation);
                 match self.tracked.get_mut(&operation) {
                     Some(tracked) => {
                         // What was answered or asked must not be lost; what was decided is decided again.
@@ -153,6 +158,7 @@ impl Operations {
                 }
                 Vec::new()
             }
+            StoreEvent::Unreadable(_) => Vec::new(),
             StoreEvent::Driven { operation, alive } => self.driven(&operation, alive, driver),
             StoreEvent::Requested { operation, request, by, number } => {
                 self.requested(&operation, request, by, Some(number));
@@ -269,6 +275,7 @@ impl Operations {
     }
 
     fn appended(&mut self, record: &Record) -> Vec<Effect> {
+        self.starting.remove(&record.operation);
         self.fold(record, Alive::Here);
         let Some(tracked) = self.tracked.get_mut(&record.operation) else { return Vec::new() };
         tracked.appending = None;

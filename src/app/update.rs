@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::effect::Effect;
-use super::event::{Event, ProcessEvent, ProviderEvent};
+use super::event::{Event, ProcessEvent, ProviderEvent, StoreEvent};
 use super::input;
 use super::model::Model;
 use super::overlays::{ask, plan};
@@ -39,9 +39,22 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::Store(event) => {
+            let failed = match &event {
+                StoreEvent::AppendFailed { operation, .. } => Some(operation.clone()),
+                StoreEvent::Unreadable(why) => {
+                    model.settings.notices.push(why.clone());
+                    None
+                }
+                StoreEvent::Appended(_)
+                | StoreEvent::Replayed(_)
+                | StoreEvent::Driven { .. }
+                | StoreEvent::Requested { .. } => None,
+            };
             let effects = model.operations.store(event, &model.settings.driver);
             model.operations.teach(&mut model.fleet, model.health.known());
-            if let Some((operation, why)) = model.operations.not_started.last_key_value() {
+            if let Some((operation, why)) =
+                failed.and_then(|operation| model.operations.not_started.get_key_value(&operation))
+            {
                 let message = format!("{operation} was not started, nothing was done: {why}");
                 model.ui.say_why(&message);
             }

@@ -31,7 +31,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let Cli { mut options, command } = cli;
-    match command {
+    let ended = match command {
         None => runtime.block_on(open_cockpit(&options)),
         Some(Command::Demo { scenario, list: false }) => {
             // A demo of its own: what was done in an earlier one is no record of this one.
@@ -44,7 +44,11 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
             ended
         }
         Some(command) => runtime.block_on(headless::run(Cli { options, command: None }, command)),
-    }
+    };
+    // Everything that must be written is written. What is still asked (a name of a resolver that does not answer, a file on
+    // a disk that hangs) is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn open_cockpit(options: &Options) -> anyhow::Result<Exit> {

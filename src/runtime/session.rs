@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
@@ -35,6 +35,8 @@ const BATCHES: usize = 32;
 const BURST: usize = 256;
 /// How long a provider may look at one step before the plan is shown without its word.
 const INSPECT_LIMIT: Duration = Duration::from_secs(15);
+/// How many steps of a plan one place is asked about at the same time.
+const LOOKS: usize = 8;
 /// How long a request may take before its answer counts as lost.
 const EXECUTE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -98,6 +100,22 @@ pub struct Session {
 struct ConnectedPlace {
     provider: Arc<dyn Provider>,
     operator: Option<Arc<dyn Operator>>,
+    /// Steps of plans that are looked at together there.
+    looks: Arc<Semaphore>,
+}
+
+impl ConnectedPlace {
+    /// Who looks at a step there, when its turn comes.
+    fn looker(&self) -> Looker {
+        Looker { provider: self.provider.clone(), operator: self.operator.clone(), turns: self.looks.clone() }
+    }
+}
+
+/// Looks at a step of a plan that is not started.
+struct Looker {
+    provider: Arc<dyn Provider>,
+    operator: Option<Arc<dyn Operator>>,
+    turns: Arc<Semaphore>,
 }
 
 /// Both ends of the event queue; the store is given the sending one before the session exists.
@@ -247,7 +265,8 @@ impl Session {
             Ok(Connected { provider, operator }) => {
                 let sink = Sink::new(id.clone(), self.batch_sender.clone());
                 self.tasks.spawn(watch(provider.clone(), sink));
-                self.places.insert(id.clone(), ConnectedPlace { provider, operator });
+                let looks = Arc::new(Semaphore::new(LOOKS));
+                self.places.insert(id.clone(), ConnectedPlace { provider, operator, looks });
             }
             Err(error) => {
                 let state = PlaceState::Misconfigured(Text::new(&error.to_string()));
@@ -293,12 +312,12 @@ impl Session {
     fn inspect(&mut self, plan: &PlanId, steps: Vec<Step>) {
         for step in steps {
             let place = self.places.get(&step.workload.place);
-            let looks = place.map(|place| (place.provider.clone(), place.operator.clone()));
+            let looks = place.map(ConnectedPlace::looker);
             let (sender, plan, id) = (self.sender.clone(), plan.clone(), step.id);
             self.tasks.spawn(async move {
                 let inspection = match looks {
                     None => unknown(&step, "its place is not connected"),
-                    Some((provider, operator)) => look(provider, operator, step).await,
+                    Some(looker) => look(looker, step).await,
                 };
                 let event = ProviderEvent::Inspected { plan, step: id, inspection };
                 // The loop is gone only while the process ends.
@@ -314,12 +333,12 @@ pub async fn inspect_all(session: &mut Session, plan: &mut crate::domain::plan::
     let mut work = Vec::new();
     for step in steps {
         let place = session.places.get(&step.workload.place);
-        let looks = place.map(|place| (place.provider.clone(), place.operator.clone()));
+        let looks = place.map(ConnectedPlace::looker);
         let id: StepId = step.id;
         work.push(tokio::spawn(async move {
             match looks {
                 None => (id, unknown(&step, "its place is not connected")),
-                Some((provider, operator)) => (id, look(provider, operator, step).await),
+                Some(looker) => (id, look(looker, step).await),
             }
         }));
     }
@@ -330,8 +349,10 @@ pub async fn inspect_all(session: &mut Session, plan: &mut crate::domain::plan::
     }
 }
 
-async fn look(provider: Arc<dyn Provider>, operator: Option<Arc<dyn Operator>>, step: Step) -> Inspection {
+async fn look(Looker { provider, operator, turns }: Looker, step: Step) -> Inspection {
     let copy = step.clone();
+    // Its time begins with its turn: a plan of hundreds of steps is no reason to refuse the last of them.
+    let _turn = turns.acquire().await;
     let looked = tokio::time::timeout(INSPECT_LIMIT, async move {
         let mut inspection = provider.inspect(step.clone()).await;
         match operator {

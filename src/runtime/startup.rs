@@ -14,7 +14,7 @@ use super::config::{self, Config};
 use super::look::look;
 use super::places::{self, Chosen};
 use super::session::{Clock, Places, Session, channel};
-use super::store::{Beginning, Journal, Locks, Observations, Store, StoreError, prepare, this_driver};
+use super::store::{Beginning, Journal, Locks, Observations, Replayed, Store, StoreError, prepare, this_driver};
 use crate::app::model::Model;
 use crate::app::record::HealthRecord;
 use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
@@ -203,18 +203,23 @@ pub fn open_journal(state_dir: &Path) -> anyhow::Result<Opened> {
         made => made,
     };
     let locks = Locks::of(state_dir);
-    let opened = made.and_then(|()| locks.prepare()).and_then(|()| {
-        let journal = Journal::open(state_dir)?;
-        let records = journal.replay(0)?;
-        Ok((journal, records))
-    });
-    Ok(match opened {
-        Ok((journal, records)) => Opened { journal: Ok(journal), locks, records },
-        Err(error) => {
-            let records = Journal::open_to_read(state_dir).and_then(|journal| journal.replay(0));
-            Opened { journal: Err(error.to_string()), locks, records: records.unwrap_or_default() }
-        }
-    })
+    let opened = made.and_then(|()| locks.prepare()).and_then(|()| Journal::open(state_dir));
+    // A journal with an entry that can't be understood is not written to: what it says of other operations is shown.
+    let (journal, fault) = match opened {
+        Ok(journal) => (Ok(journal), None),
+        Err(error) => (Journal::open_to_read(state_dir), Some(error.to_string())),
+    };
+    let replayed = journal.as_ref().ok().map(|journal| journal.replay_readable(0));
+    let (records, unread) = match replayed {
+        Some(Ok(Replayed { records, faults })) => (records, faults.first().map(ToString::to_string)),
+        Some(Err(error)) => (Vec::new(), Some(error.to_string())),
+        None => (Vec::new(), None),
+    };
+    let journal = match (fault.or(unread), journal) {
+        (Some(fault), _) => Err(fault),
+        (None, journal) => journal.map_err(|error| error.to_string()),
+    };
+    Ok(Opened { journal, locks, records })
 }
 
 /// The state directory that the options name, or the usual one.

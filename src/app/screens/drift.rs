@@ -62,9 +62,8 @@ pub(crate) struct DriftRow {
     running: Shown,
     since: Option<Timestamp>,
     changed_at: Option<Timestamp>,
-    /// The place of its that was silent for longest, and when it was heard.
+    /// Which of its places was silent for longest.
     oldest: Option<PlaceId>,
-    heard_at: Option<Timestamp>,
     /// Of the worst workload, for the wide table.
     marks: String,
     says: &'static str,
@@ -131,11 +130,13 @@ impl Rows for DriftScreen {
         lines.extend([Line::plain(self.totals.counts()), self.quiet(known)]);
         lines
     }
-    fn times(&self, at: usize, _: &Known<'_>) -> Vec<(Clock, Timestamp)> {
+    fn times(&self, at: usize, known: &Known<'_>) -> Vec<(Clock, Timestamp)> {
         let Some(row) = self.rows.get(at) else { return Vec::new() };
+        // As it is now: heartbeats make no rows.
+        let oldest = row.oldest.as_ref().and_then(|place| known.fleet.place(place));
         let since = row.since.map(|at| (Clock::Since, at));
         let changed = row.changed_at.map(|at| (Clock::Since, at));
-        let heard = row.heard_at.map(|at| (Clock::Age, at));
+        let heard = oldest.and_then(|place| place.heard_at).map(|at| (Clock::Age, at));
         [since, changed, heard].into_iter().flatten().collect()
     }
     fn is_bad(&self, at: usize, _: &Known<'_>) -> bool {
@@ -275,7 +276,6 @@ fn row(known: &Known<'_>, key: ServiceKey, workloads: &[&Workload]) -> Option<Dr
         tally,
         bad_places: bad.len(),
         oldest: oldest.map(|place| place.id.clone()),
-        heard_at: oldest.and_then(|place| place.heard_at),
         place: worst.id.place.clone(),
         places: places.len(),
         expected: Shown::expected(worst),

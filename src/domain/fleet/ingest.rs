@@ -263,6 +263,10 @@ impl Fleet {
         let key = (place, seen.uid.clone());
         // Instances that came before their revision wait under a derived workload of the revision's own uid.
         if let Some(&waiting) = self.owners.get(&key).filter(|&&waiting| waiting != slot) {
+            // One that stood alone until now (an orphan that was adopted) is a workload no longer.
+            if let Some(alone) = self.workloads[waiting as usize].as_mut().filter(|alone| alone.seen.uid == key.1) {
+                alone.origin = Origin::Derived;
+            }
             self.move_instances(waiting, slot);
         }
         self.owners.insert(key, slot);
@@ -356,11 +360,13 @@ fn is_silence(observation: &Observation) -> bool {
             PlaceState::Loading
             | PlaceState::Stale(_)
             | PlaceState::Unreachable(_)
+            // Often found out here, by a sign-in plugin that failed: nothing was heard then.
+            | PlaceState::AuthExpired(_)
             | PlaceState::Misconfigured(_)
             | PlaceState::NotConnected,
         )
         | Observation::Calls(_) => true,
-        Observation::Place(PlaceState::Live | PlaceState::Forbidden(_) | PlaceState::AuthExpired(_))
+        Observation::Place(PlaceState::Live | PlaceState::Forbidden(_))
         | Observation::ListStarted(_)
         | Observation::ListFinished(_)
         | Observation::Loading { .. }

@@ -343,6 +343,27 @@ fn a_replica_set_that_was_orphaned_takes_its_pods_and_not_the_row_of_its_deploym
 }
 
 #[test]
+fn a_replica_set_that_is_adopted_again_leaves_no_row_of_its_own() {
+    let image = reference("v41", Some(1));
+    let mut fleet = fleet(Vec::new(), vec![bare(&image), simple("a", &image, 1)]);
+    assert_eq!(rows(&fleet), [(WorkloadKind::ReplicaSet, 1)]);
+    let observations = vec![workload(&image, Rollout::Stable), revision(&image, 1)];
+    fleet.apply(Batch { place: place(), fetched_at: Timestamp::UNIX_EPOCH, observations });
+    assert_eq!(rows(&fleet), [(WorkloadKind::Deployment, 1)]);
+    assert_eq!(fleet.total().instances, 1, "it counts once");
+}
+
+#[test]
+fn a_sign_in_that_fails_is_no_sign_of_life() {
+    let mut fleet = fleet(Vec::new(), vec![Observation::Place(PlaceState::Live)]);
+    let heard = fleet.places()[0].heard_at;
+    let later = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(3600);
+    let observations = vec![Observation::Place(PlaceState::AuthExpired(Text::new("the plugin failed: request 77")))];
+    fleet.apply(Batch { place: place(), fetched_at: later, observations });
+    assert_eq!(fleet.places()[0].heard_at, heard);
+}
+
+#[test]
 fn a_deployment_deleted_at_zero_replicas_leaves_no_row() {
     let image = reference("v41", Some(1));
     let mut fleet = fleet(Vec::new(), vec![workload(&image, Rollout::Stable), revision(&image, 1)]);

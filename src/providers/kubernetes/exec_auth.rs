@@ -115,8 +115,7 @@ impl Plugin {
         for argument in &self.arguments {
             let (name, value) =
                 argument.split_once('=').map_or((argument.as_str(), None), |(name, value)| (name, Some(value)));
-            let lower = name.to_lowercase();
-            let is_secret = ["secret", "token", "password", "passwd", "key"].iter().any(|word| lower.contains(word));
+            let is_secret = is_secret(name);
             words.push(match value {
                 _ if hides_next => "...".to_string(),
                 Some(_) if is_secret => format!("{name}=..."),
@@ -233,18 +232,71 @@ fn read(output: &[u8]) -> Result<Credential, String> {
     Ok(Credential { authorization, certificate, renew_at })
 }
 
-/// What a plugin wrote to its standard error: its end, without anything that looks like a token.
+/// What a plugin wrote to its standard error: its end, without anything that is or may be a secret.
 fn presentable(said: &str) -> String {
     const LONGEST: usize = 300;
-    let is_token_like = |word: &str| {
-        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+/=".contains(&byte);
-        word.len() >= 40 && word.bytes().all(is_part)
-    };
-    let words: Vec<&str> =
-        said.split_whitespace().map(|word| if is_token_like(word) { "[left out]" } else { word }).collect();
-    let text = words.join(" ");
+    let words: Vec<&str> = said.split_whitespace().collect();
+    let text = without_tokens(&without_values(&words.join(" ")));
     let skipped = text.chars().count().saturating_sub(LONGEST);
     if text.is_empty() { "it said nothing".to_string() } else { text.chars().skip(skipped).collect() }
+}
+
+/// Whether a name is that of a secret: an option, a field of JSON, a part of a query.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["secret", "token", "pass", "key", "assertion", "jwt", "verifier", "credential"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+/// Leaves out what follows the name of a secret: `name=value`, `"name": "value"`, `name: value`.
+fn without_values(text: &str) -> String {
+    let is_name = |letter: &char| letter.is_alphanumeric() || matches!(letter, '_' | '-');
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|letter: char| !is_name(&letter)).unwrap_or(rest.len());
+        if end == 0 {
+            shown.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        }
+        let name = &rest[..end];
+        shown.push_str(name);
+        rest = &rest[end..];
+        let gap = rest.find(|letter: char| !matches!(letter, '"' | '\'' | ' ' | '=' | ':')).unwrap_or(rest.len());
+        if is_secret(name) && rest[..gap].contains(['=', ':']) {
+            shown.push_str(&rest[..gap]);
+            rest = &rest[gap..];
+            let is_end = |letter: char| letter.is_whitespace() || matches!(letter, '"' | '\'' | '&' | ',' | '}' | ';');
+            rest = &rest[rest.find(is_end).unwrap_or(rest.len())..];
+            shown.push_str("...");
+        }
+    }
+    shown
+}
+
+/// Leaves out every run of letters that looks like a token, wherever it stands: long, and no part of an address or path.
+fn without_tokens(text: &str) -> String {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "._-+/=~".contains(letter);
+    let is_random = |part: &str| {
+        let has = |test: fn(&u8) -> bool| part.bytes().any(|byte| test(&byte));
+        part.len() >= 32 || (part.len() >= 20 && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic))
+    };
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let end = rest.find(|letter| !is_part(letter)).unwrap_or(rest.len());
+        if end == 0 {
+            shown.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        }
+        let run = &rest[..end];
+        shown.push_str(if run.split(['/', '.', '=']).any(is_random) { "[left out]" } else { run });
+        rest = &rest[end..];
+    }
+    shown
 }
 
 fn variable(entry: &HashMap<String, String>) -> Option<(String, String)> {
@@ -396,5 +448,31 @@ mod tests {
         let said = presentable(&format!("expired: {token}\n\u{1b}[31mvisit https://example.com/device?code=ABCD-EFGH"));
         assert!(!said.contains("eyJ") && said.contains("https://example.com/device?code=ABCD-EFGH"), "{said}");
         assert_eq!(presentable(" \n"), "it said nothing");
+        let said = presentable("the refresh token has expired; password: hunter2, run `login --account 7`");
+        assert_eq!(said, "the refresh token has expired; password: ..., run `login --account 7`");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_secret_does_not_show_in_whatever_shape_a_plugin_says_it(canary in "[A-Za-z0-9_-]{40}", short in "[a-z0-9]{8}") {
+            for said in [
+                canary.clone(),
+                format!("Bearer {canary}"),
+                format!("{{\"refresh_token\":\"0.{canary}\"}}"),
+                format!("token=\"{canary}\""),
+                format!("https://idp.example/cb?state=1&code={canary}&session=2"),
+                format!("(see {canary}/{canary}=={canary})"),
+            ] {
+                proptest::prop_assert!(!presentable(&said).contains(&canary[..20]), "{}", presentable(&said));
+            }
+            for said in [
+                format!("client_secret={short}&x=1"),
+                format!("{{\"password\": \"{short}\"}}"),
+                format!("--client-assertion={short}"),
+                format!("api-key: {short}"),
+            ] {
+                proptest::prop_assert!(!presentable(&said).contains(&short), "{}", presentable(&said));
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Never updates an entry. An entry that can't be read is an error with its number, not a gap.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -36,6 +37,15 @@ CREATE TABLE plans (
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
+}
+
+/// What could be read of a journal.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// The entries, in order.
+    pub records: Vec<Record>,
+    /// What could not be understood.
+    pub faults: Vec<StoreError>,
 }
 
 /// A plan that was saved for its code.
@@ -116,32 +126,43 @@ impl Journal {
     /// # Errors
     /// `Damaged`, naming the entry, if one can't be understood.
     pub fn replay(&self, after: u64) -> Result<Vec<Record>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT sequence, operation, at, entry FROM entries WHERE sequence > ?1 ORDER BY sequence")
-            .map_err(|error| self.damaged(error.to_string()))?;
-        let rows = statement
-            .query_map(params![after as i64], |row| {
-                Ok((
-                    row.get::<_, i64>(0)?,
-                    row.get::<_, String>(1)?,
-                    row.get::<_, String>(2)?,
-                    row.get::<_, String>(3)?,
-                ))
-            })
-            .map_err(|error| self.damaged(error.to_string()))?;
-        let mut records = Vec::new();
-        for row in rows {
-            let (sequence, operation, at, entry) = row.map_err(|error| self.damaged(error.to_string()))?;
-            let wrong = |what: String| self.damaged(format!("entry {sequence}: {what}"));
-            records.push(Record {
-                sequence: sequence as u64,
-                operation: OperationId(Text::new(&operation)),
-                at: at.parse().map_err(|error: jiff::Error| wrong(error.to_string()))?,
-                entry: serde_json::from_str(&entry).map_err(|error| wrong(error.to_string()))?,
-            });
+        let Replayed { records, mut faults } = self.replay_readable(after)?;
+        if faults.is_empty() { Ok(records) } else { Err(faults.swap_remove(0)) }
+    }
+
+    /// Every entry after this sequence number that can be understood, in order, and the faults of the others. Of an
+    /// operation nothing is given back from its first fault on: what came after it may mean something else without it.
+    ///
+    /// # Errors
+    /// `Damaged` if the file can't be read at all.
+    pub fn replay_readable(&self, after: u64) -> Result<Replayed, StoreError> {
+        let wrong = |error: rusqlite::Error| self.damaged(error.to_string());
+        let query = "SELECT sequence, operation, at, entry FROM entries WHERE sequence > ?1 ORDER BY sequence";
+        let mut statement = self.connection.prepare_cached(query).map_err(wrong)?;
+        let rows = statement.query_map(params![after as i64], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+        });
+        let mut replayed = Replayed::default();
+        let mut broken: BTreeSet<OperationId> = BTreeSet::new();
+        for row in rows.map_err(wrong)? {
+            let (sequence, operation, at, entry) = row.map_err(wrong)?;
+            let operation = OperationId(Text::new(&operation));
+            if broken.contains(&operation) {
+                continue;
+            }
+            let at = at.parse().map_err(|error: jiff::Error| error.to_string());
+            let entry = serde_json::from_str(&entry).map_err(|error| error.to_string());
+            match at.and_then(|at| entry.map(|entry| (at, entry))) {
+                Ok((at, entry)) => {
+                    replayed.records.push(Record { sequence: sequence as u64, operation, at, entry });
+                }
+                Err(what) => {
+                    replayed.faults.push(self.damaged(format!("entry {sequence} of {operation}: {what}")));
+                    broken.insert(operation);
+                }
+            }
         }
-        Ok(records)
+        Ok(replayed)
     }
 
     /// Changes whenever another process has written; cheap enough to be asked many times a second.
@@ -352,6 +373,23 @@ mod tests {
         .expect("written");
         let error = Journal::open(directory.path()).err().expect("refused").to_string();
         assert!(error.contains("move it aside"), "{error}");
+    }
+
+    #[test]
+    fn one_entry_that_can_not_be_read_hides_no_other_operation() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut journal = Journal::open(directory.path()).expect("opens");
+        let (mine, other) = (OperationId(Text::new("o-1")), OperationId(Text::new("o-2")));
+        journal.append(&mine, Timestamp::UNIX_EPOCH, &entry("a"), None).expect("written");
+        let newer = "INSERT INTO entries (operation, at, entry) VALUES ('o-1', '1970-01-01T00:00:00Z', '{\"entry\":\"teleported\"}')";
+        journal.connection.execute_batch(newer).expect("written");
+        journal.append(&mine, Timestamp::UNIX_EPOCH, &entry("b"), None).expect("written");
+        journal.append(&other, Timestamp::UNIX_EPOCH, &entry("c"), None).expect("written");
+        let Replayed { records, faults } = journal.replay_readable(0).expect("readable");
+        let read: Vec<&Entry> = records.iter().map(|record| &record.entry).collect();
+        assert_eq!(read, [&entry("a"), &entry("c")], "nothing of o-1 after its fault");
+        assert!(faults[0].to_string().contains("entry 2 of o-1"), "{}", faults[0]);
+        assert!(journal.replay(0).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod observations;
 mod thread;
 
 pub use files::{StoreError, open_private, prepare};
-pub use journal::{Journal, SavedPlan, WRONG_CODES};
+pub use journal::{Journal, Replayed, SavedPlan, WRONG_CODES};
 pub use locks::{Locks, this_driver};
 pub use observations::Observations;
 pub use thread::{Beginning, Store};

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::journal::Journal;
+use super::journal::{Journal, Replayed};
 use super::locks::Locks;
 use super::observations::Observations;
 use crate::app::event::{ControlRequest, Event, StoreEvent};
@@ -264,9 +264,12 @@ impl Worker {
     }
 
     fn read_news_before(&mut self, end: u64) {
-        match self.journal.replay(self.last) {
-            Ok(mut records) => {
+        match self.journal.replay_readable(self.last) {
+            Ok(Replayed { mut records, faults }) => {
                 records.retain(|record| record.sequence < end);
+                if let Some(fault) = faults.first() {
+                    self.tell_once(&fault.to_string());
+                }
                 if records.is_empty() {
                     return;
                 }
@@ -276,11 +279,16 @@ impl Worker {
                 }
                 self.tell(StoreEvent::Replayed(records));
             }
-            Err(error) if !self.is_broken => {
-                self.is_broken = true;
-                tracing::error!(%error, "the journal can't be read");
-            }
-            Err(_) => {}
+            Err(error) => self.tell_once(&error.to_string()),
+        }
+    }
+
+    /// What can't be read is said once: it would be found again at each look.
+    fn tell_once(&mut self, fault: &str) {
+        if !std::mem::replace(&mut self.is_broken, true) {
+            tracing::error!(fault, "the journal can't be read");
+            let why = format!("operations of other processes may be missing: {fault}");
+            self.tell(StoreEvent::Unreadable(Text::new(&why)));
         }
     }
 

@@ -383,6 +383,23 @@ fn an_idle_screen_is_not_drawn_again_until_a_text_changes() {
 }
 
 #[test]
+fn a_place_that_answers_stays_live_on_the_screen_though_nothing_changes() {
+    let mut world = fleets::incident();
+    world.settle();
+    for second in 0..50 {
+        world.happen(rolldeck::app::event::Event::Ticked(world.now() + Duration::from_secs(1)));
+        if second % 5 == 0 {
+            for place in ["k8s/prod-eu", "k8s/prod-us", "k8s/prod-ap", "k8s/staging", "k8s/dev"] {
+                world.observe(place, vec![Observation::Heartbeat]);
+            }
+        }
+        let screen = world.screen();
+        let row = screen.lines().find(|line| line.contains("checkout")).expect("its row");
+        assert!(row.contains(" live "), "after {second} s: {row}");
+    }
+}
+
+#[test]
 fn copies_hold_whole_digests_and_markdown() {
     let mut world = fleets::incident();
     world.press("y d");
