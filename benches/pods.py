@@ -5,7 +5,8 @@ Figures are CPU-seconds, resident memory and wall time of this machine: compare 
 Needs what tests/real/build.sh makes and a release build: benches/pods.py [PODS]
 The pods are written straight into etcd, with the controllers stopped: nobody would run 10,000 of them.
 """
-import base64, hashlib, json, os, pathlib, pty, resource, select, signal, subprocess, sys, tempfile, time, urllib.request
+import base64, fcntl, hashlib, json, os, pathlib, pty, resource, select, signal, struct, subprocess, sys, tempfile, termios, time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PODS = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
@@ -91,6 +92,26 @@ def drain(master, seconds):
     return drawn
 
 
+def first_frame(master, started):
+    """Milliseconds until the header of the first frame was read."""
+    seen, end = b"", started + 10
+    while b"DRIFT" not in seen:
+        if not select.select([master], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError("no frame within 10 s")
+        seen += os.read(master, 65536)
+    return 1000 * (time.monotonic() - started)
+
+
+def received(pid):
+    """Megabytes that its open connections have taken off the wire, TLS included; None without `ss`."""
+    try:
+        lines = subprocess.run(["ss", "-tinp"], capture_output=True, text=True, check=True).stdout.splitlines()
+    except FileNotFoundError:
+        return None
+    ours = [lines[at + 1] for at, line in enumerate(lines[:-1]) if f"pid={pid}," in line]
+    return sum(int(word.split(":")[1]) for line in ours for word in line.split() if word.startswith("bytes_received:")) / 1e6
+
+
 def main():
     assets = subprocess.run([ROOT / "tests/real/build.sh"], capture_output=True, text=True, check=True).stdout.strip().split("=", 1)[1]
     state = tempfile.mkdtemp(prefix="rolldeck-bench-")
@@ -114,11 +135,16 @@ def main():
             assert answer["totals"]["instances"] == PODS and answer["complete"], answer["totals"]
             used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             print(f"fleet, listed and printed: {time.monotonic() - start:.2f} s, {used:.2f} CPU-s")
+        started = time.monotonic()
         pid, master = pty.fork()
         if pid == 0:
             os.environ["TERM"] = "xterm-256color"
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
             os.execv(arguments[0], [str(argument) for argument in arguments])
+        print(f"first frame after {first_frame(master, started):.0f} ms")
         drain(master, 6)
+        wire = received(pid)
+        print("on the wire: not measured, ss is missing" if wire is None else f"on the wire: {wire:.1f} MB for the first lists")
         print(f"cockpit: {memory(pid, 'VmRSS'):.1f} MiB resident, peak {memory(pid, 'VmHWM'):.1f} MiB, {cpu(pid):.2f} CPU-s so far")
         before, start = cpu(pid), time.monotonic()
         drawn = drain(master, 20)

@@ -20,8 +20,6 @@ use crate::domain::text::Text;
 
 /// Under load the screen is drawn this often; a key is answered at once.
 const FRAME: Duration = Duration::from_millis(100);
-/// How long a process that ends waits for answers that are on their way.
-const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// What to do where there is no terminal.
 const NO_TERMINAL: &str = "the cockpit needs a terminal; without one use `rolldeck drift`, `fleet`, `plan`, `apply` (--output json for scripts)";
 
@@ -47,8 +45,7 @@ pub async fn run(mut session: Session) -> anyhow::Result<Exit> {
     match next {
         Next::Detach => follow_all(session, signals).await,
         Next::GoOn | Next::Quit => {
-            let deadline = Instant::now() + LAST_ANSWERS;
-            while !session.is_idle() && tokio::time::timeout_at(deadline, session.turn()).await.is_ok() {}
+            session.last_answers().await;
             session.close();
             Ok(Exit::Done)
         }

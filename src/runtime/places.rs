@@ -22,8 +22,6 @@ pub struct Chosen {
     pub specs: Vec<PlaceSpec>,
     /// What the pure side is told of each, in the same order.
     pub settings: Vec<PlaceSetting>,
-    /// Places that can't be read (a broken file), each with its reason.
-    pub broken: Vec<(PlaceId, Text)>,
     /// What was found wrong on the way.
     pub notices: Vec<Text>,
 }
@@ -84,7 +82,6 @@ pub fn choose(
         match found.standing {
             Standing::Broken(why) => {
                 chosen.notices.push(Text::new(&format!("{}: {why}", found.spec.id)));
-                chosen.broken.push((found.spec.id.clone(), why));
                 chosen.add(found.spec, Access::Operable, Connection::Wanted);
             }
             Standing::Current if !from_config => {

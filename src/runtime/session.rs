@@ -37,6 +37,8 @@ const BURST: usize = 256;
 const INSPECT_LIMIT: Duration = Duration::from_secs(15);
 /// How many steps of a plan one place is asked about at the same time.
 const LOOKS: usize = 8;
+/// How long a process that ends waits for answers that are on their way.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// How long a request may take before its answer counts as lost.
 const EXECUTE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -206,6 +208,12 @@ impl Session {
         for effect in effects {
             self.execute(effect);
         }
+    }
+
+    /// Waits for answers that are on their way, for a while: at the end of a process that was driving something.
+    pub async fn last_answers(&mut self) {
+        let deadline = Instant::now() + LAST_ANSWERS;
+        while !self.is_idle() && tokio::time::timeout_at(deadline, self.turn()).await.is_ok() {}
     }
 
     /// Whether nothing waits: no event, no batch, no entry, no answer.

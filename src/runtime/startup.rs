@@ -77,7 +77,7 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
     let state_dir = state_dir_of(options)?;
     let mut policy = config.policy.clone();
     let surroundings = places::surroundings(options, &config);
-    let Chosen { specs, mut settings, broken: _, notices } =
+    let Chosen { specs, mut settings, notices } =
         places::choose(options, &config, &surroundings, &mut policy).map_err(|error| anyhow!(error))?;
     places::narrow(options, &mut settings).map_err(|error| anyhow!(error))?;
     if !settings.iter().any(|setting| setting.connection == Connection::Wanted) {

@@ -249,7 +249,8 @@ fn share(model: &Model, plan: &Plan) -> String {
     services.dedup();
     let [service] = services[..] else { return String::new() };
     let Some((_, tally)) = model.fleet.services().find(|(name, _)| *name == service) else { return String::new() };
-    let percent = u64::from(plan.instances()) * 100 / u64::from(tally.instances.max(tally.desired).max(1));
+    // Of what there should be: a rollout on its way has more.
+    let percent = u64::from(plan.instances()) * 100 / u64::from(tally.desired.max(1));
     format!(", {}% of {service}", percent.min(100))
 }
 

@@ -5,9 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Plan, Step};
-use crate::domain::fleet::{Fleet, Workload};
+use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
-use crate::domain::observation::{FieldOwner, Rollout, Strategy, TemplateHash};
+use crate::domain::observation::{FieldOwner, Rollout, Strategy, TemplateHash, WorkloadSeen};
 use crate::domain::text::Text;
 
 /// The facts that a step was decided on. If one of them moved the step is refused, not adapted.
@@ -49,7 +49,7 @@ impl Step {
         let Some(workload) = fleet.workload(&self.workload) else {
             return vec![Text::new("the workload is gone")];
         };
-        let mut moved = self.bound.differences(&Bound::of(workload));
+        let mut moved = self.bound.differences(&Bound::of(&workload.seen));
         if let Action::RestoreRevision { revision, hash, .. } = &self.action {
             match workload.revisions.iter().find(|known| known.uid == *revision) {
                 Some(known) if known.template.hash == *hash => {}
@@ -94,8 +94,7 @@ impl Step {
 
 impl Bound {
     /// The facts as they are now.
-    pub fn of(workload: &Workload) -> Bound {
-        let seen = &workload.seen;
+    pub fn of(seen: &WorkloadSeen) -> Bound {
         Bound {
             uid: seen.uid.clone(),
             template: seen.template.hash.clone(),

@@ -298,7 +298,7 @@ fn roll(workload: &Workload, action: Action, to: Side) -> Step {
         },
         unpause: if paused { Unpause::Release } else { Unpause::NotPaused },
         equivalent: Text::default(),
-        bound: Bound::of(workload),
+        bound: Bound::of(&workload.seen),
     }
 }
 
@@ -339,7 +339,7 @@ fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Step> {
                 brake: Brake::None(Text::new("an eviction that was accepted can't be called back")),
                 unpause: Unpause::NotPaused,
                 equivalent: Text::default(),
-                bound: Bound::of(workload),
+                bound: Bound::of(&workload.seen),
             }
         })
         .collect()

@@ -12,8 +12,8 @@ use super::requests;
 use super::slim::{Pod, Workload};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadId};
-use crate::domain::observation::{InstanceSeen, Rollout, TemplateHash, WorkloadSeen};
-use crate::domain::plan::{Bound, Paused};
+use crate::domain::observation::{InstanceSeen, TemplateHash, WorkloadSeen};
+use crate::domain::plan::Bound;
 
 /// How long one read may take.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -63,14 +63,7 @@ impl Present {
 
     /// The facts that a step is bound to, as they are now.
     pub(super) fn bound(&self) -> Bound {
-        let seen = &self.seen;
-        Bound {
-            uid: seen.uid.clone(),
-            template: seen.template.hash.clone(),
-            paused: if seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
-            strategy: seen.strategy.clone(),
-            owners: seen.owners.clone(),
-        }
+        Bound::of(&self.seen)
     }
 }
 

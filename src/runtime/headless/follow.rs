@@ -23,8 +23,6 @@ use crate::runtime::session::Session;
 use crate::runtime::store::WRONG_CODES;
 use crate::runtime::terminal::{Asked, Signals};
 
-/// How long a process that was asked to end waits for answers that are on their way.
-const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// How long another process may take to obey; it looks several times a second.
 const OBEY: Duration = Duration::from_secs(5);
 
@@ -128,7 +126,7 @@ pub async fn follow_all(mut session: Session, mut signals: Signals) -> anyhow::R
             },
         }
     }
-    wait_for_last_answers(&mut session).await;
+    session.last_answers().await;
     session.close();
     Ok(Exit::Done)
 }
@@ -138,11 +136,6 @@ fn is_waiting_for_a_person(session: &Session) -> bool {
     let mine = session.model.operations.iter().filter(|tracked| tracked.alive == Alive::Here);
     let mut open = mine.filter(|tracked| tracked.operation.ended.is_none());
     open.all(|tracked| tracked.halted.is_some() || matches!(tracked.operation.mode, Mode::PlanMoved { .. }))
-}
-
-async fn wait_for_last_answers(session: &mut Session) {
-    let deadline = tokio::time::Instant::now() + LAST_ANSWERS;
-    while !session.is_idle() && tokio::time::timeout_at(deadline, session.turn()).await.is_ok() {}
 }
 
 /// The plan, if the code is right and it may still start.
@@ -309,7 +302,7 @@ async fn follow(
             },
         }
     }
-    wait_for_last_answers(&mut session).await;
+    session.last_answers().await;
     let tracked = find(&session, operation)?;
     let row = operation_row(tracked);
     let state = tracked.operation.state(tracked.alive);

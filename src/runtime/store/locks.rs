@@ -86,11 +86,6 @@ impl Locks {
         }
     }
 
-    /// The operations whose locks this process holds.
-    pub fn held(&self) -> impl Iterator<Item = &OperationId> {
-        self.held.keys()
-    }
-
     fn path(&self, operation: &OperationId) -> PathBuf {
         let name: String =
             operation.0.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect();

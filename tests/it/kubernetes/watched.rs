@@ -127,7 +127,7 @@ impl Watched {
             brake: Brake::PauseRollout,
             unpause: Unpause::NotPaused,
             equivalent: Text::default(),
-            bound: Bound::of(workload),
+            bound: Bound::of(&workload.seen),
         }
     }
 
