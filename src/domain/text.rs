@@ -5,8 +5,8 @@
 use std::borrow::Borrow;
 use std::fmt::{self, Display};
 use std::ops::Deref;
-use std::sync::Arc;
 
+use arcstr::ArcStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Longest text that is kept, in bytes. Longer ones end in `...`: a hostile label must not fill the memory.
@@ -14,13 +14,13 @@ pub const MAX_BYTES: usize = 4096;
 
 /// A string without control, bidirectional or invisible characters. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Arc<str>);
+pub struct Text(ArcStr);
 
 impl Text {
     /// Takes any string; every character that is not plainly visible becomes a space (line breaks, tabs) or `?`.
     pub fn new(raw: &str) -> Text {
         if raw.len() <= MAX_BYTES && raw.chars().all(is_plain) {
-            return Text(Arc::from(raw));
+            return Text(ArcStr::from(raw));
         }
         let mut clean = String::with_capacity(raw.len().min(MAX_BYTES));
         for character in raw.chars() {
@@ -34,7 +34,7 @@ impl Text {
                 _ => '?',
             });
         }
-        Text(Arc::from(clean))
+        Text(ArcStr::from(clean))
     }
 
     /// The text itself.
@@ -44,7 +44,7 @@ impl Text {
 
     /// Whether two texts are one allocation; used by the interner's tests.
     pub fn is_shared_with(&self, other: &Text) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        ArcStr::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -111,7 +111,7 @@ impl Borrow<str> for Text {
 
 impl Default for Text {
     fn default() -> Text {
-        Text(Arc::from(""))
+        Text(ArcStr::new())
     }
 }
 

@@ -88,7 +88,7 @@ impl Desk {
         self.directory.path().join("state")
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.directory.path().join("config.toml")
     }
 

@@ -3,6 +3,7 @@
 mod control;
 mod crash;
 mod desk;
+mod keys;
 mod limits;
 mod moved;
 mod relay;
