@@ -86,7 +86,11 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
     };
     lines.push(field("rollout", rollout.0, format!("{}; {}", rollout.1, seen.strategy.describe())));
     if let Some(at) = seen.requested_since {
-        lines.push(field("changed", Meaning::Text, format!("{} ago, at {at}", Clock::Since.show(at, model.now))));
+        lines.push(field(
+            "changed",
+            Meaning::Text,
+            format!("{} ago, at {}", Clock::Since.show(at, model.now), moment(at)),
+        ));
     }
     for owner in &seen.owners {
         let how = match owner.applies {
@@ -164,7 +168,11 @@ fn of_instance(model: &Model, instance: &Instance) -> Vec<Line> {
         ),
     ];
     if let Some(at) = seen.started_at {
-        lines.push(field("started", Meaning::Text, format!("{} ago, at {at}", Clock::Since.show(at, model.now))));
+        lines.push(field(
+            "started",
+            Meaning::Text,
+            format!("{} ago, at {}", Clock::Since.show(at, model.now), moment(at)),
+        ));
     }
     let facts = [("platform", &seen.platform), ("revision", &seen.revision), ("touched", &seen.touched)];
     lines.extend(
@@ -221,4 +229,9 @@ fn reference(reference: Option<&ImageRef>) -> String {
 
 fn image(image: Option<&ImageId>) -> String {
     image.map_or("not known".to_string(), ToString::to_string)
+}
+
+/// A moment to the second: more is noise.
+fn moment(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
