@@ -41,6 +41,8 @@ const RINGS: &[(&str, &[&str], &[&str])] = &[
             "http",
             "http_body_util",
             "hyper_util",
+            "tower",
+            "tower_http",
         ],
         &["domain", "providers"],
     ),

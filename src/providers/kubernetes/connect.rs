@@ -159,7 +159,7 @@ impl Link {
         }
         let authorization = plugin.as_ref().and_then(|(_, credential)| credential.authorization.clone());
         // OIDC and token files are read here.
-        let client = tokio::task::spawn_blocking(move || Client::try_from(config)).await;
+        let client = tokio::task::spawn_blocking(move || super::transport::client(config)).await;
         let client = client.map_err(|error| Fault::misconfigured(&error.to_string()))?;
         let client = client.map_err(|error| Fault::misconfigured(&super::client::chain(&error)))?;
         Ok(Session { client, facts, authorization, plugin })

@@ -18,6 +18,7 @@ mod requests;
 mod settings;
 mod slim;
 mod stream;
+mod transport;
 mod watch;
 
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 //!
 //! Never sends again, except after a conflict, which proves that nothing was done.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -18,7 +20,12 @@ use crate::domain::plan::{Action, Paused, Step};
 use crate::domain::text::Text;
 
 /// How often a conflict is met with another read.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: u32 = 3;
+/// The same for a brake or a release: they meet a rollout whose status moves many times a second, and a stop must get
+/// through. Each time it was read again that only the status had moved.
+const BRAKE_ATTEMPTS: u32 = 12;
+/// How much longer each pause after a conflict is than the one before.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Sends the one request of an order.
 pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order) -> Answer {
@@ -26,7 +33,11 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
     if kind != WorkloadKind::Deployment {
         return Answer::Refused(Text::new(&format!("not sent: a {kind} can't be operated by this version")));
     }
-    for _ in 0..ATTEMPTS {
+    let attempts = match order.call {
+        Call::Step(_) => ATTEMPTS,
+        Call::Brake(_) | Call::Release(_) => BRAKE_ATTEMPTS,
+    };
+    for attempt in 0..attempts {
         let answer = match (order.call, &order.step.action) {
             (Call::Step(_), Action::Evict { instance, name, image }) => {
                 evict(reads, writes, keys, order, (instance, name, image.as_ref())).await
@@ -39,11 +50,12 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
         };
         match answer {
             Tried::Answer(answer) => return answer,
-            Tried::Conflict => {}
+            // Whoever moves it is most likely to do so again at once.
+            Tried::Conflict => tokio::time::sleep(PAUSE * (attempt + 1)).await,
         }
     }
     Answer::Refused(Text::new(&format!(
-        "somebody else changed it each of {ATTEMPTS} times; look at who, then plan again"
+        "somebody else changed it each of {attempts} times; look at who, then plan again"
     )))
 }
 

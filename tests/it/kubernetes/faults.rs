@@ -144,6 +144,27 @@ async fn a_connection_that_is_dead_without_a_word_is_noticed() {
     assert!(has(&watched.fleet, "b"), "live means that what was missed is there");
 }
 
+/// One watch can die alone, beside a probe that is answered. No test can make a packet vanish without a word; that the
+/// kernel asks on every open connection is seen in its table (`/proc/net/tcp`: timer 02 is keepalive, in 1/100 s).
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn every_open_connection_is_asked_by_the_kernel_whether_it_is_there() {
+    let (fake, _watched) = with_pods(&["a"]).await;
+    let config = std::fs::read_to_string(fake.folder().join("config")).expect("it is there");
+    let port = config.split("http://127.0.0.1:").nth(1).and_then(|rest| rest.split('"').next());
+    let port: u16 = port.and_then(|port| port.parse().ok()).expect("a port");
+    let table = std::fs::read_to_string("/proc/self/net/tcp").expect("Linux");
+    let is_ours = |fields: &Vec<&str>| fields[2].ends_with(&format!(":{port:04X}")) && fields[3] == "01";
+    let rows: Vec<Vec<&str>> = table.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    let ours: Vec<&Vec<&str>> = rows.iter().filter(|fields| is_ours(fields)).collect();
+    assert!(ours.len() >= 8, "one for each watch: {ours:?}");
+    for fields in ours {
+        let (timer, when) = fields[5].split_once(':').expect("a timer");
+        let hundredths = u64::from_str_radix(when, 16).expect("a time");
+        assert!(timer == "02" && hundredths <= 600, "{fields:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_kind_that_is_forbidden_hides_no_other_and_text_from_outside_is_harmless() {
     let fake = Fake::start().await;
