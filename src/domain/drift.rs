@@ -318,6 +318,7 @@ impl<'a> Measure<'a> {
             ExpectationSource::Configuration => "runs another image than the configuration expects",
             ExpectationSource::Annotation => "runs another image than its annotation expects",
             ExpectationSource::Template => "runs another image than its template pins",
+            ExpectationSource::Resolved => "runs another image than what its template stands for now",
             ExpectationSource::Majority => "runs another image than the majority",
         };
         say(Verdict::Drift, source)
@@ -424,7 +425,11 @@ impl<'a> Measure<'a> {
             };
         };
         if expected.compare(running) == Comparison::Same {
-            return (Comparison::Same, "runs the expected digest");
+            return (Comparison::Same, "runs the expected image");
+        }
+        // A machine image has one id and no other documents: asking for it is not yet running it.
+        if matches!(expected, ImageId::Machine { .. }) && matches!(running, ImageId::Machine { .. }) {
+            return (Comparison::Different, "");
         }
         if asked_for_it || is_known_alias {
             return (

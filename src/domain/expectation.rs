@@ -20,6 +20,8 @@ pub enum ExpectationSource {
     Annotation,
     /// The workload's own template, which pins an exact image.
     Template,
+    /// The workload's own template, whose moving reference was asked for when it was last read (launch template `$Latest`).
+    Resolved,
     /// Nobody; the majority inside the workload is the measure, and what differs is an outlier.
     Majority,
 }
@@ -77,6 +79,7 @@ impl ExpectationSource {
             ExpectationSource::Configuration => "configuration",
             ExpectationSource::Annotation => "annotation",
             ExpectationSource::Template => "template",
+            ExpectationSource::Resolved => "resolved",
             ExpectationSource::Majority => "majority",
         }
     }
@@ -155,8 +158,10 @@ pub fn expected_of(
     // What could not be placed may have meant any of them: a weaker word must not make it look well.
     let speaks = expected.problem.is_none();
     for container in template.containers.iter().filter(|container| speaks && container.role.is_judged()) {
-        if let Some(image) = container.image.as_ref().filter(|image| image.digest().is_some()) {
-            add(&mut expected, ExpectationSource::Template, container.name.clone(), image);
+        if let Some(image) = container.image.as_ref().filter(|image| image.pinned().is_some()) {
+            let moves = image.is_machine() && template.latent.is_some();
+            let source = if moves { ExpectationSource::Resolved } else { ExpectationSource::Template };
+            add(&mut expected, source, container.name.clone(), image);
         }
     }
     expected
@@ -180,8 +185,12 @@ fn container_for(template: &Template, image: &ImageRef, named: Option<&Text>) ->
                 Text::new(&format!("the expectation names container {named}, which the template does not have"))
             });
     }
-    let mut same = candidates()
-        .filter(|container| container.image.as_ref().is_some_and(|reference| reference.is_same_repository(image)));
+    // The ids of machine images have nothing in common: one is meant for the container that runs a machine image.
+    let is_alike = |reference: &ImageRef| match image.is_machine() {
+        true => reference.is_machine(),
+        false => reference.is_same_repository(image),
+    };
+    let mut same = candidates().filter(|container| container.image.as_ref().is_some_and(is_alike));
     match (same.next(), same.next()) {
         (Some(only), None) => Ok(only.name.clone()),
         (None, _) => Err(Text::new(&format!(

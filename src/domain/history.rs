@@ -168,6 +168,9 @@ fn rejection(
     if knowledge.declared.is_some_and(|declared| declared.asks_same(reference)) {
         return None;
     }
+    if let Some(why) = &revision.left {
+        return Some(why.clone());
+    }
     left.contains(&revision.uid).then(|| Text::new("was rolled back from"))
 }
 
@@ -266,6 +269,7 @@ mod tests {
             template: template(image),
             created_at: None,
             cause: None,
+            left: None,
         }
     }
 

@@ -35,13 +35,21 @@ pub enum WorkloadKind {
     CronJob,
     /// A pod that nothing owns.
     Pod,
+    /// An EC2 Auto Scaling group.
+    AutoScalingGroup,
+    /// A service of an ECS cluster.
+    EcsService,
+    /// Tasks of one ECS family that no service owns.
+    EcsTask,
+    /// A virtual machine that no group owns.
+    Machine,
     /// Owned by a kind that Rolldeck doesn't know.
     Unknown,
 }
 
 impl WorkloadKind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [WorkloadKind; 8] = [
+    pub const ALL: [WorkloadKind; 12] = [
         WorkloadKind::Deployment,
         WorkloadKind::StatefulSet,
         WorkloadKind::DaemonSet,
@@ -49,6 +57,10 @@ impl WorkloadKind {
         WorkloadKind::Job,
         WorkloadKind::CronJob,
         WorkloadKind::Pod,
+        WorkloadKind::AutoScalingGroup,
+        WorkloadKind::EcsService,
+        WorkloadKind::EcsTask,
+        WorkloadKind::Machine,
         WorkloadKind::Unknown,
     ];
 
@@ -62,6 +74,10 @@ impl WorkloadKind {
             WorkloadKind::Job => "Job",
             WorkloadKind::CronJob => "CronJob",
             WorkloadKind::Pod => "Pod",
+            WorkloadKind::AutoScalingGroup => "AutoScalingGroup",
+            WorkloadKind::EcsService => "EcsService",
+            WorkloadKind::EcsTask => "EcsTask",
+            WorkloadKind::Machine => "Machine",
             WorkloadKind::Unknown => "Unknown",
         }
     }

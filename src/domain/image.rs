@@ -41,6 +41,11 @@ pub enum ImageId {
         /// What it is the hash of.
         kind: DigestKind,
     },
+    /// A machine image, by the id that its cloud gave it; a copy in another region has another id.
+    Machine {
+        /// The id (`ami-0123456789abcdef0`).
+        id: Text,
+    },
 }
 
 /// What two image ids say of each other.
@@ -117,10 +122,16 @@ impl ImageId {
         ImageId::Oci { digest, kind }
     }
 
+    /// A machine image.
+    pub fn machine(id: &str) -> ImageId {
+        ImageId::Machine { id: Text::new(id) }
+    }
+
     /// The whole id as scripts see it.
     pub fn as_str(&self) -> &str {
         match self {
             ImageId::Oci { digest, .. } => digest.as_str(),
+            ImageId::Machine { id } => id,
         }
     }
 
@@ -128,6 +139,7 @@ impl ImageId {
     pub fn short(&self, length: usize) -> &str {
         match self {
             ImageId::Oci { digest, .. } => digest.short(length),
+            ImageId::Machine { id } => &id[..length.min(id.len())],
         }
     }
 
@@ -135,6 +147,7 @@ impl ImageId {
     pub fn distinctive(&self) -> &str {
         match self {
             ImageId::Oci { digest, .. } => digest.hex(),
+            ImageId::Machine { id } => id,
         }
     }
 
@@ -150,6 +163,16 @@ impl ImageId {
                 } else {
                     Comparison::Undecidable
                 }
+            }
+            (ImageId::Machine { id: mine }, ImageId::Machine { id: theirs }) => {
+                if mine == theirs {
+                    Comparison::Same
+                } else {
+                    Comparison::Different
+                }
+            }
+            (ImageId::Oci { .. }, ImageId::Machine { .. }) | (ImageId::Machine { .. }, ImageId::Oci { .. }) => {
+                Comparison::Undecidable
             }
         }
     }
@@ -176,9 +199,18 @@ impl ImageRef {
         self.digest.as_ref()
     }
 
-    /// The exact image, if the reference pins one.
+    /// The exact image, if the reference pins one: by digest, or as the id of a machine image.
     pub fn pinned(&self) -> Option<ImageId> {
-        self.digest.clone().map(|digest| ImageId::oci(digest, DigestKind::Repository))
+        match &self.digest {
+            Some(digest) => Some(ImageId::oci(digest.clone(), DigestKind::Repository)),
+            None => self.is_machine().then(|| ImageId::machine(&self.raw)),
+        }
+    }
+
+    /// Whether it is the id of a machine image: `ami-` and 8 or 17 hexadecimal digits (EC2 `ImageId`).
+    pub fn is_machine(&self) -> bool {
+        let Some(digits) = self.raw.strip_prefix("ami-") else { return false };
+        matches!(digits.len(), 8 | 17) && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     }
 
     /// What a person calls it: the tag, else the start of the digest, else the implied `latest`.
@@ -346,6 +378,20 @@ mod tests {
         check(&id('a', DigestKind::Index), &id('b', DigestKind::Index), Comparison::Different);
         check(&id('a', DigestKind::Index), &id('b', DigestKind::Config), Comparison::Undecidable);
         check(&id('a', DigestKind::Repository), &id('b', DigestKind::Config), Comparison::Undecidable);
+    }
+
+    #[test]
+    fn a_machine_image_is_exact_and_of_a_kind_of_its_own() {
+        let parse = |raw: &str| raw.parse::<ImageRef>().expect("valid");
+        let machine = parse("ami-0123456789abcdef0").pinned().expect("exact");
+        assert_eq!((machine.as_str(), machine.short(8)), ("ami-0123456789abcdef0", "ami-0123"));
+        assert_eq!(machine.compare(&ImageId::machine("ami-0123456789abcdef1")), Comparison::Different);
+        let container = ImageId::oci(digest('a').parse().expect("valid"), DigestKind::Index);
+        assert_eq!(machine.compare(&container), Comparison::Undecidable);
+        assert!(parse("ami-12345678").is_machine());
+        for name in ["ami-server", "ami-0123456789abcdef0:v1", "shop/ami-12345678", "ami-1234567g"] {
+            assert_eq!(parse(name).pinned(), None, "{name}");
+        }
     }
 
     proptest! {

@@ -263,6 +263,8 @@ pub struct RevisionSeen {
     pub created_at: Option<Timestamp>,
     /// Why it was made, in its author's words (`kubernetes.io/change-cause`).
     pub cause: Option<Text>,
+    /// Why its platform's own records speak against it, where they do (an instance refresh to it was rolled back).
+    pub left: Option<Text>,
 }
 
 impl PlaceState {

@@ -180,6 +180,8 @@ pub struct Side {
 pub enum Brake {
     /// The workload's own rollout is paused; a debt until it is released.
     PauseRollout,
+    /// The workload's own rollout is ended where it is: what was replaced stays. A debt, since it is now of two versions.
+    CancelRollout,
     /// There is none; the text says what the platform will still do.
     None(Text),
 }
@@ -316,10 +318,16 @@ impl Plan {
 }
 
 impl Brake {
+    /// Whether there is one.
+    pub fn exists(&self) -> bool {
+        !matches!(self, Brake::None(_))
+    }
+
     /// What it is, in words.
     pub fn as_text(&self) -> Text {
         match self {
             Brake::PauseRollout => Text::new("pauses the rollout where it is"),
+            Brake::CancelRollout => Text::new("ends the rollout where it is; what was replaced stays"),
             Brake::None(why) => why.clone(),
         }
     }

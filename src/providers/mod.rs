@@ -3,6 +3,8 @@
 //! Never judges and never decides: a provider reports observations, looks at a step before it is shown, and sends the
 //! one request that it is ordered to send. Start with `trait Provider`, then read a provider's `convert` (pure).
 
+#[cfg(feature = "aws")]
+pub mod aws;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 pub mod sim;
@@ -31,6 +33,8 @@ use crate::domain::text::Text;
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "kubernetes")]
     kubernetes::KIND,
+    #[cfg(feature = "aws")]
+    aws::KIND,
     sim::KIND,
 ];
 
@@ -44,6 +48,8 @@ pub struct Kind {
     pub name: &'static str,
     /// The places that the surroundings offer without any configuration.
     pub discover: fn(&Surroundings) -> Vec<Found>,
+    /// The places that one table of the configuration means: itself, or one for each match of its globs.
+    pub expand: fn(&Map<String, Value>, &Surroundings) -> Result<Vec<Map<String, Value>>, String>,
     /// What a place with these settings is called where its configuration gives no `id`.
     pub default_id: fn(&Map<String, Value>, &Surroundings) -> String,
     /// Whether these settings make sense; every fault at once, each with the key that it is about.
@@ -57,10 +63,27 @@ pub struct Kind {
 pub struct Surroundings {
     /// Kubeconfig files in order of precedence, as `--kubeconfig`, `KUBECONFIG` or the home directory say.
     pub kubeconfigs: Vec<PathBuf>,
+    /// What AWS's own tools would use.
+    pub aws: AwsSurroundings,
     /// Which labels name the service.
     pub service_keys: ServiceKeys,
     /// Ends a helper that takes too long.
     pub end_group: EndGroup,
+}
+
+/// What the environment says to AWS's own tools; never a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AwsSurroundings {
+    /// `AWS_CONFIG_FILE`, else `~/.aws/config`.
+    pub config_file: Option<PathBuf>,
+    /// `AWS_SHARED_CREDENTIALS_FILE`, else `~/.aws/credentials`.
+    pub credentials_file: Option<PathBuf>,
+    /// `AWS_PROFILE`.
+    pub profile: Option<String>,
+    /// `AWS_REGION`, else `AWS_DEFAULT_REGION`.
+    pub region: Option<String>,
+    /// Whether the environment holds credentials itself, or says where a container gets them.
+    pub has_keys: bool,
 }
 
 /// Ends a process that leads a group of its own, with all that it has started. Given by the runtime, which alone speaks to
@@ -227,6 +250,14 @@ impl Kind {
     pub fn context(&self, settings: &Map<String, Value>) -> Option<String> {
         settings.get("context").and_then(Value::as_str).map(ToString::to_string)
     }
+}
+
+/// A table of the configuration that means itself: a kind without globs.
+///
+/// # Errors
+/// None; other kinds have some.
+pub fn alone(settings: &Map<String, Value>, _: &Surroundings) -> Result<Vec<Map<String, Value>>, String> {
+    Ok(vec![settings.clone()])
 }
 
 /// The kind of that name.

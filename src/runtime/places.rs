@@ -5,14 +5,16 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use serde_json::{Map, Value};
+
 use super::cli::Options;
-use super::config::Config;
+use super::config::{Config, ConfiguredPlace};
 use crate::app::settings::{Access, Connection, PlaceSetting};
 use crate::domain::id::PlaceId;
 use crate::domain::policy::{Confirm, Policy, PolicyRule};
 use crate::domain::selector::glob_matches;
 use crate::domain::text::Text;
-use crate::providers::{EndGroup, Found, KINDS, PlaceSpec, Standing, Surroundings};
+use crate::providers::{AwsSurroundings, EndGroup, Found, KINDS, PlaceSpec, Standing, Surroundings};
 use crate::runtime::terminal::end_group;
 
 /// The places of this run.
@@ -35,7 +37,29 @@ pub fn surroundings(options: &Options, config: &Config) -> Surroundings {
         }
         _ => home().map(|home| home.join(".kube/config")).filter(|path| path.exists()).into_iter().collect(),
     };
-    Surroundings { kubeconfigs, service_keys: config.service_keys.clone(), end_group: EndGroup(end_group) }
+    let service_keys = config.service_keys.clone();
+    Surroundings { kubeconfigs, aws: aws_surroundings(), service_keys, end_group: EndGroup(end_group) }
+}
+
+/// What AWS's own tools read first (AWS SDKs and Tools Reference Guide, "Environment variables").
+fn aws_surroundings() -> AwsSurroundings {
+    let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let file = |name: &str, below_home: &str| {
+        text(name).map(PathBuf::from).or_else(|| home().map(|home| home.join(below_home)))
+    };
+    const KEYS: [&str; 4] = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ];
+    AwsSurroundings {
+        config_file: file("AWS_CONFIG_FILE", ".aws/config"),
+        credentials_file: file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
+        profile: text("AWS_PROFILE"),
+        region: text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION")),
+        has_keys: KEYS.into_iter().any(|name| text(name).is_some()),
+    }
 }
 
 /// Chooses.
@@ -52,23 +76,21 @@ pub fn choose(
     let mut chosen = Chosen::default();
     let mut known: BTreeSet<PlaceId> = BTreeSet::new();
     for place in &config.places {
-        let mut settings = place.settings.clone();
-        let id = place.id.clone().unwrap_or_else(|| Text::new(&(place.kind.default_id)(&settings, surroundings)));
-        settings.retain(|_, value| !value.is_null());
-        let id = PlaceId(id);
-        if !known.insert(id.clone()) {
-            return Err(format!("two places are called {id}; give one of them another `id`"));
-        }
         let access = if place.read_only {
             Access::ReadOnly(Text::new("the configuration makes this place read-only"))
         } else {
             Access::Operable
         };
-        if place.confirm == Confirm::YesForSmall {
-            policy.rules.push(exception(&id));
+        let connection = wanted(options, Connection::Wanted, &place.kind.context(&place.settings));
+        for spec in specs(place, surroundings)? {
+            if !known.insert(spec.id.clone()) {
+                return Err(format!("two places are called {}; give one of them another `id`", spec.id));
+            }
+            if place.confirm == Confirm::YesForSmall {
+                policy.rules.push(exception(&spec.id));
+            }
+            chosen.add(spec, access.clone(), connection);
         }
-        let spec = PlaceSpec { id, kind: place.kind.name, settings };
-        chosen.add(spec, access, wanted(options, Connection::Wanted, &place.kind.context(&place.settings)));
     }
     let from_config = !config.places.is_empty();
     for found in found {
@@ -96,6 +118,23 @@ pub fn choose(
     }
     check_names(options, &chosen)?;
     Ok(chosen)
+}
+
+/// The places that one table of the configuration means. Where those are several, its `id` is what their own begin with.
+fn specs(place: &ConfiguredPlace, surroundings: &Surroundings) -> Result<Vec<PlaceSpec>, String> {
+    let mut tables = (place.kind.expand)(&place.settings, surroundings)?;
+    let is_one = tables.len() == 1;
+    let named = |settings: &Map<String, Value>| {
+        let own = (place.kind.default_id)(settings, surroundings);
+        match &place.id {
+            Some(id) if is_one => id.clone(),
+            Some(id) => Text::new(&format!("{id}/{}", own.split_once('/').map_or(own.as_str(), |(_, rest)| rest))),
+            None => Text::new(&own),
+        }
+    };
+    tables.iter_mut().for_each(|settings| settings.retain(|_, value| !value.is_null()));
+    let spec = |settings| PlaceSpec { id: PlaceId(named(&settings)), kind: place.kind.name, settings };
+    Ok(tables.into_iter().map(spec).collect())
 }
 
 impl Chosen {
@@ -171,6 +210,7 @@ fn context_of(spec: &PlaceSpec) -> Option<String> {
     crate::providers::kind(spec.kind).and_then(|kind| kind.context(&spec.settings))
 }
 
-fn is_same(place: &super::config::ConfiguredPlace, found: &PlaceSpec) -> bool {
-    place.kind.name == found.kind && place.kind.context(&place.settings) == context_of(found)
+fn is_same(place: &ConfiguredPlace, found: &PlaceSpec) -> bool {
+    let context = context_of(found);
+    place.kind.name == found.kind && context.is_some() && place.kind.context(&place.settings) == context
 }

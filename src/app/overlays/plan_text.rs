@@ -9,7 +9,7 @@ use crate::app::model::Model;
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
-use crate::domain::plan::{Action, Brake, Change, CheckVerdict, Gate, Goto, Plan, Step, Unpause, Wave};
+use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Plan, Step, Unpause, Wave};
 use crate::domain::text::counted;
 
 /// The lines of a plan, and where its parts begin: each wave, what it leaves out, the checks and what comes after them.
@@ -160,7 +160,7 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
     }
     let is_eviction = matches!(step.action, Action::Evict { .. });
     if !(is_eviction && plan.steps().count() > 3) {
-        let meaning = if matches!(step.brake, Brake::None(_)) { Meaning::Warning } else { Meaning::Dim };
+        let meaning = if step.brake.exists() { Meaning::Dim } else { Meaning::Warning };
         add(Line::new(Meaning::Dim, "        brake: ").and(meaning, step.brake.as_text().to_string()));
     }
     if equivalents == Equivalents::Shown {

@@ -253,7 +253,7 @@ fn containers(fleet: &Fleet, workload: &Workload) -> Vec<ContainerRow> {
                 .as_ref()
                 .filter(|expected| expected.container == asked.name)
                 .and_then(|expected| expected.main().map(target_image))
-                .or_else(|| asked.image.as_ref().filter(|image| image.digest().is_some()).map(reference_image)),
+                .or_else(|| asked.image.as_ref().filter(|image| image.pinned().is_some()).map(reference_image)),
             requested: asked.image.as_ref().map(reference_image),
             running: Vec::new(),
         })

@@ -198,6 +198,15 @@ impl Fleet {
             name: seen.name.clone(),
         };
         let key = (place, seen.uid.clone());
+        // What is known exactly so was only seen again.
+        if let Some(&slot) = self.owners.get(&key)
+            && let Some(known) = self.workloads[slot as usize].as_mut()
+            && known.seen == seen
+            && known.origin == origin
+        {
+            known.fetched_at = at;
+            return;
+        }
         let left = self.leave_workload(&key);
         // A revision may have come before its workload: what was derived for it becomes the workload itself.
         if let Some(&slot) = self.owners.get(&key) {
@@ -261,6 +270,11 @@ impl Fleet {
         }
         let slot = self.owners[&owner_key];
         let key = (place, seen.uid.clone());
+        let is_known = self.owners.get(&key) == Some(&slot)
+            && self.workloads[slot as usize].as_ref().is_some_and(|known| known.revisions.contains(&seen));
+        if is_known {
+            return;
+        }
         // Instances that came before their revision wait under a derived workload of the revision's own uid.
         if let Some(&waiting) = self.owners.get(&key).filter(|&&waiting| waiting != slot) {
             // One that stood alone until now (an orphan that was adopted) is a workload no longer.

@@ -70,6 +70,7 @@ fn revision(image: &str, number: u64) -> Observation {
             template: template(image),
             created_at: None,
             cause: None,
+            left: None,
         }),
     )
 }

@@ -13,7 +13,7 @@ use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
 use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Brake, Floor, Gate, Paused, Step};
+use crate::domain::plan::{Action, Floor, Gate, Paused, Step};
 use crate::domain::policy::Policy;
 use crate::domain::text::{Text, counted};
 
@@ -246,7 +246,7 @@ fn brake(operation: &Operation, world: &World<'_>) -> Option<Entry> {
         let progress = operation.progress(step.id);
         let is_on_its_way = progress.brake.is_some() || world.in_flight.contains(&Call::Brake(step.id));
         let tried = is_on_its_way || progress.brake_failed.is_some() || waits_to_try(progress, world);
-        step.brake == Brake::PauseRollout && !tried
+        step.brake.exists() && !tried
     })?;
     Some(Entry::Sent { call: Call::Brake(next.id), present: Vec::new() })
 }

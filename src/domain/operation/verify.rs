@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{StepProgress, World};
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::current_revision;
+use crate::domain::id::WorkloadKind;
 use crate::domain::image::Comparison;
 use crate::domain::observation::{Health, Phase, Rollout, TemplateHash};
 use crate::domain::plan::{Action, Paused, Step};
@@ -195,7 +196,8 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
         Sight::Gone => return Recovered::Unclear(Text::new("the workload was deleted meanwhile")),
         Sight::None => return Recovered::NotKnown,
     };
-    let by_us = workload.seen.touched_by.as_ref().is_some_and(|by| by.split_whitespace().next() == Some(operation));
+    let is_marked = workload.seen.touched_by.as_ref().is_some_and(|by| by.split_whitespace().next() == Some(operation));
+    let by_us = if leaves_mark(workload.id.kind) { is_marked } else { began_to_ask(step, workload) };
     match &step.action {
         Action::RestoreRevision { .. } | Action::SetImage { .. } => {
             let is_old = workload.seen.template.hash == step.bound.template;
@@ -225,6 +227,30 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
             }
         }
     }
+}
+
+/// Whether requests leave the operation's id on a workload of this kind.
+fn leaves_mark(kind: WorkloadKind) -> bool {
+    match kind {
+        WorkloadKind::Deployment
+        | WorkloadKind::StatefulSet
+        | WorkloadKind::DaemonSet
+        | WorkloadKind::ReplicaSet
+        | WorkloadKind::Job
+        | WorkloadKind::CronJob
+        | WorkloadKind::Pod
+        | WorkloadKind::Unknown => true,
+        WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService | WorkloadKind::EcsTask | WorkloadKind::Machine => {
+            false
+        }
+    }
+}
+
+/// Whether a workload without room for a mark asks for what the step wanted and did not when the step was decided.
+/// Somebody else may have asked for just the same meanwhile: then nothing is left to do either.
+fn began_to_ask(step: &Step, workload: &Workload) -> bool {
+    let goes_on = step.bound.paused == Paused::Paused && workload.seen.rollout == Rollout::Progressing;
+    asks_for_target(step, workload) && (workload.seen.template.hash != step.bound.template || goes_on)
 }
 
 /// Whether a workload asks for what the step wanted. The mark alone proves nothing: it outlives later changes.

@@ -188,7 +188,7 @@ fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &
     } else {
         check("target", CheckVerdict::Warn, format!("{}: {image} is not in its history", workload.id))
     }];
-    if image.digest().is_none() {
+    if image.pinned().is_none() {
         let detail = format!("{}: {image} is not pinned; the tag may stand for another image by now", workload.id);
         checks.push(check("pinned", CheckVerdict::Warn, detail));
     }
@@ -292,13 +292,27 @@ fn roll(workload: &Workload, action: Action, to: Side) -> Step {
         instances: workload.seen.desired,
         total: workload.seen.desired,
         also_goes_back: Vec::new(),
-        brake: match workload.id.kind {
-            WorkloadKind::Deployment => Brake::PauseRollout,
-            _ => Brake::None(Text::new("the platform finishes what it has started")),
-        },
+        brake: brake_of(workload.id.kind),
         unpause: if paused { Unpause::Release } else { Unpause::NotPaused },
         equivalent: Text::default(),
         bound: Bound::of(&workload.seen),
+    }
+}
+
+/// What stops a rollout of this kind where it is.
+fn brake_of(kind: WorkloadKind) -> Brake {
+    match kind {
+        WorkloadKind::Deployment => Brake::PauseRollout,
+        WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService => Brake::CancelRollout,
+        WorkloadKind::StatefulSet
+        | WorkloadKind::DaemonSet
+        | WorkloadKind::ReplicaSet
+        | WorkloadKind::Job
+        | WorkloadKind::CronJob
+        | WorkloadKind::Pod
+        | WorkloadKind::EcsTask
+        | WorkloadKind::Machine
+        | WorkloadKind::Unknown => Brake::None(Text::new("the platform finishes what it has started")),
     }
 }
 
@@ -377,7 +391,7 @@ fn rollout_checks(workload: &Workload) -> Vec<Check> {
 
 /// The same template makes the same stale image again on a node that caches it under a tag that moved.
 fn stale_pull(workload: &Workload) -> Vec<Check> {
-    let unpinned = workload.requested().is_some_and(|asked| asked.digest().is_none());
+    let unpinned = workload.requested().is_some_and(|asked| asked.pinned().is_none());
     if !unpinned {
         return Vec::new();
     }

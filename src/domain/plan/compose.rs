@@ -373,7 +373,7 @@ impl Draft {
         let title = title(verb, workloads, &self.steps);
         let content = format!("{now}|{title}|{:?}", self.steps);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
-        let brakeless = self.steps.iter().any(|step| matches!(step.brake, super::Brake::None(_)));
+        let brakeless = self.steps.iter().any(|step| !step.brake.exists());
         let abort_leaves = if brakeless {
             "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
         } else {

@@ -36,8 +36,14 @@ use connect::Link;
 use settings::Settings;
 
 /// The kind.
-pub const KIND: Kind =
-    Kind { name: "kubernetes", discover: discover::discover, default_id: discover::default_id, check, connect };
+pub const KIND: Kind = Kind {
+    name: "kubernetes",
+    discover: discover::discover,
+    default_id: discover::default_id,
+    check,
+    connect,
+    expand: super::alone,
+};
 
 /// What reads a cluster. Holds nothing that could change it.
 struct Cluster {

@@ -30,4 +30,5 @@ pub const KIND: Kind = Kind {
     default_id: demo::default_id,
     check: demo::check,
     connect: demo::connect,
+    expand: super::alone,
 };

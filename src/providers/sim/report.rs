@@ -81,6 +81,7 @@ pub(super) fn workload_seen(cloud: &Cloud, workload: &Workload) -> WorkloadSeen 
 pub(super) fn revision_seen(cloud: &Cloud, workload: &Workload, index: u16) -> RevisionSeen {
     let revision = &workload.revisions[usize::from(index)];
     RevisionSeen {
+        left: None,
         uid: workload.revision_uid(index),
         workload: workload.uid(),
         number: revision.number,

@@ -253,9 +253,7 @@ fn is_held(tracked: &Tracked) -> bool {
         && tracked.operation.steps.values().all(|progress| progress.brake.is_none());
     let braked = tracked.operation.plan.steps().all(|step| {
         let progress = tracked.operation.progress(step.id);
-        progress.state != StepState::Accepted
-            || progress.brake_failed.is_some()
-            || step.brake != crate::domain::plan::Brake::PauseRollout
+        progress.state != StepState::Accepted || progress.brake_failed.is_some() || !step.brake.exists()
     });
     matches!(tracked.operation.mode, Mode::Paused { .. }) && quiet && braked
 }

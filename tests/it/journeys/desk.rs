@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::real::cluster::{Cluster, PATIENCE, STRATEGIC_PATCH, User, deployments, wait, write_kubeconfig};
+use crate::real::moto::Region;
 
 /// How long one command may take: the longest waits twice for 15 s by itself.
 const COMMAND: Duration = Duration::from_secs(150);
@@ -71,6 +72,21 @@ impl Desk {
     pub(crate) fn configure(&self, more: &str) {
         let before = fs::read_to_string(self.config()).expect("readable");
         fs::write(self.config(), format!("{before}\n{more}\n")).expect("written");
+    }
+
+    /// Asks a region of moto too; its id is `aws/NAME`.
+    pub(crate) fn region(&self, region: &Region) -> String {
+        let id = format!("aws/{}", region.name());
+        let folder = self.directory.path().join(".aws");
+        fs::create_dir_all(&folder).expect("a folder");
+        let (_, credentials) = region.moto().files();
+        fs::copy(credentials, folder.join("credentials")).expect("copied");
+        self.configure(&format!(
+            "[[places]]\nkind = \"aws\"\nid = \"{id}\"\nregion = \"{}\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
+            region.name(),
+            region.moto().url()
+        ));
+        id
     }
 
     /// Goes to the only cluster by another address, without TLS.

@@ -2,7 +2,7 @@
 
 mod control;
 mod crash;
-mod desk;
+pub(crate) mod desk;
 mod keys;
 mod limits;
 mod moved;

@@ -2,3 +2,5 @@
 
 pub(crate) mod cluster;
 mod control_plane;
+pub(crate) mod moto;
+mod moto_server;

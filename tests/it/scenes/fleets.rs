@@ -157,6 +157,7 @@ impl World {
                     template: template(deployment, version),
                     created_at: Some(self.ago(made)),
                     cause: (*version == "v42").then(|| Text::new("release 42, ticket OPS-7")),
+                    left: None,
                 }),
             ));
         }

@@ -81,7 +81,11 @@ fn owner_seen(owner: &OwnerReference<'_>) -> Owner {
         _ => WorkloadKind::Unknown,
     };
     let name = match kind {
-        WorkloadKind::Unknown => Text::new(&format!("{}/{}", owner.kind.as_str(), owner.name.as_str())),
+        WorkloadKind::Unknown
+        | WorkloadKind::AutoScalingGroup
+        | WorkloadKind::EcsService
+        | WorkloadKind::EcsTask
+        | WorkloadKind::Machine => Text::new(&format!("{}/{}", owner.kind.as_str(), owner.name.as_str())),
         WorkloadKind::Deployment
         | WorkloadKind::StatefulSet
         | WorkloadKind::DaemonSet

@@ -102,6 +102,7 @@ fn revision(kind: Kind, meta: &WorkloadMeta<'_>, workload: &str, template: Templ
     let number = meta.annotations.get("deployment.kubernetes.io/revision").and_then(|number| number.parse().ok());
     let past = meta.annotations.get("deployment.kubernetes.io/revision-history").unwrap_or_default();
     RevisionSeen {
+        left: None,
         uid: Uid::new(meta.uid.as_str()),
         workload: Uid::new(workload),
         // A job has no number: the runs of a CronJob are told apart by their time.

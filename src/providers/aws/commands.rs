@@ -1,0 +1,83 @@
+//! The `aws` command that would do the same as a step.
+//!
+//! Never run by this program.
+
+use super::connect::Link;
+use super::convert::group::Health;
+use crate::domain::id::WorkloadId;
+use crate::domain::look::quoted;
+use crate::domain::text::Text;
+
+/// `--profile` and `--region` as the place has them.
+fn command(link: &Link, words: &[&str]) -> Text {
+    let mut line = vec!["aws".to_string()];
+    line.extend(words.iter().map(|word| quoted(word)));
+    for (option, value) in
+        [("--profile", &link.profile), ("--region", &link.region), ("--endpoint-url", &link.endpoint_url)]
+    {
+        if let Some(value) = value {
+            line.extend([option.to_string(), quoted(value)]);
+        }
+    }
+    Text::new(&line.join(" "))
+}
+
+/// Starts an instance refresh to a numbered version.
+pub(super) fn start_refresh(link: &Link, id: &WorkloadId, desired: &str, health: Health) -> Text {
+    let preferences = format!(
+        r#"{{"MinHealthyPercentage":{},"MaxHealthyPercentage":{},"SkipMatching":true}}"#,
+        health.min, health.max
+    );
+    command(
+        link,
+        &[
+            "autoscaling",
+            "start-instance-refresh",
+            "--auto-scaling-group-name",
+            &id.name,
+            "--desired-configuration",
+            desired,
+            "--preferences",
+            &preferences,
+        ],
+    )
+}
+
+/// Has a running refresh put back what it has replaced.
+pub(super) fn rollback_refresh(link: &Link, id: &WorkloadId) -> Text {
+    command(link, &["autoscaling", "rollback-instance-refresh", "--auto-scaling-group-name", &id.name])
+}
+
+/// Ends a running refresh where it is.
+pub(super) fn cancel_refresh(link: &Link, id: &WorkloadId) -> Text {
+    command(link, &["autoscaling", "cancel-instance-refresh", "--auto-scaling-group-name", &id.name])
+}
+
+/// Has a group replace one machine.
+pub(super) fn terminate(link: &Link, machine: &str) -> Text {
+    command(
+        link,
+        &[
+            "autoscaling",
+            "terminate-instance-in-auto-scaling-group",
+            "--instance-id",
+            machine,
+            "--no-should-decrement-desired-capacity",
+        ],
+    )
+}
+
+/// Deploys a task definition.
+pub(super) fn update_service(link: &Link, id: &WorkloadId, definition: &str) -> Text {
+    let cluster = id.namespace.as_deref().unwrap_or("default");
+    command(
+        link,
+        &["ecs", "update-service", "--cluster", cluster, "--service", &id.name, "--task-definition", definition],
+    )
+}
+
+/// Stops one task; its service starts another.
+pub(super) fn stop_task(link: &Link, id: &WorkloadId, task: &str) -> Text {
+    let cluster = id.namespace.as_deref().unwrap_or("default");
+    command(link, &["ecs", "stop-task", "--cluster", cluster, "--task", task])
+}

@@ -1,0 +1,442 @@
+//! An Auto Scaling group as a workload: what it is asked to launch, how far a refresh of its instances is, and which
+//! versions of its launch template it could go back to.
+//!
+//! A group's own settings change only when a refresh has succeeded. So what is asked of it is what its newest refresh asks
+//! for, as long as that runs or was stopped half way; else its own settings (reference `aws.md` sections 0 and 1.3).
+
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup, DesiredConfiguration, Instance, InstanceRefresh, InstanceRefreshStatus as Status,
+    LaunchTemplateOverrides, LaunchTemplateSpecification, MixedInstancesPolicy,
+};
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
+
+use super::{Tags, service, time, undoers};
+use crate::domain::expectation::ServiceKeys;
+use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::observation::{
+    ContainerSpec, RevisionSeen, Role, Rollout, Strategy, Template, TemplateHash, WorkloadSeen,
+};
+use crate::domain::text::Text;
+use crate::providers::aws::templates::{Templates, Version};
+
+/// The one container of a machine.
+pub(in crate::providers::aws) const MACHINE: &str = "machine";
+
+/// A refresh that was cancelled before it reached any instance counts as held for this long; then as given up.
+const HELD_FOR: SignedDuration = SignedDuration::from_hours(1);
+
+/// What a group launches from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers::aws) enum Source {
+    /// A version of a launch template.
+    Template {
+        /// Its id.
+        id: String,
+        /// As the group names it: a number, `$Latest`, `$Default`.
+        named: String,
+        /// What that stands for now.
+        number: Option<i64>,
+        /// Hash over instance types that have an image or a template of their own; empty where none has.
+        overrides: String,
+    },
+    /// A launch configuration, which has no versions.
+    Configuration(String),
+    /// Neither is told.
+    Unknown,
+}
+
+/// What is asked of a group now, and how far that is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::providers::aws) struct Asked {
+    /// What it shall launch from.
+    pub source: Source,
+    /// How far.
+    pub rollout: Rollout,
+    /// Whether that is still something else than the group's own settings.
+    pub is_ahead: bool,
+}
+
+/// Everything that is known of a group.
+#[derive(Clone, Copy)]
+pub(in crate::providers::aws) struct Known<'a> {
+    /// The group.
+    pub group: &'a AutoScalingGroup,
+    /// Its refreshes, newest first.
+    pub refreshes: &'a [InstanceRefresh],
+    /// Launch templates and images.
+    pub templates: &'a Templates,
+    /// The image of its launch configuration, where it has one.
+    pub configured_image: Option<&'a str>,
+    /// Which tags name the service.
+    pub keys: &'a ServiceKeys,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl Known<'_> {
+    /// What it launches from by its own settings.
+    pub(in crate::providers::aws) fn own(&self) -> Source {
+        let group = self.group;
+        match (group.launch_template(), group.mixed_instances_policy(), group.launch_configuration_name()) {
+            (Some(spec), _, _) => source(spec, &[], self.templates),
+            (None, Some(policy), _) => source_of_policy(policy, self.templates),
+            (None, None, Some(name)) => Source::Configuration(name.to_string()),
+            (None, None, None) => Source::Unknown,
+        }
+    }
+
+    /// What is asked of it now.
+    pub(in crate::providers::aws) fn asked(&self) -> Asked {
+        let own = self.own();
+        let Some(newest) = self.refreshes.first() else {
+            return Asked { source: own, rollout: Rollout::Stable, is_ahead: false };
+        };
+        let desired = newest.desired_configuration().and_then(|desired| desired_source(desired, self.templates));
+        let goes_back = newest.rollback_details().is_some();
+        let target = desired.filter(|_| !goes_back).unwrap_or_else(|| own.clone());
+        let is_ahead = target != own;
+        let why = || Text::new(newest.status_reason().unwrap_or("the instance refresh failed"));
+        let asks = |rollout| Asked { source: target.clone(), rollout, is_ahead };
+        let rests = |rollout| Asked { source: own.clone(), rollout, is_ahead: false };
+        match newest.status() {
+            Some(Status::Pending | Status::InProgress | Status::Baking | Status::RollbackInProgress) => {
+                asks(Rollout::Progressing)
+            }
+            // What is still on its way is let go; nothing new is begun.
+            Some(Status::Cancelling) => asks(Rollout::Paused),
+            Some(Status::Cancelled) if self.is_half_way(&target, newest, is_ahead) => asks(Rollout::Paused),
+            Some(Status::Failed) if is_ahead && self.has_reached_any(&target) => asks(Rollout::Failed(why())),
+            Some(Status::Failed) if !is_ahead && self.has_missed_any(&own) => rests(Rollout::Failed(why())),
+            Some(Status::RollbackFailed) if self.has_missed_any(&own) => rests(Rollout::Failed(why())),
+            _ => rests(Rollout::Stable),
+        }
+    }
+
+    /// Whether a refresh that was cancelled left something to go on with.
+    fn is_half_way(&self, target: &Source, newest: &InstanceRefresh, is_ahead: bool) -> bool {
+        let ended = newest.end_time().and_then(time);
+        let is_recent = ended.is_some_and(|ended| self.now.duration_since(ended) < HELD_FOR);
+        if is_ahead { self.has_reached_any(target) || is_recent } else { self.has_missed_any(target) }
+    }
+
+    fn has_reached_any(&self, target: &Source) -> bool {
+        self.members().any(|member| is_of(member, target))
+    }
+
+    fn has_missed_any(&self, target: &Source) -> bool {
+        self.members().any(|member| !is_of(member, target))
+    }
+
+    /// Its members that serve, or are about to.
+    pub(in crate::providers::aws) fn members(&self) -> impl Iterator<Item = &Instance> {
+        self.group.instances().iter().filter(|member| !is_warm(member))
+    }
+
+    /// The group as a workload.
+    pub(in crate::providers::aws) fn workload(&self) -> WorkloadSeen {
+        let asked = self.asked();
+        let tags = tags(self.group);
+        let name = self.group.auto_scaling_group_name().unwrap_or_default();
+        let generation = self.refreshes.first().and_then(|refresh| refresh.start_time()).and_then(time);
+        let generation = generation.map_or(0, |at| at.as_millisecond().unsigned_abs());
+        WorkloadSeen {
+            uid: uid(self.group),
+            kind: WorkloadKind::AutoScalingGroup,
+            namespace: None,
+            name: Text::new(name),
+            service: service(self.keys, &tags, name),
+            template: self.template(&asked),
+            main_container: Some(Text::new(MACHINE)),
+            expected_annotation: super::tag(&tags, "rolldeck.dev/expected-image").map(Text::new),
+            generation,
+            observed_generation: generation,
+            desired: self.desired(),
+            requested_since: self.requested_since(&asked),
+            rollout: asked.rollout.clone(),
+            strategy: self.strategy(),
+            owners: Vec::new(),
+            undoers: undoers(&tags),
+            touched_by: None,
+            inoperable: self.why_inoperable(&asked, &tags),
+        }
+    }
+
+    /// Every version that it could go back to, and every one that its instances were launched from.
+    pub(in crate::providers::aws) fn revisions(&self) -> Vec<RevisionSeen> {
+        let asked = self.asked();
+        let Source::Template { id, overrides, .. } = &asked.source else {
+            return self.revision_of_configuration(&asked).into_iter().collect();
+        };
+        let mut numbers: Vec<i64> =
+            self.templates.template(id).map(|known| known.versions.keys().copied().collect()).unwrap_or_default();
+        let of_members = self.members().filter_map(|member| member.launch_template());
+        let of_members = of_members.filter(|spec| spec.launch_template_id() == Some(id));
+        for number in of_members.filter_map(|spec| spec.version()?.parse().ok()) {
+            if !numbers.contains(&number) {
+                numbers.push(number);
+            }
+        }
+        let revision = |number: i64| {
+            let version = self.version(id, number);
+            RevisionSeen {
+                uid: revision_uid(self.group, id, number),
+                workload: uid(self.group),
+                number: number.unsigned_abs(),
+                past_numbers: Vec::new(),
+                template: self.template_of(hash(id, number, overrides), version, None),
+                created_at: version.and_then(|version| version.created_at),
+                cause: version.and_then(|version| version.description.clone()),
+                left: self.why_left(id, number),
+            }
+        };
+        numbers.into_iter().map(revision).collect()
+    }
+
+    fn revision_of_configuration(&self, asked: &Asked) -> Option<RevisionSeen> {
+        let Source::Configuration(name) = &asked.source else { return None };
+        Some(RevisionSeen {
+            uid: Uid::new(&format!("{}#{name}", uid(self.group))),
+            workload: uid(self.group),
+            number: 1,
+            past_numbers: Vec::new(),
+            template: self.template(asked),
+            created_at: None,
+            cause: None,
+            left: None,
+        })
+    }
+
+    /// Why AWS's own records speak against a version: the newest refresh to it did not end well.
+    fn why_left(&self, id: &str, number: i64) -> Option<Text> {
+        let to_it = |refresh: &&InstanceRefresh| {
+            let desired = refresh.desired_configuration().and_then(|desired| desired_source(desired, self.templates));
+            matches!(desired, Some(Source::Template { id: of, number: Some(to), .. }) if of == id && to == number)
+        };
+        let newest = self.refreshes.iter().find(to_it)?;
+        let why = match newest.status()? {
+            Status::RollbackSuccessful | Status::RollbackInProgress | Status::RollbackFailed => {
+                "its instance refresh was rolled back"
+            }
+            Status::Failed => "its instance refresh failed",
+            _ => return None,
+        };
+        Some(Text::new(why))
+    }
+
+    fn version(&self, id: &str, number: i64) -> Option<&Version> {
+        self.templates.template(id)?.versions.get(&number)
+    }
+
+    fn template(&self, asked: &Asked) -> Template {
+        match &asked.source {
+            Source::Template { id, named, number: Some(number), overrides } => {
+                let version = self.version(id, *number);
+                self.template_of(hash(id, *number, overrides), version, self.latent(asked, named, *number, version))
+            }
+            Source::Template { id, named, number: None, overrides } => {
+                let hash = TemplateHash(Text::new(&format!("{id}:{named}{overrides}")));
+                self.template_of(hash, None, None)
+            }
+            Source::Configuration(name) => {
+                let version = Version { image: self.configured_image.map(ToString::to_string), ..Version::default() };
+                self.template_of(TemplateHash(Text::new(name)), Some(&version), None)
+            }
+            Source::Unknown => self.template_of(TemplateHash(Text::new("unknown")), None, None),
+        }
+    }
+
+    fn template_of(&self, hash: TemplateHash, version: Option<&Version>, latent: Option<Text>) -> Template {
+        let image = version.and_then(|version| version.image.as_deref());
+        let container = ContainerSpec {
+            name: Text::new(MACHINE),
+            role: Role::App,
+            image: image.and_then(|image| image.parse().ok()),
+        };
+        let named = image.and_then(|image| self.templates.image(image)).and_then(|facts| facts.version.clone());
+        Template { hash, containers: vec![container], version: named, latent }
+    }
+
+    /// What would make the next launch differ.
+    fn latent(&self, asked: &Asked, named: &str, number: i64, version: Option<&Version>) -> Option<Text> {
+        let text = if asked.is_ahead && matches!(asked.rollout, Rollout::Paused | Rollout::Failed(_)) {
+            let own = match self.own() {
+                Source::Template { number: Some(own), .. } => format!("version {own}"),
+                _ => "its own settings".to_string(),
+            };
+            format!("an instance launched now is of {own}: the refresh to version {number} did not come to its end")
+        } else if named.starts_with('$') {
+            format!("it launches from {named}, which is version {number} now")
+        } else {
+            let parameter = version.and_then(|version| version.parameter.as_ref())?;
+            format!("its image is what {parameter} stands for at each launch")
+        };
+        Some(Text::new(&text))
+    }
+
+    /// Instances, not units of capacity: those are counted where types weigh differently.
+    fn desired(&self) -> u32 {
+        let is_weighted = self.members().any(|member| member.weighted_capacity().is_some())
+            || self.group.desired_capacity_type().is_some_and(|kind| kind != "units");
+        if is_weighted {
+            return self.members().filter(|member| !super::machine::is_leaving(member)).count() as u32;
+        }
+        u32::try_from(self.group.desired_capacity().unwrap_or(0)).unwrap_or(0)
+    }
+
+    fn requested_since(&self, asked: &Asked) -> Option<Timestamp> {
+        let of_refresh = self.refreshes.first().and_then(|refresh| refresh.start_time()).and_then(time);
+        match &asked.source {
+            Source::Template { id, number: Some(number), .. } => {
+                let made = self.version(id, *number).and_then(|version| version.created_at);
+                of_refresh.max(made).or(made)
+            }
+            Source::Template { .. } | Source::Configuration(_) | Source::Unknown => of_refresh,
+        }
+    }
+
+    fn strategy(&self) -> Strategy {
+        let health = Health::of(self.group);
+        Strategy {
+            kind: Text::new("InstanceRefresh"),
+            max_unavailable: Some(Text::new(&format!("{}%", 100 - health.min))),
+            max_surge: Some(Text::new(&format!("{}%", health.max - 100))),
+        }
+    }
+
+    fn why_inoperable(&self, asked: &Asked, tags: &Tags<'_>) -> Option<Text> {
+        let group = self.group;
+        let why = if let Some(status) = group.status() {
+            format!("it is being deleted ({status})")
+        } else if let Some(node_group) = super::tag(tags, "eks:nodegroup-name") {
+            format!("EKS manages it as node group {node_group}: use aws eks update-nodegroup-version")
+        } else if let Some(environment) = super::tag(tags, "elasticbeanstalk:environment-name") {
+            format!("Elastic Beanstalk manages it for {environment}: deploy an earlier version there")
+        } else if let Some(by) = group.operator().and_then(|operator| operator.principal()) {
+            format!("{by} manages it")
+        } else {
+            match &asked.source {
+                Source::Template { overrides, number: Some(_), .. } if overrides.is_empty() => return None,
+                Source::Template { number: None, .. } => "its launch template can't be read".to_string(),
+                Source::Template { .. } => {
+                    "some of its instance types have an image or a template of their own, which no version of the group's \
+                     template brings back"
+                        .to_string()
+                }
+                Source::Configuration(_) => {
+                    "it launches from a launch configuration, which has no versions: move it to a launch template".to_string()
+                }
+                Source::Unknown => "it names no launch template".to_string(),
+            }
+        };
+        Some(Text::new(&why))
+    }
+}
+
+/// How many instances of a group must serve while a refresh runs, and how many may, in percent of what is desired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::providers::aws) struct Health {
+    /// At least.
+    pub min: i32,
+    /// At most; above 100 new ones are launched first.
+    pub max: i32,
+}
+
+impl Health {
+    /// The group's own maintenance policy, else AWS's 90 % with 10 % launched first: without a maximum AWS terminates while
+    /// it launches (Auto Scaling API reference, `RefreshPreferences`).
+    pub(in crate::providers::aws) fn of(group: &AutoScalingGroup) -> Health {
+        let policy = group.instance_maintenance_policy();
+        // -1 says that none is set.
+        let min = policy.and_then(|policy| policy.min_healthy_percentage()).filter(|min| (0..=100).contains(min));
+        let max = policy.and_then(|policy| policy.max_healthy_percentage()).filter(|max| (100..=200).contains(max));
+        Health { min: min.unwrap_or(90), max: max.unwrap_or(110) }
+    }
+}
+
+/// The workload's uid.
+pub(in crate::providers::aws) fn uid(group: &AutoScalingGroup) -> Uid {
+    Uid::new(group.auto_scaling_group_arn().or(group.auto_scaling_group_name()).unwrap_or_default())
+}
+
+/// The uid of a version in a group: two groups may share a template.
+pub(in crate::providers::aws) fn revision_uid(group: &AutoScalingGroup, template: &str, number: i64) -> Uid {
+    Uid::new(&format!("{}#{template}:{number}", uid(group)))
+}
+
+/// The hash of what a group launches from.
+pub(in crate::providers::aws) fn hash(template: &str, number: i64, overrides: &str) -> TemplateHash {
+    TemplateHash(Text::new(&format!("{template}:{number}{overrides}")))
+}
+
+/// A group's tags.
+pub(in crate::providers::aws) fn tags(group: &AutoScalingGroup) -> Tags<'_> {
+    group.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default()))).collect()
+}
+
+/// Whether a member waits in a warm pool: it does not serve.
+pub(in crate::providers::aws) fn is_warm(member: &Instance) -> bool {
+    member.lifecycle_state().is_some_and(|state| state.as_str().starts_with("Warmed:"))
+}
+
+/// What a desired configuration launches from.
+pub(in crate::providers::aws) fn desired_source(
+    desired: &DesiredConfiguration,
+    templates: &Templates,
+) -> Option<Source> {
+    match (desired.launch_template(), desired.mixed_instances_policy()) {
+        (Some(spec), _) => Some(source(spec, &[], templates)),
+        (None, Some(policy)) => Some(source_of_policy(policy, templates)),
+        (None, None) => None,
+    }
+}
+
+fn source_of_policy(policy: &MixedInstancesPolicy, templates: &Templates) -> Source {
+    let template = policy.launch_template();
+    match template.and_then(|template| template.launch_template_specification()) {
+        Some(spec) => source(spec, template.map(|template| template.overrides()).unwrap_or_default(), templates),
+        None => Source::Unknown,
+    }
+}
+
+fn source(spec: &LaunchTemplateSpecification, overrides: &[LaunchTemplateOverrides], templates: &Templates) -> Source {
+    let Some(id) = spec.launch_template_id() else { return Source::Unknown };
+    let named = spec.version().filter(|version| !version.is_empty()).unwrap_or("$Default");
+    let known = templates.template(id);
+    let number = match named {
+        "$Latest" => known.map(|known| known.latest),
+        "$Default" => known.map(|known| known.default),
+        number => number.parse().ok(),
+    };
+    Source::Template { id: id.to_string(), named: named.to_string(), number, overrides: overrides_of(overrides) }
+}
+
+/// A hash over the overrides that bring an image or a template of their own; types and weights alone change no image.
+fn overrides_of(overrides: &[LaunchTemplateOverrides]) -> String {
+    let mut own: Vec<String> = overrides
+        .iter()
+        .filter(|one| one.image_id().is_some() || one.launch_template_specification().is_some())
+        .map(|one| {
+            let spec = one.launch_template_specification();
+            let template = spec.map(|spec| (spec.launch_template_id(), spec.version()));
+            format!("{:?} {:?} {template:?}", one.instance_type(), one.image_id())
+        })
+        .collect();
+    if own.is_empty() {
+        return String::new();
+    }
+    own.sort();
+    let digest = Sha256::digest(own.join("\n"));
+    format!("+{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+}
+
+/// Whether a member was launched from this.
+fn is_of(member: &Instance, source: &Source) -> bool {
+    match (source, member.launch_template()) {
+        (Source::Template { id, number: Some(number), .. }, Some(spec)) => {
+            spec.launch_template_id() == Some(id) && spec.version() == Some(number.to_string().as_str())
+        }
+        (Source::Configuration(name), _) => member.launch_configuration_name() == Some(name),
+        _ => false,
+    }
+}

@@ -1,0 +1,333 @@
+//! An ECS service as a workload, and its tasks as instances.
+//!
+//! Expected and running are both ECS's own digests: that of the service revision, resolved when its deployment began, and
+//! that of the task. Tags are never compared (reference `aws.md` section 0.2).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_sdk_ecs::types::{
+    DeploymentControllerType, DeploymentRolloutState, HealthStatus, ResourceManagementType, Service,
+    ServiceDeploymentBrief, ServiceDeploymentStatus as Status, ServiceRevision, Task,
+};
+
+use super::{Tags, service, tag, time, undoers};
+use crate::domain::expectation::ServiceKeys;
+use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::image::{DigestKind, ImageId, ImageRef};
+use crate::domain::observation::{
+    ContainerSeen, ContainerSpec, Health, InstanceSeen, Owner, Phase, RevisionSeen, Role, Rollout, Strategy, Template,
+    TemplateHash, WorkloadSeen,
+};
+use crate::domain::text::Text;
+
+/// Everything that is known of a service.
+#[derive(Clone, Copy)]
+pub(in crate::providers::aws) struct Known<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// Its deployments, newest first, as far as they are known.
+    pub deployments: &'a [ServiceDeploymentBrief],
+    /// The revisions that it runs or ran, in no order.
+    pub revisions: &'a [ServiceRevision],
+    /// Which tags name the service.
+    pub keys: &'a ServiceKeys,
+}
+
+impl Known<'_> {
+    /// The service as a workload.
+    pub(in crate::providers::aws) fn workload(&self) -> WorkloadSeen {
+        let raw = self.service;
+        let tags = tags(raw);
+        let name = raw.service_name().unwrap_or_default();
+        let primary = raw.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"));
+        let began = primary.and_then(|deployment| deployment.created_at()).and_then(time);
+        let generation = began.map_or(0, |at| at.as_millisecond().unsigned_abs());
+        WorkloadSeen {
+            uid: uid(raw),
+            kind: WorkloadKind::EcsService,
+            namespace: Some(Text::new(last(raw.cluster_arn().unwrap_or_default()))),
+            name: Text::new(name),
+            service: service(self.keys, &tags, name),
+            template: self.template(raw.task_definition().unwrap_or_default()),
+            main_container: None,
+            expected_annotation: tag(&tags, "rolldeck.dev/expected-image").map(Text::new),
+            generation,
+            observed_generation: generation,
+            desired: u32::try_from(raw.desired_count()).unwrap_or(0),
+            rollout: self.rollout(),
+            strategy: strategy(raw),
+            owners: Vec::new(),
+            undoers: undoers(&tags),
+            requested_since: began,
+            touched_by: None,
+            inoperable: why_inoperable(raw),
+        }
+    }
+
+    /// Every task definition that it is known to have run; ECS resolved its tags when its deployment began.
+    pub(in crate::providers::aws) fn past(&self) -> Vec<RevisionSeen> {
+        let mut found: Vec<RevisionSeen> = Vec::new();
+        let mut sorted: Vec<&ServiceRevision> = self.revisions.iter().collect();
+        sorted.sort_by_key(|revision| std::cmp::Reverse(revision.created_at().and_then(time)));
+        for revision in sorted {
+            let definition = revision.task_definition().unwrap_or_default();
+            let uid = revision_uid(self.service, definition);
+            if found.iter().any(|known| known.uid == uid) {
+                continue;
+            }
+            found.push(RevisionSeen {
+                uid,
+                workload: self::uid(self.service),
+                number: number(definition),
+                past_numbers: Vec::new(),
+                template: self.template(definition),
+                created_at: revision.created_at().and_then(time),
+                cause: None,
+                left: self.why_left(revision),
+            });
+        }
+        found
+    }
+
+    /// The template of a task definition, with the digests that its newest revision has.
+    fn template(&self, definition: &str) -> Template {
+        let of_it = self.revisions.iter().filter(|revision| revision.task_definition() == Some(definition));
+        let newest = of_it.max_by_key(|revision| revision.created_at().and_then(time));
+        let containers = newest.map(|revision| revision.container_images()).unwrap_or_default();
+        let containers = containers.iter().map(|container| ContainerSpec {
+            name: Text::new(container.container_name().unwrap_or_default()),
+            role: Role::App,
+            image: container.image().and_then(|image| pinned(image, container.image_digest())),
+        });
+        Template {
+            hash: TemplateHash(Text::new(last(definition))),
+            containers: containers.collect(),
+            version: None,
+            latent: None,
+        }
+    }
+
+    fn rollout(&self) -> Rollout {
+        let primary = self.service.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"));
+        let current = self.service.current_service_deployment();
+        let newest = match current {
+            Some(arn) => self.deployments.iter().find(|known| known.service_deployment_arn() == Some(arn)),
+            None => self.deployments.first(),
+        };
+        let is_many = self.service.deployments().len() > 1;
+        match (newest.and_then(|newest| newest.status()), primary.and_then(|primary| primary.rollout_state())) {
+            (Some(Status::Stopped | Status::StopRequested), _) if is_many => Rollout::Paused,
+            (Some(Status::RollbackFailed), _) => Rollout::Failed(Text::new("its roll back failed")),
+            (_, Some(DeploymentRolloutState::Failed)) => {
+                let why = primary.and_then(|primary| primary.rollout_state_reason());
+                Rollout::Failed(Text::new(why.unwrap_or("its deployment failed")))
+            }
+            (_, Some(DeploymentRolloutState::InProgress)) => Rollout::Progressing,
+            // External and CodeDeploy deployments tell no state.
+            (_, None) if is_many => Rollout::Progressing,
+            _ => Rollout::Stable,
+        }
+    }
+
+    fn why_left(&self, revision: &ServiceRevision) -> Option<Text> {
+        let arn = revision.service_revision_arn();
+        let to_it = |known: &&ServiceDeploymentBrief| known.target_service_revision_arn() == arn && arn.is_some();
+        let newest = self.deployments.iter().find(to_it)?;
+        match newest.status()? {
+            Status::RollbackRequested
+            | Status::RollbackInProgress
+            | Status::RollbackSuccessful
+            | Status::RollbackFailed => Some(Text::new("its deployment was rolled back")),
+            _ => None,
+        }
+    }
+}
+
+/// Tasks as instances. Tasks of one task definition share their owner.
+#[derive(Default)]
+pub(in crate::providers::aws) struct Tasks {
+    owners: HashMap<Uid, Arc<Owner>>,
+}
+
+impl Tasks {
+    /// A task of a service.
+    pub(in crate::providers::aws) fn of_service(
+        &mut self,
+        task: &Task,
+        raw: &Service,
+        keys: &ServiceKeys,
+    ) -> InstanceSeen {
+        let name = raw.service_name().unwrap_or_default();
+        let service = service(keys, &tags(raw), name);
+        let owner = revision_uid(raw, task.task_definition_arn().unwrap_or_default());
+        self.instance(task, owner, WorkloadKind::EcsService, (name, service))
+    }
+
+    /// A task that no service has started.
+    pub(in crate::providers::aws) fn alone(&mut self, task: &Task) -> InstanceSeen {
+        let family = family_of(task);
+        self.instance(task, family_uid(task), WorkloadKind::EcsTask, (&family, Text::new(&family)))
+    }
+
+    fn instance(&mut self, task: &Task, owner: Uid, kind: WorkloadKind, (name, service): (&str, Text)) -> InstanceSeen {
+        let made = || Arc::new(Owner { uid: owner.clone(), kind, name: Text::new(name) });
+        let owner = self.owners.entry(owner.clone()).or_insert_with(made).clone();
+        let (phase, health, reason) = life(task);
+        let containers: Vec<ContainerSeen> = task
+            .containers()
+            .iter()
+            .map(|container| ContainerSeen {
+                name: Text::new(container.name().unwrap_or_default()),
+                role: Role::App,
+                asked: container.image().and_then(|image| image.parse().ok()),
+                running: container.image_digest().and_then(digest),
+            })
+            .collect();
+        InstanceSeen {
+            uid: Uid::new(task.task_arn().unwrap_or_default()),
+            owner: Some(owner),
+            service,
+            namespace: Some(Text::new(last(task.cluster_arn().unwrap_or_default()))),
+            name: Text::new(last(task.task_arn().unwrap_or_default())),
+            revision: None,
+            phase,
+            health,
+            reason,
+            platform: None,
+            containers: containers.into(),
+            started_at: task.started_at().or(task.created_at()).and_then(time),
+            restarts: 0,
+            touched: None,
+        }
+    }
+}
+
+/// The workload of tasks of one family that no service has started.
+pub(in crate::providers::aws) fn family(task: &Task, desired: u32) -> WorkloadSeen {
+    let name = family_of(task);
+    let definition = task.task_definition_arn().unwrap_or_default();
+    WorkloadSeen {
+        uid: family_uid(task),
+        kind: WorkloadKind::EcsTask,
+        namespace: Some(Text::new(last(task.cluster_arn().unwrap_or_default()))),
+        name: Text::new(&name),
+        service: Text::new(&name),
+        template: Template {
+            hash: TemplateHash(Text::new(last(definition))),
+            containers: Vec::new(),
+            version: None,
+            latent: None,
+        },
+        main_container: None,
+        expected_annotation: None,
+        generation: 0,
+        observed_generation: 0,
+        desired,
+        rollout: Rollout::Stable,
+        strategy: Strategy::default(),
+        owners: Vec::new(),
+        undoers: Vec::new(),
+        requested_since: None,
+        touched_by: None,
+        inoperable: Some(Text::new("no service would start another in its place")),
+    }
+}
+
+/// Whether no service has started it.
+pub(in crate::providers::aws) fn service_of(task: &Task) -> Option<&str> {
+    task.group().and_then(|group| group.strip_prefix("service:"))
+}
+
+/// The workload's uid.
+pub(in crate::providers::aws) fn uid(raw: &Service) -> Uid {
+    Uid::new(raw.service_arn().unwrap_or_default())
+}
+
+/// The uid of a task definition in a service.
+pub(in crate::providers::aws) fn revision_uid(raw: &Service, definition: &str) -> Uid {
+    Uid::new(&format!("{}#{}", uid(raw), last(definition)))
+}
+
+/// The name in an ARN: what follows the last slash.
+pub(in crate::providers::aws) fn last(arn: &str) -> &str {
+    arn.rsplit('/').next().unwrap_or(arn)
+}
+
+/// The number of a task definition: `…/checkout:42`.
+pub(in crate::providers::aws) fn number(definition: &str) -> u64 {
+    definition.rsplit(':').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+fn family_of(task: &Task) -> String {
+    let definition = last(task.task_definition_arn().unwrap_or_default());
+    definition.split(':').next().unwrap_or(definition).to_string()
+}
+
+fn family_uid(task: &Task) -> Uid {
+    Uid::new(&format!("{} family {}", last(task.cluster_arn().unwrap_or_default()), family_of(task)))
+}
+
+/// An image with the digest that ECS resolved it to.
+fn pinned(image: &str, digest: Option<&str>) -> Option<ImageRef> {
+    match digest {
+        Some(digest) if !image.contains('@') => format!("{image}@{digest}").parse().ok(),
+        _ => image.parse().ok(),
+    }
+}
+
+/// ECS does not say which document of an image its digests are of; it says so in the same way everywhere.
+fn digest(raw: &str) -> Option<ImageId> {
+    raw.parse().ok().map(|digest| ImageId::oci(digest, DigestKind::Repository))
+}
+
+fn tags(raw: &Service) -> Tags<'_> {
+    raw.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default()))).collect()
+}
+
+fn strategy(raw: &Service) -> Strategy {
+    let configuration = raw.deployment_configuration();
+    let kind = configuration.and_then(|known| known.strategy()).map(|strategy| strategy.as_str()).unwrap_or("ROLLING");
+    let min = configuration.and_then(|known| known.minimum_healthy_percent());
+    let max = configuration.and_then(|known| known.maximum_percent());
+    Strategy {
+        kind: Text::new(kind),
+        max_unavailable: min.map(|min| Text::new(&format!("{}%", (100 - min).max(0)))),
+        max_surge: max.map(|max| Text::new(&format!("{}%", (max - 100).max(0)))),
+    }
+}
+
+fn why_inoperable(raw: &Service) -> Option<Text> {
+    let controller = raw.deployment_controller().map(|controller| controller.r#type());
+    let why = match controller {
+        _ if raw.status().is_some_and(|status| status != "ACTIVE") => "it is being deleted",
+        Some(DeploymentControllerType::CodeDeploy) => {
+            "CodeDeploy drives it: stop or roll back its deployment there (aws deploy stop-deployment --auto-rollback-enabled)"
+        }
+        Some(DeploymentControllerType::External) => "a deployment controller outside of AWS drives it: roll back there",
+        _ if raw.resource_management_type() == Some(&ResourceManagementType::Ecs) => {
+            "an Express service: ECS manages what it runs"
+        }
+        _ => return None,
+    };
+    Some(Text::new(why))
+}
+
+/// The life of a task (ECS Developer Guide, "Task lifecycle"). Without a health check a task that runs is as well as
+/// anybody knows.
+fn life(task: &Task) -> (Phase, Health, Option<Text>) {
+    let status = task.last_status().unwrap_or_default();
+    let say = |why: &str| Some(Text::new(why));
+    let is_ending = task.desired_status() == Some("STOPPED");
+    match status {
+        "STOPPED" | "DELETED" => (Phase::Failed, Health::Unhealthy, task.stopped_reason().and_then(say)),
+        _ if is_ending => (Phase::Draining, Health::Unhealthy, task.stopped_reason().and_then(say)),
+        "RUNNING" if task.health_status() == Some(&HealthStatus::Unhealthy) => {
+            (Phase::Running, Health::Unhealthy, say("its health check fails"))
+        }
+        "RUNNING" => (Phase::Running, Health::Healthy, None),
+        "PROVISIONING" | "PENDING" | "ACTIVATING" => (Phase::Pending, Health::Unhealthy, say(status)),
+        "DEACTIVATING" | "STOPPING" | "DEPROVISIONING" => (Phase::Draining, Health::Unhealthy, say(status)),
+        _ => (Phase::Unknown, Health::Unknown, say(status)),
+    }
+}

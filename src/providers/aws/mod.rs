@@ -1,0 +1,126 @@
+//! AWS: one place is one account and region. Auto Scaling groups and their machines, ECS services and their tasks.
+//!
+//! Never stores a credential and never changes anything but through `Writes`, which exists only where mutations are
+//! allowed. Start with `watch` (what is there), then `convert` (pure), then `operate` (the one request of a step).
+
+mod commands;
+mod connect;
+mod convert;
+mod fault;
+mod groups;
+mod inspect;
+mod lookup;
+mod operate;
+mod profiles;
+mod read;
+mod report;
+mod services;
+mod settings;
+mod templates;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_runtime::env_config::file::EnvConfigFileKind;
+use serde_json::{Map, Value};
+use tokio::sync::Notify;
+
+use super::{
+    Answer, ConnectError, Connected, Kind, Mutations, Operator, Order, PlaceSpec, Provider, SettingFault, Sink,
+    Surroundings, Work,
+};
+use crate::domain::expectation::ServiceKeys;
+use crate::domain::plan::{Inspection, Step};
+use connect::{Link, Reads, Writes};
+use settings::Settings;
+use watch::Watch;
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    name: "aws",
+    discover: profiles::discover,
+    default_id: profiles::default_id,
+    check,
+    connect,
+    expand: profiles::expand,
+};
+
+/// What reads an account and region. Holds nothing that could change it.
+struct Region {
+    reads: Reads,
+    keys: ServiceKeys,
+    mutations: Mutations,
+    every: Option<Duration>,
+    acted: Arc<Notify>,
+}
+
+/// What changes an account and region. Made only where mutations are allowed.
+struct Hands {
+    reads: Reads,
+    writes: Writes,
+    keys: ServiceKeys,
+    acted: Arc<Notify>,
+}
+
+impl Provider for Region {
+    fn watch(self: Arc<Self>, sink: Sink) -> Work<()> {
+        Box::pin(async move {
+            let Region { reads, keys, mutations, every, acted } = &*self;
+            watch::watch(Watch { reads, keys, mutations: *mutations, every: *every, acted }, sink).await;
+        })
+    }
+
+    fn inspect(self: Arc<Self>, step: Step) -> Work<Inspection> {
+        Box::pin(async move { inspect::inspect(&self.reads, &self.keys, &step).await })
+    }
+}
+
+impl Operator for Hands {
+    fn rehearse(self: Arc<Self>, step: Step) -> Work<Inspection> {
+        Box::pin(async move { inspect::rehearse(&self.reads, &self.writes, &self.keys, &step).await })
+    }
+
+    fn execute(self: Arc<Self>, order: Order) -> Work<Answer> {
+        Box::pin(async move {
+            let answer = operate::execute(&self.reads, &self.writes, &self.keys, &order).await;
+            // Whatever came of it: what is there now must be read again, and a look under way may be too old.
+            self.acted.notify_one();
+            answer
+        })
+    }
+}
+
+fn check(settings: &Map<String, Value>) -> Vec<SettingFault> {
+    Settings::parse(settings).err().unwrap_or_default()
+}
+
+fn connect(spec: PlaceSpec, surroundings: Surroundings, mutations: Mutations) -> Result<Connected, ConnectError> {
+    let settings = Settings::parse(&spec.settings).map_err(|faults| {
+        let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect();
+        ConnectError {
+            what: format!("{} is not configured as it must be: {}", spec.id, faults.join("; ")),
+            hint: "correct the settings of the place".to_string(),
+        }
+    })?;
+    let of_profile = || profiles::region_of(settings.profile.as_deref()?, &surroundings.aws);
+    let region = settings.region.clone().or_else(of_profile).or_else(|| surroundings.aws.region.clone());
+    let files = [
+        (EnvConfigFileKind::Config, surroundings.aws.config_file),
+        (EnvConfigFileKind::Credentials, surroundings.aws.credentials_file),
+    ];
+    let link = Arc::new(Link {
+        profile: settings.profile,
+        region,
+        role_arn: settings.role_arn,
+        endpoint_url: settings.endpoint_url,
+        files: files.into_iter().filter_map(|(kind, file)| Some((kind, file?))).collect(),
+        ..Link::default()
+    });
+    let (reads, keys, acted) = (Reads::new(link.clone()), surroundings.service_keys, Arc::new(Notify::new()));
+    let operator = Writes::new(link, mutations).map(|writes| {
+        let hands = Hands { reads: reads.clone(), writes, keys: keys.clone(), acted: acted.clone() };
+        Arc::new(hands) as Arc<dyn Operator>
+    });
+    Ok(Connected { provider: Arc::new(Region { reads, keys, mutations, every: settings.refresh, acted }), operator })
+}

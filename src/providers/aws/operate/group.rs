@@ -1,0 +1,235 @@
+//! Auto Scaling groups: an instance refresh to a numbered version, its rollback while it runs, its end, one machine.
+//!
+//! `UpdateAutoScalingGroup` is never sent: it would change what is launched and replace nothing.
+
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup, DesiredConfiguration, LaunchTemplateSpecification, RefreshPreferences,
+};
+use serde_json::json;
+
+use super::{Answer, HandsOn, Tried, accepted, compared, gone, not_sent, refused};
+use crate::domain::expectation::ServiceKeys;
+use crate::domain::id::Uid;
+use crate::domain::observation::{Rollout, TemplateHash};
+use crate::domain::plan::{Action, Bound, Paused, Step};
+use crate::domain::text::Text;
+use crate::providers::aws::connect::ask;
+use crate::providers::aws::convert::group::{Health, Source, hash, uid};
+use crate::providers::aws::convert::{machine, time};
+use crate::providers::aws::lookup::{self, PresentGroup};
+use crate::providers::aws::read;
+
+/// How a group gets to a version.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::providers::aws) enum Way {
+    /// A new refresh to this version of this template.
+    Start(String, i64),
+    /// The running refresh is taken back.
+    Rollback,
+}
+
+/// How a group gets to the version of a step. `Err`: why it can't now, and what to do.
+pub(in crate::providers::aws) fn way_to(
+    step: &Step,
+    present: &PresentGroup,
+    keys: &ServiceKeys,
+) -> Result<Way, (Text, Text)> {
+    let Action::RestoreRevision { revision, number, hash: wanted } = &step.action else {
+        return Err((Text::new("it is no way back"), Text::new("plan again")));
+    };
+    let known = present.known(keys);
+    let (Some((template, number)), Source::Template { overrides, .. }) = (version_of(revision, *number), known.own())
+    else {
+        return Err((Text::new("the version to go back to is of no launch template"), Text::new("plan again")));
+    };
+    if hash(&template, number, &overrides) != *wanted {
+        return Err((
+            Text::new(&format!("version {number} of its template would not bring back what it did")),
+            Text::new("its instance types were changed since: plan again"),
+        ));
+    }
+    let Some(active) = present.active() else { return Ok(Way::Start(template, number)) };
+    let own = match known.own() {
+        Source::Template { id, number: Some(own), .. } => Some((id, own)),
+        _ => None,
+    };
+    let goes_home = own == Some((template, number));
+    if goes_home && active.rollback_details().is_none() && is_reversible(present, keys) {
+        return Ok(Way::Rollback);
+    }
+    let percent = active.percentage_complete().unwrap_or(0);
+    let status = active.status().map(|status| status.as_str()).unwrap_or_default();
+    Err((
+        Text::new(&format!(
+            "an instance refresh is under way ({status}, {percent}%) that can't be taken back to version {number}"
+        )),
+        Text::new("wait for its end, or cancel it (aws autoscaling cancel-instance-refresh), then plan again"),
+    ))
+}
+
+/// AWS rolls back a refresh only between two numbered versions with plain images (reference `aws.md` section 0.4).
+fn is_reversible(present: &PresentGroup, keys: &ServiceKeys) -> bool {
+    let known = present.known(keys);
+    let has_desired = present.active().is_some_and(|active| active.desired_configuration().is_some());
+    let is_pinned = |source: &Source| match source {
+        Source::Template { id, named, number: Some(number), .. } => {
+            let version = present.templates.template(id).and_then(|template| template.versions.get(number));
+            !named.starts_with('$') && version.is_some_and(|version| version.parameter.is_none())
+        }
+        Source::Template { .. } | Source::Configuration(_) | Source::Unknown => false,
+    };
+    has_desired && is_pinned(&known.own()) && is_pinned(&known.asked().source)
+}
+
+/// The template and version in the uid of a revision: `ARN#lt-…:7`.
+fn version_of(revision: &Uid, number: u64) -> Option<(String, i64)> {
+    let (_, version) = revision.0.rsplit_once('#')?;
+    let (template, written) = version.split_once(':')?;
+    let written: i64 = written.parse().ok()?;
+    (written.unsigned_abs() == number).then(|| (template.to_string(), written))
+}
+
+/// What a group shall launch from: a numbered version, with its instance types as they are.
+fn desired(group: &AutoScalingGroup, template: &str, number: i64) -> DesiredConfiguration {
+    let spec = LaunchTemplateSpecification::builder().launch_template_id(template).version(number.to_string()).build();
+    let Some(policy) = group.mixed_instances_policy() else {
+        return DesiredConfiguration::builder().launch_template(spec).build();
+    };
+    let mut policy = policy.clone();
+    if let Some(of_policy) = &mut policy.launch_template {
+        of_policy.launch_template_specification = Some(spec);
+    }
+    DesiredConfiguration::builder().mixed_instances_policy(policy).build()
+}
+
+/// The same for a command line; a mixed instances policy is named, not written out.
+pub(in crate::providers::aws) fn desired_json(group: &AutoScalingGroup, template: &str, number: i64) -> String {
+    let spec = json!({"LaunchTemplateId": template, "Version": number.to_string()});
+    let written = match group.mixed_instances_policy() {
+        None => json!({"LaunchTemplate": spec}),
+        Some(_) => json!({"MixedInstancesPolicy": {"LaunchTemplate": {"LaunchTemplateSpecification": spec}}}),
+    };
+    written.to_string()
+}
+
+impl HandsOn<'_> {
+    async fn group(&self) -> Result<PresentGroup, Answer> {
+        let clients = self.reads.clients().await;
+        lookup::group(&clients, &self.order.step.workload).await.map_err(not_sent)?.ok_or_else(gone)
+    }
+
+    /// To the version of the step.
+    pub(super) async fn refresh_group(&self) -> Tried {
+        let step = &self.order.step;
+        let present = self.group().await?;
+        compared(step, &present.known(self.keys).workload())?;
+        let way = way_to(step, &present, self.keys).map_err(|(why, hint)| refused(&format!("{why}; {hint}")))?;
+        let Action::RestoreRevision { hash, .. } = &step.action else { return Err(refused("it is no way back")) };
+        match way {
+            Way::Start(template, number) => self.start(&present, (&template, number), hash).await,
+            Way::Rollback => {
+                let name = step.workload.name.as_str();
+                let request =
+                    self.writes.clients().await.autoscaling.rollback_instance_refresh().auto_scaling_group_name(name);
+                let sent = ask("autoscaling:RollbackInstanceRefresh", request.send()).await;
+                sent.map_err(|fault| self.sorted(&fault))?;
+                let generation = present.known(self.keys).workload().generation;
+                let note = Text::new("the running instance refresh is taken back");
+                Ok(accepted(generation, Some(hash.clone()), vec![note]))
+            }
+        }
+    }
+
+    async fn start(&self, present: &PresentGroup, (template, number): (&str, i64), hash: &TemplateHash) -> Tried {
+        let name = self.order.step.workload.name.as_str();
+        let health = Health::of(&present.group);
+        // Matching instances are skipped: those that are of that version already are not made again.
+        let preferences = RefreshPreferences::builder()
+            .min_healthy_percentage(health.min)
+            .max_healthy_percentage(health.max)
+            .skip_matching(true)
+            .build();
+        let clients = self.writes.clients().await;
+        let request = clients.autoscaling.start_instance_refresh().auto_scaling_group_name(name);
+        let request = request.desired_configuration(desired(&present.group, template, number)).preferences(preferences);
+        let sent = ask("autoscaling:StartInstanceRefresh", request.send()).await;
+        let id = sent.map_err(|fault| self.sorted(&fault))?.instance_refresh_id.unwrap_or_default();
+        // Only for the generation: without it the template alone must tell.
+        let reads = self.reads.clients().await;
+        let refreshes = read::refreshes(&reads, name).await.unwrap_or_default();
+        let started = refreshes.iter().find(|known| known.instance_refresh_id() == Some(&*id));
+        let started = started.and_then(|known| known.start_time()).and_then(time);
+        let generation = started.map_or(0, |at| at.as_millisecond().unsigned_abs());
+        let note = Text::new(&format!("instance refresh {id}, at least {}% in service", health.min));
+        Ok(accepted(generation, Some(hash.clone()), vec![note]))
+    }
+
+    /// Ends the running refresh where it is. What was replaced stays.
+    pub(super) async fn cancel_refresh(&self) -> Tried {
+        let step = &self.order.step;
+        let present = self.group().await?;
+        let seen = present.known(self.keys).workload();
+        if let Some(why) = step.why_not_hold(Paused::Paused, &Bound::of(&seen)) {
+            return Err(refused(&why));
+        }
+        if present.active().is_none() {
+            return Err(refused("no instance refresh runs: it has come to its end"));
+        }
+        let name = step.workload.name.as_str();
+        let request = self.writes.clients().await.autoscaling.cancel_instance_refresh().auto_scaling_group_name(name);
+        let sent = ask("autoscaling:CancelInstanceRefresh", request.send()).await;
+        sent.map_err(|fault| self.sorted(&fault))?;
+        let note = Text::new("cancelled: what it has replaced stays, and the group has two versions");
+        Ok(accepted(seen.generation, Some(seen.template.hash), vec![note]))
+    }
+
+    /// A new refresh to where the cancelled one went.
+    pub(super) async fn refresh_again(&self) -> Tried {
+        let step = &self.order.step;
+        let present = self.group().await?;
+        let known = present.known(self.keys);
+        let seen = known.workload();
+        if let Some(why) = step.why_not_hold(Paused::Running, &Bound::of(&seen)) {
+            return Err(refused(&why));
+        }
+        if present.active().is_some() {
+            return match seen.rollout {
+                Rollout::Paused => {
+                    Err(Answer::Blocked(Text::new("not sent: its cancellation has not come to its end")))
+                }
+                _ => Err(refused("an instance refresh runs already")),
+            };
+        }
+        match known.asked().source {
+            Source::Template { id, number: Some(number), .. } if seen.rollout == Rollout::Paused => {
+                self.start(&present, (&id, number), &seen.template.hash).await
+            }
+            _ => Err(refused("its refresh is not held any more")),
+        }
+    }
+
+    /// Has the group replace one machine.
+    pub(super) async fn terminate(&self) -> Tried {
+        let step = &self.order.step;
+        let Action::Evict { instance, name, image } = &step.action else { return Err(refused("it is no machine")) };
+        let present = self.group().await?;
+        compared(step, &present.known(self.keys).workload())?;
+        let member = present.group.instances().iter().find(|member| member.instance_id() == Some(instance.0.as_str()));
+        let Some(member) = member.filter(|member| !machine::is_leaving(member)) else {
+            return Err(refused(&format!("{name} is already gone from {}", uid(&present.group))));
+        };
+        let clients = self.reads.clients().await;
+        let launched = read::machines_named(&clients, &[instance.0.to_string()]).await.map_err(not_sent)?;
+        let launched = launched.first().and_then(|known| known.image_metadata()).and_then(|known| known.image_id());
+        let running = member.image_id().or(launched);
+        if image.as_ref().is_some_and(|image| running.is_some_and(|running| running != image.as_str())) {
+            return Err(refused(&format!("{name} runs another image now; plan again")));
+        }
+        let request = self.writes.clients().await.autoscaling.terminate_instance_in_auto_scaling_group();
+        let request = request.instance_id(instance.0.as_str()).should_decrement_desired_capacity(false);
+        let sent = ask("autoscaling:TerminateInstanceInAutoScalingGroup", request.send()).await;
+        let answer = sent.map_err(|fault| self.sorted(&fault))?;
+        let activity = answer.activity.and_then(|activity| activity.description).unwrap_or_default();
+        Ok(accepted(0, None, vec![Text::new(&activity)]))
+    }
+}

@@ -1,0 +1,172 @@
+//! The reads of one account and region: lists of everything, never one request for each instance.
+//!
+//! Never keeps anything; a page that fails fails the whole list.
+
+use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh};
+use aws_sdk_ec2::types::{Filter, InstanceImageMetadata};
+use aws_sdk_ecs::types::{Service, ServiceDeploymentBrief, ServiceField, ServiceRevision, Task};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::connect::{Clients, ask};
+use super::fault::Fault;
+
+/// Requests of one list under way at once.
+const AT_A_TIME: usize = 8;
+
+/// States of machines that are there: one that was stopped serves nobody, one that is gone may be listed for an hour.
+const PRESENT: [&str; 4] = ["pending", "running", "shutting-down", "stopping"];
+
+/// All groups, or the one of this name, with their members.
+pub(super) async fn groups(clients: &Clients, name: Option<&str>) -> Result<Vec<AutoScalingGroup>, Fault> {
+    let mut found = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let request = clients.autoscaling.describe_auto_scaling_groups().include_instances(true).max_records(100);
+        let request = request.set_auto_scaling_group_names(name.map(|name| vec![name.to_string()]));
+        let answer = ask("autoscaling:DescribeAutoScalingGroups", request.set_next_token(token.take()).send()).await?;
+        found.extend(answer.auto_scaling_groups.unwrap_or_default());
+        token = answer.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// The newest instance refreshes of a group, newest first.
+pub(super) async fn refreshes(clients: &Clients, group: &str) -> Result<Vec<InstanceRefresh>, Fault> {
+    let request = clients.autoscaling.describe_instance_refreshes().auto_scaling_group_name(group).max_records(50);
+    let answer = ask("autoscaling:DescribeInstanceRefreshes", request.send()).await?;
+    let mut found = answer.instance_refreshes.unwrap_or_default();
+    // One that is pending has no start yet: it is the newest.
+    let started = |refresh: &InstanceRefresh| refresh.start_time().map_or(i64::MAX, |at| at.to_millis().unwrap_or(0));
+    found.sort_by_key(|refresh| std::cmp::Reverse(started(refresh)));
+    Ok(found)
+}
+
+/// The image of each of these launch configurations.
+pub(super) async fn configured_images(clients: &Clients, names: &[String]) -> Result<Vec<(String, String)>, Fault> {
+    let mut found = Vec::new();
+    // At most 50 names a call (Auto Scaling API reference).
+    for names in names.chunks(50) {
+        let request = clients.autoscaling.describe_launch_configurations();
+        let request = request.set_launch_configuration_names(Some(names.to_vec())).max_records(100);
+        let answer = ask("autoscaling:DescribeLaunchConfigurations", request.send()).await?;
+        found.extend(
+            answer.launch_configurations().iter().filter_map(|known| {
+                Some((known.launch_configuration_name()?.to_string(), known.image_id()?.to_string()))
+            }),
+        );
+    }
+    Ok(found)
+}
+
+/// One page of the machines that are there, and where the next begins.
+pub(super) async fn machines(
+    clients: &Clients,
+    token: Option<String>,
+) -> Result<(Vec<InstanceImageMetadata>, Option<String>), Fault> {
+    let states = Filter::builder().name("instance-state-name");
+    let states = states.set_values(Some(PRESENT.map(ToString::to_string).to_vec())).build();
+    let request = clients.ec2.describe_instance_image_metadata().filters(states).max_results(1000);
+    let answer = ask("ec2:DescribeInstanceImageMetadata", request.set_next_token(token).send()).await?;
+    let token = answer.next_token.filter(|token| !token.is_empty());
+    Ok((answer.instance_image_metadata.unwrap_or_default(), token))
+}
+
+/// The machines of these ids.
+pub(super) async fn machines_named(clients: &Clients, ids: &[String]) -> Result<Vec<InstanceImageMetadata>, Fault> {
+    let wanted = Filter::builder().name("instance-id").set_values(Some(ids.to_vec())).build();
+    let request = clients.ec2.describe_instance_image_metadata().filters(wanted).max_results(1000);
+    let answer = ask("ec2:DescribeInstanceImageMetadata", request.send()).await?;
+    Ok(answer.instance_image_metadata.unwrap_or_default())
+}
+
+/// The ARNs of all ECS clusters.
+pub(super) async fn clusters(clients: &Clients) -> Result<Vec<String>, Fault> {
+    let mut found = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let request = clients.ecs.list_clusters().max_results(100).set_next_token(token.take());
+        let answer = ask("ecs:ListClusters", request.send()).await?;
+        found.extend(answer.cluster_arns.unwrap_or_default());
+        token = answer.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// All services of a cluster.
+pub(super) async fn services(clients: &Clients, cluster: &str) -> Result<Vec<Service>, Fault> {
+    let mut arns = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let request = clients.ecs.list_services().cluster(cluster).max_results(100).set_next_token(token.take());
+        let answer = ask("ecs:ListServices", request.send()).await?;
+        arns.extend(answer.service_arns.unwrap_or_default());
+        token = answer.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            break;
+        }
+    }
+    // Ten services a call (ECS API reference, `DescribeServices`).
+    let pages: Vec<_> = arns.chunks(10).map(|arns| services_named(clients, cluster, arns.to_vec())).collect();
+    let pages: Vec<Vec<Service>> = stream::iter(pages).buffered(AT_A_TIME).try_collect().await?;
+    Ok(pages.into_iter().flatten().collect())
+}
+
+/// At most ten services by ARN or name.
+pub(super) async fn services_named(clients: &Clients, cluster: &str, arns: Vec<String>) -> Result<Vec<Service>, Fault> {
+    let request = clients.ecs.describe_services().cluster(cluster).set_services(Some(arns)).include(ServiceField::Tags);
+    let answer = ask("ecs:DescribeServices", request.send()).await?;
+    Ok(answer.services.unwrap_or_default())
+}
+
+/// The newest deployments of a service, newest first, without their details.
+pub(super) async fn deployments(
+    clients: &Clients,
+    cluster: &str,
+    service: &str,
+) -> Result<Vec<ServiceDeploymentBrief>, Fault> {
+    let request = clients.ecs.list_service_deployments().cluster(cluster).service(service).max_results(20);
+    let answer = ask("ecs:ListServiceDeployments", request.send()).await?;
+    let mut found = answer.service_deployments.unwrap_or_default();
+    found.sort_by_key(|known| std::cmp::Reverse(known.created_at().and_then(|at| at.to_millis().ok())));
+    Ok(found)
+}
+
+/// Service revisions by ARN; those that are gone are left out.
+pub(super) async fn revisions(clients: &Clients, arns: &[String]) -> Result<Vec<ServiceRevision>, Fault> {
+    // Twenty a call (ECS API reference, `DescribeServiceRevisions`).
+    let pages = arns.chunks(20).map(<[String]>::to_vec).map(|arns| async move {
+        let request = clients.ecs.describe_service_revisions().set_service_revision_arns(Some(arns));
+        let answer = ask("ecs:DescribeServiceRevisions", request.send()).await?;
+        Ok(answer.service_revisions.unwrap_or_default())
+    });
+    let pages: Vec<_> = pages.collect();
+    let pages: Vec<Vec<ServiceRevision>> = stream::iter(pages).buffered(AT_A_TIME).try_collect().await?;
+    Ok(pages.into_iter().flatten().collect())
+}
+
+/// The ARNs of the tasks of a cluster that are meant to run, or of one of its services.
+pub(super) async fn task_arns(clients: &Clients, cluster: &str, service: Option<&str>) -> Result<Vec<String>, Fault> {
+    let mut found = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let request = clients.ecs.list_tasks().cluster(cluster).max_results(100);
+        let request = request.set_service_name(service.map(ToString::to_string)).set_next_token(token.take());
+        let answer = ask("ecs:ListTasks", request.send()).await?;
+        found.extend(answer.task_arns.unwrap_or_default());
+        token = answer.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
+/// At most a hundred tasks by ARN; those that are gone are left out.
+pub(super) async fn tasks(clients: &Clients, cluster: &str, arns: Vec<String>) -> Result<Vec<Task>, Fault> {
+    let request = clients.ecs.describe_tasks().cluster(cluster).set_tasks(Some(arns));
+    let answer = ask("ecs:DescribeTasks", request.send()).await?;
+    Ok(answer.tasks.unwrap_or_default())
+}

@@ -1,0 +1,3 @@
+//! AWS as the built program shows and changes it, on moto.
+
+mod see;
