@@ -21,6 +21,7 @@ use super::drift::{Judgement, Tally, Verdict};
 use super::expectation::Declaration;
 use super::history::OwnRecord;
 use super::id::{InstanceKey, PlaceId, Uid, WorkloadId};
+use super::image::{ImageId, ImageRef};
 use super::observation::{InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Source, WorkloadSeen};
 use super::text::{Letters, Text};
 
@@ -258,13 +259,24 @@ impl Fleet {
 
 impl Workload {
     /// The requested image of the main container, as asked for.
-    pub fn requested(&self) -> Option<&super::image::ImageRef> {
+    pub fn requested(&self) -> Option<&ImageRef> {
         self.container(&self.judgement.main).and_then(|container| container.image.as_ref())
     }
 
     /// One container of its template.
     pub fn container(&self, name: &str) -> Option<&super::observation::ContainerSpec> {
         self.seen.template.containers.iter().find(|container| container.name == *name)
+    }
+
+    /// What a person calls an image here: the version that its template or its history names for exactly this image, else
+    /// the tag.
+    pub fn name_of(&self, image: Option<&ImageId>, reference: Option<&ImageRef>) -> Option<Text> {
+        let requested = self.judgement.requested.as_ref();
+        if image.is_some() && image == requested && self.seen.template.version.is_some() {
+            return self.seen.template.version.clone();
+        }
+        let known = self.judgement.versions.iter().find(|version| image.is_some() && version.image.as_ref() == image);
+        reference.and_then(ImageRef::version).or_else(|| known.and_then(|version| version.version.clone()))
     }
 
     /// The last good version.

@@ -195,7 +195,7 @@ fn row(fleet: &Fleet, workload: &Workload) -> WorkloadRow {
         expected
             .targets
             .iter()
-            .map(|target| ExpectedImage { image: target_image(target), source: expected.source.as_str() })
+            .map(|target| ExpectedImage { image: target_image(workload, target), source: expected.source.as_str() })
     });
     let first = targets.next();
     WorkloadRow {
@@ -215,7 +215,7 @@ fn row(fleet: &Fleet, workload: &Workload) -> WorkloadRow {
         expected: first,
         expected_more: targets.collect(),
         requested: requested(workload),
-        running: running.iter().map(running_image).collect(),
+        running: running.iter().map(|cohort| running_image(workload, cohort)).collect(),
         last_good: workload.last_good().and_then(|version| {
             Some(LastGood {
                 image: version.image.as_ref().map(text_of),
@@ -252,9 +252,15 @@ fn containers(fleet: &Fleet, workload: &Workload) -> Vec<ContainerRow> {
                 .expected
                 .as_ref()
                 .filter(|expected| expected.container == asked.name)
-                .and_then(|expected| expected.main().map(target_image))
-                .or_else(|| asked.image.as_ref().filter(|image| image.pinned().is_some()).map(reference_image)),
-            requested: asked.image.as_ref().map(reference_image),
+                .and_then(|expected| expected.main().map(|target| target_image(workload, target)))
+                .or_else(|| {
+                    asked
+                        .image
+                        .as_ref()
+                        .filter(|image| image.pinned().is_some())
+                        .map(|image| reference_image(workload, image))
+                }),
+            requested: asked.image.as_ref().map(|image| reference_image(workload, image)),
             running: Vec::new(),
         })
         .collect();
@@ -280,7 +286,7 @@ fn containers(fleet: &Fleet, workload: &Workload) -> Vec<ContainerRow> {
                     image: Image {
                         image,
                         reference: container.asked.as_ref().map(|asked| Text::new(asked.as_str())),
-                        version: container.asked.as_ref().and_then(ImageRef::version),
+                        version: workload.name_of(container.running.as_ref(), container.asked.as_ref()),
                     },
                     instances: 1,
                 }),
@@ -290,12 +296,12 @@ fn containers(fleet: &Fleet, workload: &Workload) -> Vec<ContainerRow> {
     rows
 }
 
-fn running_image(cohort: &Cohort) -> RunningImage {
+fn running_image(workload: &Workload, cohort: &Cohort) -> RunningImage {
     RunningImage {
         image: Image {
             image: cohort.image.as_ref().map(text_of),
             reference: cohort.reference.as_ref().map(|reference| Text::new(reference.as_str())),
-            version: cohort.reference.as_ref().and_then(ImageRef::version),
+            version: workload.name_of(cohort.image.as_ref(), cohort.reference.as_ref()),
         },
         instances: cohort.instances,
         evidence: evidence(cohort.image.as_ref()),
@@ -307,19 +313,19 @@ fn evidence(image: Option<&ImageId>) -> &'static str {
     if image.is_some() { "running" } else { "declared" }
 }
 
-fn target_image(target: &Target) -> Image {
+fn target_image(workload: &Workload, target: &Target) -> Image {
     Image {
         image: target.image.as_ref().map(text_of),
         reference: target.reference.as_ref().map(|reference| Text::new(reference.as_str())),
-        version: target.reference.as_ref().and_then(ImageRef::version),
+        version: workload.name_of(target.image.as_ref(), target.reference.as_ref()),
     }
 }
 
-fn reference_image(reference: &ImageRef) -> Image {
+fn reference_image(workload: &Workload, reference: &ImageRef) -> Image {
     Image {
         image: reference.pinned().as_ref().map(text_of),
         reference: Some(Text::new(reference.as_str())),
-        version: reference.version(),
+        version: workload.name_of(reference.pinned().as_ref(), Some(reference)),
     }
 }
 

@@ -35,7 +35,7 @@ impl Shown {
             None => Shown::Words("not declared"),
             Some(expectation) => match expectation.main() {
                 Some(target) => Shown::Image {
-                    version: name_of(workload, target.image.as_ref(), target.reference.as_ref()),
+                    version: workload.name_of(target.image.as_ref(), target.reference.as_ref()),
                     image: target.image.clone(),
                 },
                 None => Shown::Words("not declared"),
@@ -63,7 +63,7 @@ impl Shown {
 
     /// One cohort.
     pub(crate) fn cohort(workload: &Workload, cohort: &Cohort) -> Shown {
-        let version = name_of(workload, cohort.image.as_ref(), cohort.reference.as_ref());
+        let version = workload.name_of(cohort.image.as_ref(), cohort.reference.as_ref());
         match (&cohort.image, &version) {
             (None, _) if cohort.verdict == Verdict::Mixed => Shown::Words("starting"),
             (None, None) => Shown::Words("no data"),
@@ -109,15 +109,4 @@ impl Shown {
 /// How many characters of their digests tell these images apart.
 pub(crate) fn digest_length<'a>(shown: impl Iterator<Item = &'a Shown>) -> usize {
     cells::unique_length(shown.filter_map(Shown::distinctive), LEAST)
-}
-
-/// What a person calls an image in a workload: the version that its template or its history names for exactly this
-/// image, else the tag.
-fn name_of(workload: &Workload, image: Option<&ImageId>, reference: Option<&ImageRef>) -> Option<Text> {
-    let requested = workload.judgement.requested.as_ref();
-    if image.is_some() && image == requested && workload.seen.template.version.is_some() {
-        return workload.seen.template.version.clone();
-    }
-    let known = workload.judgement.versions.iter().find(|version| image.is_some() && version.image.as_ref() == image);
-    reference.and_then(ImageRef::version).or_else(|| known.and_then(|version| version.version.clone()))
 }

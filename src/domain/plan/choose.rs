@@ -321,7 +321,7 @@ fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Step> {
         Some(target) => Side {
             reference: target.reference.clone(),
             image: target.image.clone().or_else(|| workload.judgement.requested.clone()),
-            version: target.reference.as_ref().and_then(ImageRef::version),
+            version: workload.name_of(target.image.as_ref(), target.reference.as_ref()),
             container: workload.judgement.main.clone(),
         },
         None => Side { image: workload.judgement.requested.clone(), ..side_now(workload) },
@@ -341,7 +341,7 @@ fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Step> {
                     image: running.clone(),
                 },
                 from: Side {
-                    version: asked.as_ref().and_then(ImageRef::version),
+                    version: workload.name_of(running.as_ref(), asked.as_ref()),
                     reference: asked,
                     image: running,
                     container: workload.judgement.main.clone(),

@@ -1,3 +1,4 @@
 //! AWS as the built program shows and changes it, on moto.
 
+mod act;
 mod see;

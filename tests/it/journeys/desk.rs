@@ -196,6 +196,15 @@ impl Running {
         fs::read_to_string(&self.err).unwrap_or_default()
     }
 
+    /// Lets time pass in a region until it ends by itself.
+    pub(crate) fn end_in(mut self, region: &Region) -> Said {
+        wait(&format!("the end of `{}`", self.words), COMMAND, || {
+            region.step(1);
+            self.child.try_wait().expect("it can be waited for").is_some()
+        });
+        self.end()
+    }
+
     /// Waits until it ends by itself.
     pub(crate) fn end(mut self) -> Said {
         let mut ended: Option<ExitStatus> = None;

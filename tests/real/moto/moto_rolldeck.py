@@ -8,7 +8,7 @@
 Added: instance refreshes that progress (start, describe, roll back, cancel; checkpoints, bake time, skip matching, scale-in
 protection, root volume replacement), DescribeInstanceImageMetadata, ResolveAlias, SourceVersion, scaling activities, and ECS
 services that run tasks with image digests, deployments, revisions and StopServiceDeployment. Corrected: the launch template
-version of an instance, batches and unknown ids in TerminateInstanceInAutoScalingGroup, tags of RegisterImage, ListTasks, the
+version of an instance, batches and unknown ids in TerminateInstanceInAutoScalingGroup, tags and architecture of RegisterImage, ListTasks, the
 silent cut of DescribeLaunchTemplateVersions at 15.
 
 One step stands for one second of AWS time and one batch of replacements. Requests and steps run one at a time.
@@ -123,6 +123,8 @@ def deregister_image(self):
 @extends(AmisResponse)
 def register_image(self):
     result = register_image.moto(self)
+    image = self.ec2_backend.amis[result.result["ImageId"]]
+    image.architecture = image.architecture or self._get_param("Architecture")
     for spec in self._get_param("TagSpecifications", []):
         if spec["ResourceType"] == "image":
             tags = {tag["Key"]: tag["Value"] for tag in spec["Tags"]}

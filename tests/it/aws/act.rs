@@ -1,0 +1,229 @@
+//! Going back, replacing, holding and letting go at AWS: the requests that arrive, and how each comes to its end.
+
+use serde_json::{Value, json};
+
+use crate::journeys::desk::{Desk, text};
+use crate::real::moto::{Region, region_or_skip};
+
+/// A group `checkout` that was rolled from version 1 (v41) to 2 (v42); its template, and both images.
+fn bad_release(region: &Region, size: i32) -> (String, String, String) {
+    let (old, new) = (region.image("checkout-41", "v41"), region.image("checkout-42", "v42"));
+    let template = region.template("checkout", &old);
+    region.version(&template, &new);
+    region.group("checkout", &template, "1", size, &[]);
+    region.roll("checkout", &template, 2);
+    (template, old, new)
+}
+
+/// How the settings of the newest refresh read.
+fn preferences(region: &Region) -> (Option<i32>, Option<i32>, Option<bool>) {
+    let refreshes = region.refreshes("checkout");
+    let preferences = refreshes[0].preferences().expect("preferences");
+    (preferences.min_healthy_percentage(), preferences.max_healthy_percentage(), preferences.skip_matching())
+}
+
+/// Begins a rollback; returns when its refresh was taken.
+fn begin(desk: &Desk, arguments: &[&str]) -> (crate::journeys::desk::Running, String) {
+    let (plan, code, _) = desk.plan(arguments);
+    let apply = desk.start(&["apply", &plan, "--code", &code]);
+    let operation = desk.operation("the step to be taken", |operation| {
+        operation["plan"] == plan.as_str() && operation["steps"][0]["accepted_at"].is_string()
+    });
+    (apply, text(&operation["operation"]))
+}
+
+#[test]
+fn a_group_goes_back_by_a_refresh_to_a_numbered_version() {
+    let Some(region) = region_or_skip("a_group_goes_back_by_a_refresh_to_a_numbered_version") else { return };
+    let (template, old, _) = bad_release(&region, 4);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (plan, code, shown) = desk.plan(&["rollback", "checkout"]);
+    let step = &shown["waves"][0]["steps"][0];
+    let equivalent = text(&step["equivalent"]);
+    assert!(equivalent.starts_with("aws autoscaling start-instance-refresh"), "{equivalent}");
+    assert!(equivalent.contains(&format!(r#"{{"LaunchTemplateId":"{template}","Version":"1"}}"#)), "{equivalent}");
+    let checks: Vec<String> =
+        shown["checks"].as_array().expect("a list").iter().map(|check| text(&check["name"])).collect();
+    for name in ["target", "processes", "image", "architecture", "dry run"] {
+        assert!(checks.iter().any(|check| check == name), "{name}: {checks:?}");
+    }
+    let done = desk.start(&["apply", &plan, "--code", &code]).end_in(&region).operation("done", 0);
+    assert!(text(&done["steps"][0]["detail"]).contains(&old[..12]), "{done}");
+    assert_eq!(
+        (region.versions("checkout"), region.own_version("checkout")),
+        (vec!["1".to_string(); 4], "1".to_string())
+    );
+    assert_eq!(preferences(&region), (Some(90), Some(110), Some(true)));
+    assert_eq!(region.refreshes("checkout").len(), 2, "one request, sent once");
+    // Back again is refused: v42 was left because it is bad.
+    let again = desk.run(&["plan", "rollback", "checkout"]).ended(1);
+    assert!(
+        again.json()["refusals"][0]["reason"].as_str().is_some_and(|why| why.contains("no earlier version")),
+        "{again}"
+    );
+}
+
+#[test]
+fn a_running_refresh_is_taken_back() {
+    let Some(region) = region_or_skip("a_running_refresh_is_taken_back") else { return };
+    let (old, new) = (region.image("checkout-41", "v41"), region.image("checkout-42", "v42"));
+    let template = region.template("checkout", &old);
+    region.version(&template, &new);
+    region.group("checkout", &template, "1", 4, &[]);
+    region.refresh("checkout", &template, 2, 75);
+    region.step(3);
+    assert_eq!((region.newest("checkout"), region.versions("checkout")[3].as_str()), ("InProgress".to_string(), "2"));
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (_, _, shown) = desk.plan(&["rollback", "checkout"]);
+    let equivalent = text(&shown["waves"][0]["steps"][0]["equivalent"]);
+    assert!(equivalent.contains("rollback-instance-refresh"), "{equivalent}");
+    let (apply, _) = begin(&desk, &["rollback", "checkout"]);
+    apply.end_in(&region).operation("done", 0);
+    assert_eq!(
+        (region.newest("checkout"), region.versions("checkout")),
+        ("RollbackSuccessful".into(), vec!["1".into(); 4])
+    );
+    assert_eq!(region.refreshes("checkout").len(), 1, "no second refresh");
+}
+
+#[test]
+fn a_refresh_that_cant_be_taken_back_is_refused_with_what_to_do() {
+    let Some(region) = region_or_skip("a_refresh_that_cant_be_taken_back_is_refused_with_what_to_do") else { return };
+    let (template, ..) = bad_release(&region, 2);
+    region.version(&template, &region.image("checkout-43", "v43"));
+    region.refresh("checkout", &template, 3, 50);
+    region.step(1);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let said = desk.run(&["plan", "rollback", "checkout", "--to-revision", "1"]).ended(1);
+    let refusal = &said.json()["refusals"][0];
+    assert!(text(&refusal["reason"]).contains("an instance refresh is under way"), "{said}");
+    assert!(text(&refusal["hint"]).contains("cancel"), "{said}");
+    assert_eq!(said.json()["code"], Value::Null);
+}
+
+#[test]
+fn a_cancelled_refresh_is_held_and_goes_on_by_another() {
+    let Some(region) = region_or_skip("a_cancelled_refresh_is_held_and_goes_on_by_another") else { return };
+    bad_release(&region, 4);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (apply, operation) = begin(&desk, &["rollback", "checkout"]);
+    region.step(2);
+    let held = desk.run(&["pause", &operation]).operation("paused", 0);
+    assert_eq!(held["debts"][0]["what"], "its rollout is held", "{held}");
+    region.step(1);
+    assert_eq!(region.newest("checkout"), "Cancelled");
+    let left = region.versions("checkout");
+    assert!(left.contains(&"1".to_string()) && left.contains(&"2".to_string()), "two versions: {left:?}");
+    let resume = desk.start(&["resume", &operation]);
+    let done = resume.end_in(&region).operation("done", 0);
+    assert_eq!(done["debts"], json!([]));
+    apply.end().operation("done", 0);
+    assert_eq!(region.versions("checkout"), vec!["1"; 4]);
+    assert_eq!(region.refreshes("checkout").len(), 3, "the release of v42, the way back, and its second half");
+}
+
+#[test]
+fn machines_that_are_off_are_replaced_one_by_one() {
+    let Some(region) = region_or_skip("machines_that_are_off_are_replaced_one_by_one") else { return };
+    let (old, new) = (region.image("search-1", "v1"), region.image("search-2", "v2"));
+    let template = region.template("search", &old);
+    region.group("search", &template, "$Latest", 4, &[]);
+    let before = region.members("search");
+    region.version(&template, &new);
+    // The first is replaced by somebody else: the group launches what $Latest stands for now.
+    region.terminate(&before[0].0);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let drift = desk.run(&["drift"]).ended(1);
+    let row = drift.json()["rows"][0].take();
+    assert_eq!(
+        (&row["off"], &row["expected"]["source"], &row["marks"]),
+        (&json!(3), &json!("resolved"), &json!(["latent"]))
+    );
+    let said = desk.plan_and_apply(&["replace", "search"]);
+    let done = said.operation("done", 0);
+    assert_eq!(done["steps"].as_array().map(Vec::len), Some(3));
+    assert_eq!(region.versions("search"), ["2"; 4]);
+    desk.run(&["drift"]).ended(0);
+}
+
+#[test]
+fn a_service_goes_back_to_an_earlier_task_definition() {
+    let Some(region) = region_or_skip("a_service_goes_back_to_an_earlier_task_definition") else { return };
+    region.cluster("shop");
+    let definitions =
+        ["v41", "v42"].map(|version| region.definition("pay", &format!("registry.example/pay:{version}")));
+    region.service("shop", "pay", &definitions[0], 3);
+    region.deploy("shop", "pay", &definitions[1]);
+    region.step(8);
+    assert_eq!(region.definitions("shop", "pay"), vec![definitions[1].as_str(); 3]);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (plan, code, shown) = desk.plan(&["rollback", "pay"]);
+    let equivalent = text(&shown["waves"][0]["steps"][0]["equivalent"]);
+    assert!(
+        equivalent
+            .contains(&format!("ecs update-service --cluster shop --service pay --task-definition {}", definitions[0])),
+        "{equivalent}"
+    );
+    desk.start(&["apply", &plan, "--code", &code]).end_in(&region).operation("done", 0);
+    assert_eq!(region.definitions("shop", "pay"), vec![definitions[0].as_str(); 3]);
+}
+
+#[test]
+fn a_service_whose_deployment_is_stopped_goes_on_by_another() {
+    let Some(region) = region_or_skip("a_service_whose_deployment_is_stopped_goes_on_by_another") else { return };
+    region.cluster("shop");
+    let definitions =
+        ["v41", "v42"].map(|version| region.definition("pay", &format!("registry.example/pay:{version}")));
+    region.service("shop", "pay", &definitions[0], 6);
+    region.deploy("shop", "pay", &definitions[1]);
+    region.step(12);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (apply, operation) = begin(&desk, &["rollback", "pay"]);
+    region.step(2);
+    let held = desk.run(&["pause", &operation]).operation("paused", 0);
+    assert_eq!(held["debts"][0]["what"], "its rollout is held", "{held}");
+    region.step(3);
+    let left = region.definitions("shop", "pay");
+    assert!(left.contains(&definitions[0]) && left.contains(&definitions[1]), "two versions: {left:?}");
+    desk.start(&["resume", &operation]).end_in(&region).operation("done", 0);
+    apply.end().operation("done", 0);
+    assert_eq!(region.definitions("shop", "pay"), vec![definitions[0].as_str(); 6]);
+}
+
+#[test]
+fn a_task_that_is_off_is_stopped_and_made_again() {
+    let Some(region) = region_or_skip("a_task_that_is_off_is_stopped_and_made_again") else { return };
+    region.cluster("shop");
+    let definition = region.definition("pay", "registry.example/pay:v41");
+    region.service("shop", "pay", &definition, 4);
+    let before = region.tasks("shop", "pay");
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (plan, code, _) = desk.plan(&["replace", "pay", "--oldest", "1"]);
+    desk.start(&["apply", &plan, "--code", &code]).end_in(&region).operation("done", 0);
+    let after = region.tasks("shop", "pay");
+    let arn = |task: &aws_sdk_ecs::types::Task| task.task_arn().unwrap_or_default().to_string();
+    let kept = before.iter().filter(|task| after.iter().any(|other| arn(other) == arn(task))).count();
+    assert_eq!((after.len(), kept), (4, 3));
+}
+
+#[test]
+fn what_moved_since_the_plan_is_not_overwritten() {
+    let Some(region) = region_or_skip("what_moved_since_the_plan_is_not_overwritten") else { return };
+    let (template, ..) = bad_release(&region, 2);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (plan, code, _) = desk.plan(&["rollback", "checkout"]);
+    let third = region.version(&template, &region.image("checkout-43", "v43"));
+    region.roll("checkout", &template, third);
+    let said = desk.run(&["apply", &plan, "--code", &code]).ended(1);
+    assert!(said.err.contains("its template was changed"), "{said}");
+    assert_eq!((region.versions("checkout"), region.refreshes("checkout").len()), (vec!["3".to_string(); 2], 2));
+}
