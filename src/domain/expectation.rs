@@ -185,12 +185,8 @@ fn container_for(template: &Template, image: &ImageRef, named: Option<&Text>) ->
                 Text::new(&format!("the expectation names container {named}, which the template does not have"))
             });
     }
-    // The ids of machine images have nothing in common: one is meant for the container that runs a machine image.
-    let is_alike = |reference: &ImageRef| match image.is_machine() {
-        true => reference.is_machine(),
-        false => reference.is_same_repository(image),
-    };
-    let mut same = candidates().filter(|container| container.image.as_ref().is_some_and(is_alike));
+    let mut same =
+        candidates().filter(|container| container.image.as_ref().is_some_and(|reference| image.is_alike(reference)));
     match (same.next(), same.next()) {
         (Some(only), None) => Ok(only.name.clone()),
         (None, _) => Err(Text::new(&format!(

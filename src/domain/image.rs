@@ -223,6 +223,15 @@ impl ImageRef {
         normal_repository(self.repository()) == normal_repository(other.repository())
     }
 
+    /// Whether both may stand in the same container: of one repository, or both machine images, whose ids have nothing in
+    /// common.
+    pub fn is_alike(&self, other: &ImageRef) -> bool {
+        match self.is_machine() {
+            true => other.is_machine(),
+            false => self.is_same_repository(other),
+        }
+    }
+
     /// Whether both ask for the same image: the same digest, or neither pinned and the same repository and tag.
     pub fn asks_same(&self, other: &ImageRef) -> bool {
         match (&self.digest, &other.digest) {

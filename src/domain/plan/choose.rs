@@ -152,7 +152,7 @@ fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &
     let same = |name: &Text| containers.iter().any(|asked| asked.name == *name);
     let by_repository = || {
         let mut found =
-            containers.iter().filter(|asked| asked.image.as_ref().is_some_and(|asked| asked.is_same_repository(image)));
+            containers.iter().filter(|asked| asked.image.as_ref().is_some_and(|asked| image.is_alike(asked)));
         found.next().filter(|_| found.next().is_none()).map(|asked| asked.name.clone())
     };
     let container = match &request.container {

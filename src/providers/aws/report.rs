@@ -1,5 +1,7 @@
 //! What one look reports, under the time at which the look began: a request that was accepted while it went on is not
 //! proven by it.
+//!
+//! Never lets one half of a look count as the answer of the whole place: all but the first are handed over in one piece.
 
 use jiff::Timestamp;
 
@@ -8,23 +10,39 @@ use crate::domain::observation::{Observation, Source};
 use crate::domain::text::Text;
 use crate::providers::Sink;
 
+/// Whether anything was ever shown of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    First,
+    Later,
+}
+
 /// The report of one look.
 pub(super) struct Report<'a> {
     sink: &'a Sink,
     began: Timestamp,
+    /// Kept until the look is complete; `None` in the first one, whose rows are shown as they come.
+    rows: Option<Vec<Observation>>,
     /// What could not be read because it is not granted.
     limits: Vec<(Source, Text)>,
 }
 
 impl<'a> Report<'a> {
     /// A look begins.
-    pub(super) fn begin(sink: &'a Sink) -> Report<'a> {
-        Report { sink, began: Timestamp::now(), limits: Vec::new() }
+    pub(super) fn begin(sink: &'a Sink, began: Timestamp, order: Order) -> Report<'a> {
+        let rows = match order {
+            Order::First => None,
+            Order::Later => Some(Vec::new()),
+        };
+        Report { sink, began, rows, limits: Vec::new() }
     }
 
-    /// Hands rows over.
-    pub(super) async fn send(&self, rows: Vec<Observation>) {
-        self.sink.send(self.began, rows).await;
+    /// Hands rows over, now or when the look is complete.
+    pub(super) async fn send(&mut self, more: Vec<Observation>) {
+        match &mut self.rows {
+            Some(rows) => rows.extend(more),
+            None => self.sink.send(self.began, more).await,
+        }
     }
 
     /// What was read; `None` where it is not granted: that is told, and the rest goes on.
@@ -40,8 +58,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// What was not granted.
-    pub(super) fn into_limits(self) -> Vec<(Source, Text)> {
-        self.limits
+    /// What was kept, and what was not granted.
+    pub(super) fn into_parts(self) -> (Vec<Observation>, Vec<(Source, Text)>) {
+        (self.rows.unwrap_or_default(), self.limits)
     }
 }

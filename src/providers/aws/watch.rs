@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::connect::{Clients, Reads, ask, text};
 use super::fault::Fault;
 use super::groups::{GROUPS, Groups, MACHINES};
-use super::report::Report;
+use super::report::{Order, Report};
 use super::services::{SERVICES, Services};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::observation::{Observation, PlaceIdentity, PlaceState, Source};
@@ -70,8 +70,9 @@ impl Watch<'_> {
         let (mut was_live, mut failures, mut slowed) = (false, 0_u32, Duration::ZERO);
         loop {
             let began = Timestamp::now();
+            let order = if was_live { Order::Later } else { Order::First };
             let looked = tokio::select! {
-                looked = self.look(&mut kept, sink) => looked,
+                looked = self.look(&mut kept, sink, (began, order)) => looked,
                 // What is read now may be older than what we did.
                 () = self.acted.notified() => continue,
             };
@@ -125,7 +126,7 @@ impl Watch<'_> {
     }
 
     /// Looks at everything once.
-    async fn look(&self, kept: &mut Kept, sink: &Sink) -> Result<Found, Fault> {
+    async fn look(&self, kept: &mut Kept, sink: &Sink, (began, order): (Timestamp, Order)) -> Result<Found, Fault> {
         let clients = self.reads.clients().await;
         if clients.region.is_empty() {
             return Err(Fault::Refused { code: Text::new("NoRegion"), message: Text::default() });
@@ -135,19 +136,20 @@ impl Watch<'_> {
             sink.send(Timestamp::now(), vec![Observation::Identity(Box::new(identity.clone()))]).await;
             kept.identity = Some(identity);
         }
-        let (mut of_groups, mut of_services) = (Report::begin(sink), Report::begin(sink));
+        let begin = || Report::begin(sink, began, order);
+        let (mut of_groups, mut of_services) = (begin(), begin());
         let (groups, services) = tokio::join!(
             kept.groups.look(&clients, self.keys, &mut of_groups),
             kept.services.look(&clients, self.keys, &mut of_services)
         );
         groups.and(services)?;
-        let mut limits = of_groups.into_limits();
-        limits.extend(of_services.into_limits());
+        let ((mut rows, mut limits), (more, more_limits)) = (of_groups.into_parts(), of_services.into_parts());
+        rows.extend(more);
+        limits.extend(more_limits);
         let is_limited = |source: &Source| limits.iter().any(|(limited, _)| limited == source);
         // A list that begins takes back what was said of it.
         let granted = kept.limited.iter().filter(|source| !is_limited(source)).copied();
-        let mut rows: Vec<Observation> =
-            granted.flat_map(|source| [Observation::ListStarted(source), Observation::ListFinished(source)]).collect();
+        rows.extend(granted.flat_map(|source| [Observation::ListStarted(source), Observation::ListFinished(source)]));
         let is_blind = [GROUPS, MACHINES, SERVICES].iter().all(is_limited);
         let found = match limits.first().filter(|_| is_blind) {
             Some((_, why)) => Found::Nothing(why.clone()),
@@ -156,7 +158,7 @@ impl Watch<'_> {
         kept.limited = limits.iter().map(|(source, _)| *source).collect();
         rows.extend(limits.into_iter().map(|(source, why)| Observation::Limited(source, why)));
         if !rows.is_empty() {
-            sink.send(Timestamp::now(), rows).await;
+            sink.send(began, rows).await;
         }
         Ok(found)
     }

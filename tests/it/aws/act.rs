@@ -6,7 +6,7 @@ use crate::journeys::desk::{Desk, text};
 use crate::real::moto::{Region, region_or_skip};
 
 /// A group `checkout` that was rolled from version 1 (v41) to 2 (v42); its template, and both images.
-fn bad_release(region: &Region, size: i32) -> (String, String, String) {
+pub(super) fn bad_release(region: &Region, size: i32) -> (String, String, String) {
     let (old, new) = (region.image("checkout-41", "v41"), region.image("checkout-42", "v42"));
     let template = region.template("checkout", &old);
     region.version(&template, &new);

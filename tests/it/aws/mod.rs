@@ -1,4 +1,5 @@
 //! AWS as the built program shows and changes it, on moto.
 
 mod act;
+mod crash;
 mod see;

@@ -38,6 +38,7 @@ pub(super) fn subject() -> Option<Subject> {
         requests: Box::new(move || requests(cluster, &namespace)),
         patience: PATIENCE,
         calm: Duration::from_secs(2),
+        lacks: &[],
     })
 }
 

@@ -35,6 +35,7 @@ pub(super) fn subject() -> Option<Subject> {
         requests: Box::new(move || world.calls().len()),
         patience: Duration::from_secs(60),
         calm: Duration::from_secs(20),
+        lacks: &[],
     })
 }
 

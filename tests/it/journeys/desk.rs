@@ -76,6 +76,11 @@ impl Desk {
 
     /// Asks a region of moto too; its id is `aws/NAME`.
     pub(crate) fn region(&self, region: &Region) -> String {
+        self.region_at(region, &region.moto().url())
+    }
+
+    /// Asks it at another address.
+    pub(crate) fn region_at(&self, region: &Region, url: &str) -> String {
         let id = format!("aws/{}", region.name());
         let folder = self.directory.path().join(".aws");
         fs::create_dir_all(&folder).expect("a folder");
@@ -84,7 +89,7 @@ impl Desk {
         self.configure(&format!(
             "[[places]]\nkind = \"aws\"\nid = \"{id}\"\nregion = \"{}\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
             region.name(),
-            region.moto().url()
+            url
         ));
         id
     }

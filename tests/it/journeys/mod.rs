@@ -6,5 +6,5 @@ pub(crate) mod desk;
 mod keys;
 mod limits;
 mod moved;
-mod relay;
+pub(crate) mod relay;
 mod rollback;

@@ -1,7 +1,7 @@
-//! A relay between rolldeck and an API server that can keep a request, or its answer, for ever: the moment between the two
-//! can be caught, whatever the machine's speed.
+//! A relay between rolldeck and a server that can keep a request, or its answer, for ever: the moment between the two can be
+//! caught, whatever the machine's speed. It also counts what would change something.
 //!
-//! Speaks plain HTTP to rolldeck and TLS to the server, one connection for each request.
+//! Speaks plain HTTP to rolldeck, and to the server what it speaks; one connection for each request.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -38,8 +38,16 @@ struct Shared {
     has_kept: AtomicBool,
     kept: Mutex<Vec<TcpStream>>,
     port: u16,
-    tls: Arc<ClientConfig>,
+    /// `None` for a server without TLS.
+    tls: Option<Arc<ClientConfig>>,
+    /// What a request would change, by its head and body; `None` for one that changes nothing.
+    meant: fn(&str, &[u8]) -> Option<String>,
+    changes: Mutex<Vec<String>>,
 }
+
+/// Both directions of a connection to the server.
+trait Stream: Read + Write {}
+impl<T: Read + Write> Stream for T {}
 
 impl Relay {
     /// To the API server at this port of this machine, whose certificate is in the file.
@@ -50,10 +58,19 @@ impl Relay {
         let certificates = CertificateDer::pem_file_iter(authority).expect("a file of certificates");
         roots.add_parsable_certificates(certificates.flatten());
         let tls = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        Relay::start(port, Some(tls), change_of_kubernetes)
+    }
+
+    /// To an AWS server without TLS at this port of this machine.
+    pub(crate) fn to_aws(port: u16) -> Relay {
+        Relay::start(port, None, change_of_aws)
+    }
+
+    fn start(port: u16, tls: Option<Arc<ClientConfig>>, meant: fn(&str, &[u8]) -> Option<String>) -> Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let (keep, has_kept, kept) = (Mutex::new(Keep::Nothing), AtomicBool::new(false), Mutex::default());
-        let shared = Arc::new(Shared { keep, has_kept, kept, port, tls });
+        let shared = Arc::new(Shared { keep, has_kept, kept, port, tls, meant, changes: Mutex::default() });
         let relay = Relay { url, shared: shared.clone() };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -72,6 +89,11 @@ impl Relay {
     /// Keeps the next request that changes something, or its answer.
     pub(crate) fn keep(&self, keep: Keep) {
         *self.shared.keep.lock().expect("no thread broke off") = keep;
+    }
+
+    /// Every request that would change something, in order.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        self.shared.changes.lock().expect("no thread broke off").clone()
     }
 
     /// Waits until something was kept.
@@ -110,13 +132,11 @@ impl Shared {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let keep = self.keep_of(&head);
+        let keep = self.keep_of(&head, &body);
         if keep == Keep::Request {
             return self.kept(reader);
         }
-        let name = ServerName::try_from("127.0.0.1").map_err(io::Error::other)?;
-        let tls = ClientConnection::new(self.tls.clone(), name).map_err(io::Error::other)?;
-        let mut server = StreamOwned::new(tls, TcpStream::connect(("127.0.0.1", self.port))?);
+        let mut server = self.server()?;
         server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
         server.write_all(&body)?;
         server.flush()?;
@@ -136,13 +156,18 @@ impl Shared {
         }
     }
 
+    fn server(&self) -> io::Result<Box<dyn Stream>> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from("127.0.0.1").map_err(io::Error::other)?;
+        let tls = ClientConnection::new(tls.clone(), name).map_err(io::Error::other)?;
+        Ok(Box::new(StreamOwned::new(tls, stream)))
+    }
+
     /// What is kept of a request; the next one after it goes through.
-    fn keep_of(&self, head: &str) -> Keep {
-        let line = head.lines().next().unwrap_or_default();
-        let is_meant = line.contains("fieldManager=") && !line.contains("dryRun=");
-        if !is_meant {
-            return Keep::Nothing;
-        }
+    fn keep_of(&self, head: &str, body: &[u8]) -> Keep {
+        let Some(change) = (self.meant)(head, body) else { return Keep::Nothing };
+        self.changes.lock().expect("no thread broke off").push(change);
         std::mem::replace(&mut *self.keep.lock().expect("no thread broke off"), Keep::Nothing)
     }
 
@@ -152,4 +177,20 @@ impl Shared {
         self.has_kept.store(true, Ordering::SeqCst);
         io::copy(&mut reader, &mut io::sink()).map(drop)
     }
+}
+
+fn change_of_kubernetes(head: &str, _: &[u8]) -> Option<String> {
+    let line = head.lines().next().unwrap_or_default();
+    (line.contains("fieldManager=") && !line.contains("dryRun=")).then(|| line.to_string())
+}
+
+fn change_of_aws(head: &str, body: &[u8]) -> Option<String> {
+    const CHANGES: [&str; 6] = ["Start", "Rollback", "Cancel", "Terminate", "Update", "Stop"];
+    let target =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-amz-target:").map(|_| line.to_string()));
+    let of_target = target.as_deref().and_then(|line| line.rsplit('.').next()).map(str::trim);
+    let body = String::from_utf8_lossy(body);
+    let of_body = body.split('&').find_map(|pair| pair.strip_prefix("Action="));
+    let action = of_target.or(of_body)?;
+    CHANGES.iter().any(|change| action.starts_with(change)).then(|| action.to_string())
 }

@@ -1,4 +1,4 @@
-//! A real AWS server for tests: moto with our extension, one for the whole process. A test takes a region for itself, where
+//! A real AWS server for tests: moto with our extension. A test takes a region for itself, where
 //! nobody else makes or steps anything.
 //!
 //! It never speaks for rolldeck: what rolldeck changed is read back from the server.
@@ -77,9 +77,11 @@ pub(crate) struct Region {
 
 /// A region of its own for a test; `None`, and a line that says so, where moto is not installed.
 pub(crate) fn region_or_skip(test: &str) -> Option<Region> {
-    static MOTO: OnceLock<Option<Moto>> = OnceLock::new();
+    // As many servers as there are needed for each test to have a region.
+    static SERVERS: [OnceLock<Option<Moto>>; 4] = [const { OnceLock::new() }; 4];
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let Some(moto) = MOTO.get_or_init(Moto::start) else {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let Some(moto) = SERVERS[number / REGIONS.len()].get_or_init(Moto::start) else {
         assert!(
             std::env::var_os("ROLLDECK_REQUIRE_REAL").is_none(),
             "{test}: there is no moto; run tests/real/moto.sh"
@@ -87,8 +89,7 @@ pub(crate) fn region_or_skip(test: &str) -> Option<Region> {
         eprintln!("{test}: left out, there is no moto; see tests/real/moto.sh");
         return None;
     };
-    let name = REGIONS.get(NEXT.fetch_add(1, Ordering::Relaxed)).expect("more tests than regions: add to REGIONS");
-    Some(Region::of(moto, name))
+    Some(Region::of(moto, REGIONS[number % REGIONS.len()]))
 }
 
 fn python() -> Option<PathBuf> {
@@ -137,6 +138,10 @@ impl Moto {
             }
         }
         panic!("moto did not start:\n{}", fs::read_to_string(&log).unwrap_or_default());
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn url(&self) -> String {
@@ -308,6 +313,22 @@ impl Region {
     pub(crate) fn terminate(&self, machine: &str) {
         let request = self.autoscaling.terminate_instance_in_auto_scaling_group().instance_id(machine);
         self.get(request.should_decrement_desired_capacity(false).send());
+    }
+
+    /// Whether a refresh of the group is under way.
+    pub(crate) fn is_busy(&self, group: &str) -> bool {
+        ["Pending", "InProgress", "Cancelling"].contains(&self.newest(group).as_str())
+    }
+
+    /// Cancels the running refresh, to its end.
+    pub(crate) fn cancel(&self, group: &str) {
+        self.get(self.autoscaling.cancel_instance_refresh().auto_scaling_group_name(group).send());
+        self.step(1);
+    }
+
+    /// Deletes a group with its machines.
+    pub(crate) fn remove(&self, group: &str) {
+        self.get(self.autoscaling.delete_auto_scaling_group().auto_scaling_group_name(group).force_delete(true).send());
     }
 
     /// A machine that no group has.
