@@ -41,6 +41,9 @@ pub const KINDS: &[Kind] = &[
 /// Work that a provider does for its caller. It is cancelled by being dropped.
 pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// The settings of a place as its configuration has them.
+pub type Table = Map<String, Value>;
+
 /// A kind of place.
 #[derive(Debug)]
 pub struct Kind {
@@ -49,11 +52,11 @@ pub struct Kind {
     /// The places that the surroundings offer without any configuration.
     pub discover: fn(&Surroundings) -> Vec<Found>,
     /// The places that one table of the configuration means: itself, or one for each match of its globs.
-    pub expand: fn(&Map<String, Value>, &Surroundings) -> Result<Vec<Map<String, Value>>, String>,
+    pub expand: fn(&Table, &Surroundings) -> Result<Vec<Table>, String>,
     /// What a place with these settings is called where its configuration gives no `id`.
-    pub default_id: fn(&Map<String, Value>, &Surroundings) -> String,
+    pub default_id: fn(&Table, &Surroundings) -> String,
     /// Whether these settings make sense; every fault at once, each with the key that it is about.
-    pub check: fn(&Map<String, Value>) -> Vec<SettingFault>,
+    pub check: fn(&Table) -> Vec<SettingFault>,
     /// Makes the provider of one place. Must return at once: nothing is asked over the network yet.
     pub connect: fn(PlaceSpec, Surroundings, Mutations) -> Result<Connected, ConnectError>,
 }
@@ -105,7 +108,7 @@ pub struct PlaceSpec {
     /// The name of its kind.
     pub kind: &'static str,
     /// What its provider alone understands (`context`, `namespaces`, …).
-    pub settings: Map<String, Value>,
+    pub settings: Table,
 }
 
 /// A place that the surroundings offer.
@@ -247,7 +250,7 @@ impl Sink {
 
 impl Kind {
     /// The name by which `--context` means a place with these settings, where the kind knows contexts.
-    pub fn context(&self, settings: &Map<String, Value>) -> Option<String> {
+    pub fn context(&self, settings: &Table) -> Option<String> {
         settings.get("context").and_then(Value::as_str).map(ToString::to_string)
     }
 }
@@ -256,7 +259,7 @@ impl Kind {
 ///
 /// # Errors
 /// None; other kinds have some.
-pub fn alone(settings: &Map<String, Value>, _: &Surroundings) -> Result<Vec<Map<String, Value>>, String> {
+pub fn alone(settings: &Table, _: &Surroundings) -> Result<Vec<Table>, String> {
     Ok(vec![settings.clone()])
 }
 

@@ -23,12 +23,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_runtime::env_config::file::EnvConfigFileKind;
-use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use super::{
     Answer, ConnectError, Connected, Kind, Mutations, Operator, Order, PlaceSpec, Provider, SettingFault, Sink,
-    Surroundings, Work,
+    Surroundings, Table, Work,
 };
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::plan::{Inspection, Step};
@@ -91,7 +90,7 @@ impl Operator for Hands {
     }
 }
 
-fn check(settings: &Map<String, Value>) -> Vec<SettingFault> {
+fn check(settings: &Table) -> Vec<SettingFault> {
     Settings::parse(settings).err().unwrap_or_default()
 }
 

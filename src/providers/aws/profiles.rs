@@ -4,12 +4,12 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::KIND;
 use super::settings;
 use crate::domain::id::PlaceId;
-use crate::providers::{AwsSurroundings, Found, PlaceSpec, Standing, Surroundings};
+use crate::providers::{AwsSurroundings, Found, PlaceSpec, Standing, Surroundings, Table};
 
 /// A profile, as far as it is read here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) fn discover(surroundings: &Surroundings) -> Vec<Found> {
 }
 
 /// What a place is called whose configuration gives no id.
-pub(super) fn default_id(settings: &Map<String, Value>, surroundings: &Surroundings) -> String {
+pub(super) fn default_id(settings: &Table, surroundings: &Surroundings) -> String {
     let profiles = read(&surroundings.aws);
     name(settings, &profiles, &surroundings.aws, Account::Told)
 }
@@ -49,10 +49,7 @@ pub(super) fn default_id(settings: &Map<String, Value>, surroundings: &Surroundi
 ///
 /// # Errors
 /// A glob that matches nothing, with what there is.
-pub(super) fn expand(
-    settings: &Map<String, Value>,
-    surroundings: &Surroundings,
-) -> Result<Vec<Map<String, Value>>, String> {
+pub(super) fn expand(settings: &Table, surroundings: &Surroundings) -> Result<Vec<Table>, String> {
     let names: Vec<String> = read(&surroundings.aws).into_iter().map(|profile| profile.name).collect();
     settings::expand(settings, &names)
 }
@@ -63,7 +60,7 @@ pub(super) fn region_of(profile: &str, aws: &AwsSurroundings) -> Option<String> 
 }
 
 /// What is used without being asked: a profile or keys that the environment names, else a default profile with a region.
-fn in_force(aws: &AwsSurroundings, profiles: &[Profile]) -> Option<Map<String, Value>> {
+fn in_force(aws: &AwsSurroundings, profiles: &[Profile]) -> Option<Table> {
     let of = |name: &str| profiles.iter().find(|profile| profile.name == name);
     if let Some(name) = &aws.profile {
         let own = of(name).and_then(|profile| profile.region.as_ref());
@@ -77,12 +74,12 @@ fn in_force(aws: &AwsSurroundings, profiles: &[Profile]) -> Option<Map<String, V
     Some(settings_of(Some("default"), Some(region)))
 }
 
-fn settings_of(profile: Option<&str>, region: Option<&String>) -> Map<String, Value> {
+fn settings_of(profile: Option<&str>, region: Option<&String>) -> Table {
     let entry = |key: &str, value: Option<&str>| value.map(|value| (key.to_string(), Value::String(value.to_string())));
     [entry("profile", profile), entry("region", region.map(String::as_str))].into_iter().flatten().collect()
 }
 
-fn spec(settings: &Map<String, Value>, profiles: &[Profile], aws: &AwsSurroundings, taken: &[PlaceId]) -> PlaceSpec {
+fn spec(settings: &Table, profiles: &[Profile], aws: &AwsSurroundings, taken: &[PlaceId]) -> PlaceSpec {
     let id = PlaceId::new(&name(settings, profiles, aws, Account::Told));
     // Two profiles of one account are two places: the second is called by its own name.
     let id = if taken.contains(&id) { PlaceId::new(&name(settings, profiles, aws, Account::Hidden)) } else { id };
@@ -96,7 +93,7 @@ enum Account {
     Hidden,
 }
 
-fn name(settings: &Map<String, Value>, profiles: &[Profile], aws: &AwsSurroundings, account: Account) -> String {
+fn name(settings: &Table, profiles: &[Profile], aws: &AwsSurroundings, account: Account) -> String {
     let text = |key: &str| settings.get(key).and_then(Value::as_str).map(ToString::to_string);
     let profile = text("profile").or_else(|| aws.profile.clone()).filter(|name| !name.is_empty());
     let known = profile.as_ref().and_then(|name| profiles.iter().find(|known| known.name == *name));

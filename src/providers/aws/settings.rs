@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::domain::selector::glob_matches;
-use crate::providers::SettingFault;
+use crate::providers::{SettingFault, Table};
 
 /// What one place is configured with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ const REGIONS: [&str; 34] = [
 
 impl Settings {
     /// From a table of the configuration that names one place; every fault at once.
-    pub(super) fn parse(table: &Map<String, Value>) -> Result<Settings, Vec<SettingFault>> {
+    pub(super) fn parse(table: &Table) -> Result<Settings, Vec<SettingFault>> {
         let mut faults = Vec::new();
         for key in table.keys().filter(|key| !KNOWN.contains(&key.as_str())) {
             faults.push(fault(key, &format!("is not a setting of kind aws; it knows {}", KNOWN.join(", "))));
@@ -103,13 +103,13 @@ impl Settings {
 ///
 /// # Errors
 /// A glob that matches nothing, with what there is.
-pub(super) fn expand(table: &Map<String, Value>, profiles: &[String]) -> Result<Vec<Map<String, Value>>, String> {
+pub(super) fn expand(table: &Table, profiles: &[String]) -> Result<Vec<Table>, String> {
     let regions: Vec<String> = REGIONS.iter().map(ToString::to_string).collect();
     let wanted_profiles = matching(table, "profiles", "profile", profiles)?;
     let wanted_regions = matching(table, "regions", "region", &regions)?;
     let mut rest = table.clone();
     rest.retain(|key, _| key != "profiles" && key != "regions");
-    let with = |settings: &Map<String, Value>, key: &str, value: &Option<String>| {
+    let with = |settings: &Table, key: &str, value: &Option<String>| {
         let mut settings = settings.clone();
         if let Some(value) = value {
             settings.insert(key.to_string(), Value::String(value.clone()));
@@ -123,12 +123,7 @@ pub(super) fn expand(table: &Map<String, Value>, profiles: &[String]) -> Result<
 }
 
 /// What the globs under `key` match, in the order of the globs; `[None]` where the key is not given.
-fn matching(
-    table: &Map<String, Value>,
-    key: &str,
-    noun: &str,
-    known: &[String],
-) -> Result<Vec<Option<String>>, String> {
+fn matching(table: &Table, key: &str, noun: &str, known: &[String]) -> Result<Vec<Option<String>>, String> {
     if !table.contains_key(key) {
         return Ok(vec![None]);
     }
@@ -149,7 +144,7 @@ fn matching(
     Ok(found)
 }
 
-fn globs_of(table: &Map<String, Value>, key: &str, faults: &mut Vec<SettingFault>) -> Vec<String> {
+fn globs_of(table: &Table, key: &str, faults: &mut Vec<SettingFault>) -> Vec<String> {
     let Some(value) = table.get(key) else { return Vec::new() };
     let list = value.as_array().map(|list| list.iter().map(Value::as_str).collect::<Option<Vec<&str>>>());
     match list {
@@ -164,7 +159,7 @@ fn globs_of(table: &Map<String, Value>, key: &str, faults: &mut Vec<SettingFault
 }
 
 /// Whole seconds or minutes: `30s`, `2m`.
-fn refresh_of(table: &Map<String, Value>, faults: &mut Vec<SettingFault>) -> Option<Duration> {
+fn refresh_of(table: &Table, faults: &mut Vec<SettingFault>) -> Option<Duration> {
     let written = text_of(table, "refresh", faults)?;
     let seconds = match written.strip_suffix('m') {
         Some(minutes) => minutes.parse::<u64>().ok().and_then(|minutes| minutes.checked_mul(60)),
@@ -182,7 +177,7 @@ fn is_region(name: &str) -> bool {
     name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-fn text_of(table: &Map<String, Value>, key: &str, faults: &mut Vec<SettingFault>) -> Option<String> {
+fn text_of(table: &Table, key: &str, faults: &mut Vec<SettingFault>) -> Option<String> {
     match table.get(key)? {
         Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
         Value::String(_) => {
@@ -205,7 +200,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn table(value: Value) -> Map<String, Value> {
+    fn table(value: Value) -> Table {
         value.as_object().expect("a table").clone()
     }
 
@@ -225,14 +220,10 @@ mod tests {
     fn globs_become_one_place_for_each_profile_and_region() {
         let profiles = ["dev", "prod-eu", "prod-us"].map(ToString::to_string);
         let places = expand(&table(json!({"profiles": ["prod-*"], "regions": ["us-west-*", "xx-new-1"]})), &profiles);
-        let names: Vec<(String, String)> = places
-            .expect("all match")
-            .iter()
-            .map(|place| (place["profile"].as_str().into(), place["region"].as_str().into()))
-            .map(|(profile, region): (Option<&str>, Option<&str>)| {
-                (profile.unwrap_or_default().to_string(), region.unwrap_or_default().to_string())
-            })
-            .collect();
+        let places = places.expect("all match");
+        let text = |place: &Table, key: &str| place[key].as_str().unwrap_or_default().to_string();
+        let names: Vec<(String, String)> =
+            places.iter().map(|place| (text(place, "profile"), text(place, "region"))).collect();
         assert_eq!(names.len(), 6);
         assert_eq!(names[0], ("prod-eu".to_string(), "us-west-1".to_string()));
         assert_eq!(names[5], ("prod-us".to_string(), "xx-new-1".to_string()));

@@ -371,12 +371,17 @@ fn shared(place: &'static OnceLock<Option<Cluster>>, name: &str) -> Option<&'sta
     place.get_or_init(|| Cluster::start(name)).as_ref()
 }
 
-#[expect(clippy::print_stderr, reason = "a test that leaves itself out says so")]
 fn or_skip<T>(test: &str, found: Option<T>) -> Option<T> {
+    found_or_skip(test, found, "control plane; run tests/real/build.sh")
+}
+
+/// What was found; where it was not, a line that says which server is missing, or a failure where none may be left out.
+#[expect(clippy::print_stderr, reason = "who runs the tests must see what was left out")]
+pub(crate) fn found_or_skip<T>(test: &str, found: Option<T>, missing: &str) -> Option<T> {
     if found.is_none() {
         let required = std::env::var("ROLLDECK_REQUIRE_REAL").is_ok_and(|value| value == "1");
-        assert!(!required, "{test}: no control plane, and ROLLDECK_REQUIRE_REAL=1; run tests/real/build.sh");
-        eprintln!("left out: {test}: no control plane; run tests/real/build.sh");
+        assert!(!required, "{test}: ROLLDECK_REQUIRE_REAL=1, and there is no {missing}");
+        eprintln!("left out: {test}: there is no {missing}");
     }
     found
 }

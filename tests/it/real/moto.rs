@@ -21,7 +21,7 @@ use aws_sdk_ecs::types::{AwsVpcConfiguration, ContainerDefinition, NetworkConfig
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::cluster::{PATIENCE, wait};
+use super::cluster::{PATIENCE, found_or_skip, wait};
 
 /// Regions that a test can have for itself.
 const REGIONS: [&str; 28] = [
@@ -81,14 +81,8 @@ pub(crate) fn region_or_skip(test: &str) -> Option<Region> {
     static SERVERS: [OnceLock<Option<Moto>>; 4] = [const { OnceLock::new() }; 4];
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let Some(moto) = SERVERS[number / REGIONS.len()].get_or_init(Moto::start) else {
-        assert!(
-            std::env::var_os("ROLLDECK_REQUIRE_REAL").is_none(),
-            "{test}: there is no moto; run tests/real/moto.sh"
-        );
-        eprintln!("{test}: left out, there is no moto; see tests/real/moto.sh");
-        return None;
-    };
+    let server = SERVERS[number / REGIONS.len()].get_or_init(Moto::start).as_ref();
+    let moto = found_or_skip(test, server, "moto; run tests/real/moto.sh")?;
     Some(Region::of(moto, REGIONS[number % REGIONS.len()]))
 }
 
