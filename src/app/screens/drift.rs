@@ -227,12 +227,13 @@ fn build(known: &Known<'_>, listing: &Listing) -> (Vec<DriftRow>, Totals) {
     (rows, totals)
 }
 
-/// One row for a service, or one for each namespace where a place has several of that name.
+/// One row for a service, or one for each namespace where a place has several of that name. What has no namespace (an Auto
+/// Scaling group) is apart from nothing.
 fn apart<'a>(workloads: &[&'a Workload]) -> Vec<(Option<Option<Text>>, Vec<&'a Workload>)> {
-    let mut namespaces: HashMap<&PlaceId, &Option<Text>> = HashMap::new();
+    let mut namespaces: HashMap<&PlaceId, &Text> = HashMap::new();
     let is_split = workloads.iter().any(|workload| {
-        let known = namespaces.entry(&workload.id.place).or_insert(&workload.id.namespace);
-        **known != workload.id.namespace
+        let Some(namespace) = &workload.id.namespace else { return false };
+        *namespaces.entry(&workload.id.place).or_insert(namespace) != namespace
     });
     if !is_split {
         return vec![(None, workloads.to_vec())];

@@ -183,7 +183,8 @@ impl Workload {
     }
 }
 
-/// One name may stand for things that have nothing to do with each other: that must be said, not assumed.
+/// One name may stand for things that have nothing to do with each other: that must be said, not assumed. A service that is
+/// a Deployment in one place and an Auto Scaling group in another is one service still.
 fn too_wide(request: &PlanRequest, workloads: &[&Workload]) -> Vec<Refusal> {
     let Scope::Matching(selector) = &request.scope else { return Vec::new() };
     if request.reach == Reach::Wide {
@@ -191,11 +192,11 @@ fn too_wide(request: &PlanRequest, workloads: &[&Workload]) -> Vec<Refusal> {
     }
     let mut refusals = Vec::new();
     let mut namespaces: BTreeMap<&PlaceId, BTreeSet<&str>> = BTreeMap::new();
-    let mut kinds: BTreeMap<&Text, BTreeSet<&str>> = BTreeMap::new();
+    let mut kinds: BTreeMap<(&PlaceId, &Text), BTreeSet<&str>> = BTreeMap::new();
     for workload in workloads {
-        let namespace = workload.id.namespace.as_deref().unwrap_or_default();
-        namespaces.entry(&workload.id.place).or_default().insert(namespace);
-        kinds.entry(&workload.seen.service).or_default().insert(workload.id.kind.as_str());
+        let place = &workload.id.place;
+        namespaces.entry(place).or_default().extend(workload.id.namespace.as_deref());
+        kinds.entry((place, &workload.seen.service)).or_default().insert(workload.id.kind.as_str());
     }
     let list = |names: &BTreeSet<&str>| names.iter().copied().collect::<Vec<&str>>().join(", ");
     if !selector.names_namespace() {
@@ -209,9 +210,9 @@ fn too_wide(request: &PlanRequest, workloads: &[&Workload]) -> Vec<Refusal> {
         }
     }
     if !selector.names_kind() {
-        for (service, names) in kinds.iter().filter(|(_, names)| names.len() > 1) {
+        for ((place, service), names) in kinds.iter().filter(|(_, names)| names.len() > 1) {
             refusals.push(Refusal {
-                place: None,
+                place: Some((*place).clone()),
                 workload: None,
                 reason: Text::new(&format!("{service} has several kinds of workload: {}", list(names))),
                 hint: Text::new("add kind:NAME, or --wide if all are meant"),

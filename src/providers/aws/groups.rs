@@ -4,6 +4,7 @@
 //! Never reports a row under a time later than the beginning of the look that found it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh, LaunchTemplateSpecification};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -38,6 +39,8 @@ pub(super) struct Groups {
     templates: Templates,
     /// By the group's name.
     refreshes: HashMap<String, Vec<InstanceRefresh>>,
+    /// What a group and its members were launched from when its refreshes were last read.
+    marks: HashMap<String, u64>,
     /// Images of launch configurations, which never change.
     configured: HashMap<String, String>,
     /// Groups that the last look found moving, or off what they are asked for.
@@ -127,7 +130,8 @@ impl Groups {
         self.templates.refresh_images(clients, images).await
     }
 
-    /// The refreshes of groups of interest, of groups that are new, and of some of the others in turn.
+    /// The refreshes of groups of interest, of those that are new or whose members are others than before, and of some of the
+    /// rest in turn.
     async fn look_at_refreshes(
         &mut self,
         clients: &Clients,
@@ -135,9 +139,12 @@ impl Groups {
         report: &mut Report<'_>,
     ) -> Result<(), Fault> {
         let turn = self.looks % QUIET;
+        let marks: HashMap<String, u64> =
+            groups.iter().map(|group| (name(group).to_string(), mark_of(group))).collect();
         let is_due = |(at, group): &(usize, &AutoScalingGroup)| {
             let name = name(group);
-            *at as u64 % QUIET == turn || self.of_interest.contains(name) || !self.refreshes.contains_key(name)
+            let has_moved = self.marks.get(name) != marks.get(name);
+            *at as u64 % QUIET == turn || self.of_interest.contains(name) || has_moved
         };
         let due: Vec<String> =
             groups.iter().enumerate().filter(is_due).map(|(_, group)| name(group).to_string()).collect();
@@ -152,6 +159,7 @@ impl Groups {
         let looked: Vec<_> = looked.collect();
         let looked: Result<Vec<_>, Fault> = stream::iter(looked).buffer_unordered(AT_A_TIME).try_collect().await;
         self.refreshes.extend(report.or_limit(REFRESHES, looked)?.into_iter().flatten());
+        self.marks = marks;
         let names: HashSet<&str> = groups.iter().map(name).collect();
         self.refreshes.retain(|name, _| names.contains(name.as_str()));
         Ok(())
@@ -194,6 +202,17 @@ impl Groups {
         report.send(rows).await;
         Ok(())
     }
+}
+
+/// Moves when the group or one of its members is launched from something else.
+fn mark_of(group: &AutoScalingGroup) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{:?} {:?}", group.launch_template(), group.mixed_instances_policy()).hash(&mut hasher);
+    for member in group.instances() {
+        (member.instance_id(), member.image_id(), member.launch_template().and_then(|spec| spec.version()))
+            .hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// A group's name.

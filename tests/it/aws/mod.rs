@@ -2,4 +2,5 @@
 
 mod act;
 mod crash;
+mod faults;
 mod see;

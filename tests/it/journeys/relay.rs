@@ -43,7 +43,12 @@ struct Shared {
     /// What a request would change, by its head and body; `None` for one that changes nothing.
     meant: fn(&str, &[u8]) -> Option<String>,
     changes: Mutex<Vec<String>>,
+    /// What is answered instead of what the server would.
+    refusal: Mutex<Option<Refusal>>,
 }
+
+/// An answer in the server's place.
+type Refusal = fn(&str, &[u8]) -> Option<String>;
 
 /// Both directions of a connection to the server.
 trait Stream: Read + Write {}
@@ -70,7 +75,16 @@ impl Relay {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let (keep, has_kept, kept) = (Mutex::new(Keep::Nothing), AtomicBool::new(false), Mutex::default());
-        let shared = Arc::new(Shared { keep, has_kept, kept, port, tls, meant, changes: Mutex::default() });
+        let shared = Arc::new(Shared {
+            keep,
+            has_kept,
+            kept,
+            port,
+            tls,
+            meant,
+            changes: Mutex::default(),
+            refusal: Mutex::default(),
+        });
         let relay = Relay { url, shared: shared.clone() };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -94,6 +108,11 @@ impl Relay {
     /// Every request that would change something, in order.
     pub(crate) fn changes(&self) -> Vec<String> {
         self.shared.changes.lock().expect("no thread broke off").clone()
+    }
+
+    /// Answers in the server's place where the function has an answer (a whole one, with its head); `None`: never.
+    pub(crate) fn refuse(&self, refusal: Option<Refusal>) {
+        *self.shared.refusal.lock().expect("no thread broke off") = refusal;
     }
 
     /// Waits until something was kept.
@@ -135,6 +154,12 @@ impl Shared {
         let keep = self.keep_of(&head, &body);
         if keep == Keep::Request {
             return self.kept(reader);
+        }
+        let refusal = *self.refusal.lock().expect("no thread broke off");
+        if let Some(answer) = refusal.and_then(|refusal| refusal(&head, &body)) {
+            let mut client = stream;
+            client.write_all(answer.as_bytes())?;
+            return client.shutdown(std::net::Shutdown::Both);
         }
         let mut server = self.server()?;
         server.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes())?;
@@ -186,11 +211,40 @@ fn change_of_kubernetes(head: &str, _: &[u8]) -> Option<String> {
 
 fn change_of_aws(head: &str, body: &[u8]) -> Option<String> {
     const CHANGES: [&str; 6] = ["Start", "Rollback", "Cancel", "Terminate", "Update", "Stop"];
+    let action = aws_action(head, body)?;
+    CHANGES.iter().any(|change| action.starts_with(change)).then_some(action)
+}
+
+/// The action of a request to AWS: of the form for EC2, Auto Scaling and STS, of a header for ECS.
+pub(crate) fn aws_action(head: &str, body: &[u8]) -> Option<String> {
     let target =
         head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("x-amz-target:").map(|_| line.to_string()));
     let of_target = target.as_deref().and_then(|line| line.rsplit('.').next()).map(str::trim);
     let body = String::from_utf8_lossy(body);
     let of_body = body.split('&').find_map(|pair| pair.strip_prefix("Action="));
-    let action = of_target.or(of_body)?;
-    CHANGES.iter().any(|change| action.starts_with(change)).then(|| action.to_string())
+    of_target.or(of_body).map(ToString::to_string)
+}
+
+/// An error as AWS words it: XML for EC2, Auto Scaling and STS, JSON for ECS.
+pub(crate) fn aws_error(head: &str, status: u16, code: &str) -> String {
+    let is_json = head.to_ascii_lowercase().contains("x-amz-target");
+    let is_ec2 = head.contains("/ec2/aws4_request");
+    let body = match (is_json, is_ec2) {
+        (true, _) => format!(r#"{{"__type":"{code}","message":"so the test says"}}"#),
+        (false, true) => format!(
+            "<Response><Errors><Error><Code>{code}</Code><Message>so the test says</Message></Error></Errors><RequestID>r</RequestID></Response>"
+        ),
+        (false, false) => format!(
+            "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>so the test says</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+        ),
+    };
+    http(status, if is_json { "application/x-amz-json-1.1" } else { "text/xml" }, &body)
+}
+
+/// A whole answer.
+pub(crate) fn http(status: u16, kind: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} So\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    )
 }

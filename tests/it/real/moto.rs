@@ -13,7 +13,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_sdk_autoscaling::types::{
-    DesiredConfiguration, InstanceRefresh, LaunchTemplateSpecification, RefreshPreferences, Tag as GroupTag,
+    DesiredConfiguration, InstanceRefresh, LaunchTemplateSpecification, RefreshPreferences, RefreshStrategy,
+    Tag as GroupTag,
 };
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region as RegionName};
 use aws_sdk_ec2::types::{ArchitectureValues, RequestLaunchTemplateData, ResourceType, Tag, TagSpecification};
@@ -206,6 +207,21 @@ impl Region {
         assert!(curl(self.moto.port, "POST", &path), "moto moves the tag");
     }
 
+    /// Puts a parameter of SSM; the name must need no escape.
+    pub(crate) fn parameter(&self, name: &str, value: &str) {
+        let body = format!(r#"{{"Name":"{name}","Value":"{value}","Type":"String","Overwrite":true}}"#);
+        let scope = format!(
+            "Authorization: AWS4-HMAC-SHA256 Credential=AKIATEST/20261126/{}/ssm/aws4_request, SignedHeaders=host, Signature=0",
+            self.name
+        );
+        let put = Command::new("curl")
+            .args(["-sf", "--max-time", "60", "-X", "POST", "-o", "/dev/null", "--data-binary", &body])
+            .args(["-H", "X-Amz-Target: AmazonSSM.PutParameter", "-H", "Content-Type: application/x-amz-json-1.1"])
+            .args(["-H", &scope, &self.moto.url()])
+            .status();
+        assert!(put.expect("curl can be run").success(), "moto keeps the parameter");
+    }
+
     /// A machine image with a tag that names its version.
     pub(crate) fn image(&self, name: &str, version: &str) -> String {
         let tags = TagSpecification::builder()
@@ -249,6 +265,13 @@ impl Region {
             .availability_zones(format!("{}a", self.name))
             .set_tags(Some(tags.collect()));
         self.get(request.send());
+    }
+
+    /// Starts a refresh that puts another root volume into the machines that are there.
+    pub(crate) fn refresh_in_place(&self, group: &str, template: &str, version: i64) {
+        let desired = DesiredConfiguration::builder().launch_template(spec(template, &version.to_string())).build();
+        let request = self.autoscaling.start_instance_refresh().auto_scaling_group_name(group);
+        self.get(request.desired_configuration(desired).strategy(RefreshStrategy::ReplaceRootVolume).send());
     }
 
     /// Starts a refresh to a version as somebody else would.

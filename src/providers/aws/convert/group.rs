@@ -138,8 +138,7 @@ impl Known<'_> {
         let asked = self.asked();
         let tags = tags(self.group);
         let name = self.group.auto_scaling_group_name().unwrap_or_default();
-        let generation = self.refreshes.first().and_then(|refresh| refresh.start_time()).and_then(time);
-        let generation = generation.map_or(0, |at| at.as_millisecond().unsigned_abs());
+        let generation = generation(self.refreshes);
         WorkloadSeen {
             uid: uid(self.group),
             kind: WorkloadKind::AutoScalingGroup,
@@ -352,6 +351,14 @@ impl Health {
         let max = policy.and_then(|policy| policy.max_healthy_percentage()).filter(|max| (100..=200).contains(max));
         Health { min: min.unwrap_or(90), max: max.unwrap_or(110) }
     }
+}
+
+/// Counts refreshes, newest first: by when the newest began. AWS tells seconds; those of one second are counted on.
+pub(in crate::providers::aws) fn generation(refreshes: &[InstanceRefresh]) -> u64 {
+    let began = |refresh: &InstanceRefresh| refresh.start_time().and_then(time);
+    let Some(newest) = refreshes.first().and_then(began) else { return 0 };
+    let at_once = refreshes.iter().filter(|refresh| began(refresh) == Some(newest)).count() as u64;
+    newest.as_millisecond().unsigned_abs() + at_once
 }
 
 /// The workload's uid.

@@ -14,8 +14,8 @@ use crate::domain::observation::{Rollout, TemplateHash};
 use crate::domain::plan::{Action, Bound, Paused, Step};
 use crate::domain::text::Text;
 use crate::providers::aws::connect::ask;
-use crate::providers::aws::convert::group::{Health, Source, hash, uid};
-use crate::providers::aws::convert::{machine, time};
+use crate::providers::aws::convert::group::{Health, Source, generation, hash, uid};
+use crate::providers::aws::convert::machine;
 use crate::providers::aws::lookup::{self, PresentGroup};
 use crate::providers::aws::read;
 
@@ -157,9 +157,8 @@ impl HandsOn<'_> {
         // Only for the generation: without it the template alone must tell.
         let reads = self.reads.clients().await;
         let refreshes = read::refreshes(&reads, name).await.unwrap_or_default();
-        let started = refreshes.iter().find(|known| known.instance_refresh_id() == Some(&*id));
-        let started = started.and_then(|known| known.start_time()).and_then(time);
-        let generation = started.map_or(0, |at| at.as_millisecond().unsigned_abs());
+        let from_ours = refreshes.iter().position(|known| known.instance_refresh_id() == Some(&*id));
+        let generation = from_ours.map_or(0, |at| generation(&refreshes[at..]));
         let note = Text::new(&format!("instance refresh {id}, at least {}% in service", health.min));
         Ok(accepted(generation, Some(hash.clone()), vec![note]))
     }
