@@ -231,11 +231,10 @@ fn row(fleet: &Fleet, workload: &Workload) -> WorkloadRow {
 
 fn requested(workload: &Workload) -> Option<Image> {
     let reference = workload.requested()?;
-    let version = workload.seen.template.version.clone().or_else(|| reference.version());
     Some(Image {
         image: workload.judgement.requested.as_ref().map(text_of),
         reference: Some(Text::new(reference.as_str())),
-        version,
+        version: workload.called(),
     })
 }
 

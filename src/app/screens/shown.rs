@@ -7,7 +7,7 @@ use crate::domain::drift::{Cohort, Verdict};
 use crate::domain::expectation::ExpectationSource;
 use crate::domain::fleet::Workload;
 use crate::domain::history::Version;
-use crate::domain::image::{ImageId, ImageRef};
+use crate::domain::image::ImageId;
 use crate::domain::text::Text;
 
 /// How many characters of a digest are shown at least.
@@ -46,8 +46,7 @@ impl Shown {
     /// What a workload's template asks for.
     pub(crate) fn requested(workload: &Workload) -> Shown {
         let image = workload.judgement.requested.clone();
-        let version = workload.seen.template.version.clone();
-        let version = version.or_else(|| workload.requested().and_then(ImageRef::version));
+        let version = workload.called();
         match (&image, &version) {
             (None, None) => Shown::Words("not known"),
             _ => Shown::Image { image, version },

@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use super::{Fleet, Workload};
 use crate::domain::drift::Verdict;
 use crate::domain::history::OwnVerdict;
+use crate::domain::image::ImageRef;
 use crate::domain::observation::Rollout;
+use crate::domain::text::Text;
 
 /// How bad a workload is, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,14 +67,22 @@ impl Fleet {
 }
 
 impl Workload {
+    /// What a person calls the release that it asks for: what its template says, else the tag.
+    pub fn called(&self) -> Option<Text> {
+        self.seen.template.version.clone().or_else(|| self.requested().and_then(ImageRef::version))
+    }
+
     /// Whether two workloads ask for the same release in their main containers: the same image, or the same tag of one
-    /// repository (digests of one release differ by registry).
+    /// repository (digests of one release differ by registry). A machine image has an id of its own in each region, and
+    /// none that a container image could have: there the release's name alone can tell.
     pub fn asks_like(&self, other: &Workload) -> bool {
         let same_image = self.judgement.requested.is_some() && self.judgement.requested == other.judgement.requested;
         let same_name = self.requested().zip(other.requested()).is_some_and(|(mine, theirs)| {
             mine.asks_same(theirs)
                 || (mine.is_same_repository(theirs) && mine.tag().is_some() && mine.tag() == theirs.tag())
         });
-        same_image || same_name
+        let has_machine = [self, other].iter().any(|one| one.requested().is_some_and(ImageRef::is_machine));
+        let same_call = has_machine && self.called().is_some() && self.called() == other.called();
+        same_image || same_name || same_call
     }
 }

@@ -65,7 +65,9 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
             let named = |version: &&Version| {
                 let reference = version.reference.as_ref();
                 let image = version.image.as_ref();
-                reference.is_some_and(|reference| is_named(reference, wanted))
+                let is_called = version.version.as_ref().is_some_and(|name| *name == **wanted);
+                is_called
+                    || reference.is_some_and(|reference| is_named(reference, wanted))
                     || image.is_some_and(|image| {
                         let prefix = wanted.trim_start_matches("sha256:");
                         prefix.len() >= 4 && image.distinctive().starts_with(prefix)
@@ -363,7 +365,7 @@ fn side_now(workload: &Workload) -> Side {
     let reference = workload.requested().cloned();
     Side {
         image: workload.judgement.requested.clone(),
-        version: workload.seen.template.version.clone().or_else(|| reference.as_ref().and_then(ImageRef::version)),
+        version: workload.called(),
         reference,
         container: workload.judgement.main.clone(),
     }

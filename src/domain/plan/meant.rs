@@ -6,8 +6,7 @@ use jiff::Timestamp;
 
 use super::{Goto, Reach};
 use crate::domain::fleet::{Fleet, Workload};
-use crate::domain::id::WorkloadId;
-use crate::domain::image::ImageRef;
+use crate::domain::id::{PlaceId, WorkloadId, WorkloadKind};
 use crate::domain::policy::Policy;
 use crate::domain::text::Text;
 
@@ -25,7 +24,7 @@ pub struct Meant<'a> {
 /// Who names a service sees one line for many places, and means the bad part of it. Back: the workloads that ask for the
 /// same release as the worst one, off or not: with v42 bad in three places of five, the two that ask for v41 must stay
 /// where they are. Replace: the workloads where something is off. Workloads that can't be operated, and those of another
-/// kind than the worst one unless all are meant, are left out as long as something remains.
+/// kind than the worst one of their place unless all are meant, are left out as long as something remains.
 pub fn meant<'a>(
     goto: &Goto,
     kinds: Reach,
@@ -40,9 +39,14 @@ pub fn meant<'a>(
         // Nothing of it can be operated: the plan says why, for each.
         return Meant { workloads: service.to_vec(), left_out: Vec::new() };
     };
+    let worst_in = |place: &PlaceId| {
+        let there = operable().filter(|workload| workload.id.place == *place);
+        there.min_by(|a, b| fleet.worst_first(a, b, now, policy.changed_lately))
+    };
     let mut meant = Meant::default();
     for &workload in service {
-        match why_not(goto, kinds, workload, worst) {
+        let kind = worst_in(&workload.id.place).map(|worst| worst.id.kind).filter(|_| kinds == Reach::Narrow);
+        match why_not(goto, kind, workload, worst) {
             Some(why) => meant.left_out.push((workload.id.clone(), Text::new(&why))),
             None => meant.workloads.push(workload),
         }
@@ -54,12 +58,13 @@ pub fn meant<'a>(
     meant
 }
 
-fn why_not(goto: &Goto, kinds: Reach, workload: &Workload, worst: &Workload) -> Option<String> {
+/// `kind` is the one that is meant in the workload's place; `None`: all.
+fn why_not(goto: &Goto, kind: Option<WorkloadKind>, workload: &Workload, worst: &Workload) -> Option<String> {
     if let Some(why) = &workload.seen.inoperable {
         return Some(why.to_string());
     }
-    if kinds == Reach::Narrow && workload.id.kind != worst.id.kind {
-        return Some(format!("a {}; select it alone to plan for it", workload.id.kind));
+    if kind.is_some_and(|kind| workload.id.kind != kind) {
+        return Some(format!("it is a {}", workload.id.kind));
     }
     match goto {
         Goto::Expected => (workload.judgement.tally.off() == 0).then(|| "nothing is off there".to_string()),
@@ -71,8 +76,6 @@ fn why_not(goto: &Goto, kinds: Reach, workload: &Workload, worst: &Workload) -> 
 
 /// What a person calls the release that a workload asks for.
 fn release(workload: &Workload) -> String {
-    let asked = workload.requested();
-    let version = workload.seen.template.version.clone().or_else(|| asked.and_then(ImageRef::version));
     let digest = || workload.judgement.requested.as_ref().map(|image| Text::new(image.short(12)));
-    version.or_else(digest).map_or_else(|| "another release".to_string(), |name| name.to_string())
+    workload.called().or_else(digest).map_or_else(|| "another release".to_string(), |name| name.to_string())
 }

@@ -4,3 +4,4 @@ mod act;
 mod crash;
 mod faults;
 mod see;
+mod together;

@@ -63,8 +63,12 @@ impl Desk {
 
     /// With other times; the order of places stays.
     pub(crate) fn policy(&self, bake: &str, step_timeout: &str) {
-        let order = "[\"k8s/prod-eu\", \"k8s/prod-us\"]";
-        let text = format!("[policy]\nbake = \"{bake}\"\nstep_timeout = \"{step_timeout}\"\norder = {order}\n");
+        self.order(bake, step_timeout, &["k8s/prod-eu", "k8s/prod-us"]);
+    }
+
+    /// With another order too.
+    pub(crate) fn order(&self, bake: &str, step_timeout: &str, order: &[&str]) {
+        let text = format!("[policy]\nbake = \"{bake}\"\nstep_timeout = \"{step_timeout}\"\norder = {order:?}\n");
         fs::write(self.config(), text).expect("written");
     }
 
