@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use super::act::bad_release;
 use crate::journeys::relay::{Relay, aws_action, aws_error, http};
 use crate::real::cluster::PATIENCE;
-use crate::real::moto::{Region, region_or_skip};
+use crate::real::moto::{Region, region_or_skip, write_files};
 
 /// A region that is watched through a relay.
 struct Watched {
@@ -31,13 +31,15 @@ struct Watched {
     batches: mpsc::Receiver<Batch>,
     watcher: JoinHandle<()>,
     operator: Arc<dyn Operator>,
+    _files: tempfile::TempDir,
 }
 
 impl Watched {
     fn of(region: &Region) -> Watched {
         let relay = Relay::to_aws(region.moto().port());
         let place = PlaceId::new("aws/here");
-        let (config, credentials) = region.moto().files();
+        let files = tempfile::tempdir().expect("a folder");
+        let (config, credentials) = write_files(files.path());
         let aws = AwsSurroundings {
             config_file: Some(config),
             credentials_file: Some(credentials),
@@ -54,7 +56,8 @@ impl Watched {
         let mut fleet = Fleet::new(Vec::new());
         fleet.add_place(place.clone());
         let watcher = tokio::spawn(provider.watch(Sink::new(place, sender)));
-        Watched { relay, fleet, batches, watcher, operator: operator.expect("mutations are allowed") }
+        let operator = operator.expect("mutations are allowed");
+        Watched { relay, fleet, batches, watcher, operator, _files: files }
     }
 
     fn place(&self) -> &Place {

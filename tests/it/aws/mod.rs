@@ -3,5 +3,6 @@
 mod act;
 mod crash;
 mod faults;
+mod policies;
 mod see;
 mod together;

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{Deed, Lack, Subject};
 use crate::journeys::relay::Relay;
 use crate::real::cluster::PATIENCE;
-use crate::real::moto::{Region, region_or_skip};
+use crate::real::moto::{Region, region_or_skip, write_files};
 
 /// A region, the templates of its groups by name, and a second of AWS time every so often while it is used.
 struct Stage {
@@ -28,7 +28,8 @@ pub(super) fn subject() -> Option<Subject> {
     let region = region_or_skip("the conformance suite on aws")?;
     let relay = Relay::to_aws(region.moto().port());
     let place = PlaceId::new(&format!("aws/{}", region.name()));
-    let (config, credentials) = region.moto().files();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, credentials) = write_files(folder.path());
     let settings = json!({"region": region.name(), "endpoint_url": relay.url(), "refresh": "1s"});
     let stage = Arc::new(Stage { region, templates: Mutex::default() });
     let weak = Arc::downgrade(&stage);
@@ -37,6 +38,8 @@ pub(super) fn subject() -> Option<Subject> {
     Some(Subject {
         place,
         connect: Box::new(move |mutations| {
+            // Kept as long as anything may connect.
+            assert!(folder.path().exists());
             let kind = kind("aws").expect("it is in KINDS");
             let aws = AwsSurroundings {
                 config_file: Some(config.clone()),

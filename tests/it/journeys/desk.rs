@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::real::cluster::{Cluster, PATIENCE, STRATEGIC_PATCH, User, deployments, wait, write_kubeconfig};
-use crate::real::moto::Region;
+use crate::real::moto::{Region, write_files};
 
 /// How long one command may take: the longest waits twice for 15 s by itself.
 const COMMAND: Duration = Duration::from_secs(150);
@@ -88,8 +88,7 @@ impl Desk {
         let id = format!("aws/{}", region.name());
         let folder = self.directory.path().join(".aws");
         fs::create_dir_all(&folder).expect("a folder");
-        let (_, credentials) = region.moto().files();
-        fs::copy(credentials, folder.join("credentials")).expect("copied");
+        write_files(&folder);
         self.configure(&format!(
             "[[places]]\nkind = \"aws\"\nid = \"{id}\"\nregion = \"{}\"\nendpoint_url = \"{}\"\nrefresh = \"1s\"",
             region.name(),

@@ -6,9 +6,9 @@
 
 use std::fs::{self, File};
 use std::future::Future;
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -19,10 +19,9 @@ use aws_sdk_autoscaling::types::{
 use aws_sdk_ec2::config::{BehaviorVersion, Credentials, Region as RegionName};
 use aws_sdk_ec2::types::{ArchitectureValues, RequestLaunchTemplateData, ResourceType, Tag, TagSpecification};
 use aws_sdk_ecs::types::{AwsVpcConfiguration, ContainerDefinition, NetworkConfiguration, Task};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::cluster::{PATIENCE, found_or_skip, wait};
+use super::cluster::found_or_skip;
 
 /// Regions that a test can have for itself.
 const REGIONS: [&str; 28] = [
@@ -56,16 +55,11 @@ const REGIONS: [&str; 28] = [
     "il-central-1",
 ];
 
-/// The server.
+/// The server. It ends by itself when the tests are gone.
 pub(crate) struct Moto {
     port: u16,
-    folder: TempDir,
-    _server: Server,
     runtime: Runtime,
 }
-
-/// Ended when dropped, and by itself when the tests are gone.
-struct Server(Child);
 
 /// A region that belongs to one test.
 pub(crate) struct Region {
@@ -100,39 +94,28 @@ fn python() -> Option<PathBuf> {
 impl Moto {
     fn start() -> Option<Moto> {
         let python = python()?;
-        let folder = tempfile::tempdir().expect("a folder");
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/moto/moto_rolldeck.py");
-        let log = folder.path().join("moto.log");
-        // Another process may take the port between the choice and the start: choose again.
-        for _ in 0..3 {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-            let child = Command::new(&python)
-                .arg(&script)
-                .args(["-H", "127.0.0.1", "-p", &port.to_string(), "--tick", "0"])
-                .args(["--owner", &std::process::id().to_string()])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(File::create(&log).expect("a file"))
-                .spawn()
-                .expect("python can be run");
-            let mut server = Server(child);
-            let mut is_up = false;
-            wait("moto to answer", PATIENCE, || {
-                is_up = curl(port, "GET", "/moto-api/");
-                is_up || server.0.try_wait().expect("it can be asked").is_some()
-            });
-            if is_up {
-                fs::write(folder.path().join("config"), "[default]\n").expect("written");
-                fs::write(
-                    folder.path().join("credentials"),
-                    "[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = s3cret-canary\n",
-                )
-                .expect("written");
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-                return Some(Moto { port, folder, _server: server, runtime: runtime.expect("a runtime") });
-            }
-        }
-        panic!("moto did not start:\n{}", fs::read_to_string(&log).unwrap_or_default());
+        // Not a temporary folder: nobody drops what is shared by all tests.
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let log = folder.join(format!("moto-{}.log", std::process::id()));
+        let mut child = Command::new(&python)
+            .arg(&script)
+            .args(["-H", "127.0.0.1", "-p", "0", "--tick", "0", "--owner", &std::process::id().to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("a file"))
+            .spawn()
+            .expect("python can be run");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("piped");
+        BufReader::new(out).read_line(&mut line).expect("readable");
+        let Ok(port) = line.trim().parse() else {
+            panic!("moto did not start:\n{}", fs::read_to_string(&log).unwrap_or_default());
+        };
+        // Its file stays open for it, and is gone with it.
+        fs::remove_file(&log).expect("it was there");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        Some(Moto { port, runtime: runtime.expect("a runtime") })
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -142,18 +125,15 @@ impl Moto {
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
-
-    /// AWS's own two files, with keys that moto takes.
-    pub(crate) fn files(&self) -> (PathBuf, PathBuf) {
-        (self.folder.path().join("config"), self.folder.path().join("credentials"))
-    }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// AWS's own two files, with keys that moto takes, in this folder.
+pub(crate) fn write_files(folder: &Path) -> (PathBuf, PathBuf) {
+    let (config, credentials) = (folder.join("config"), folder.join("credentials"));
+    fs::write(&config, "[default]\n").expect("written");
+    let keys = "[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = s3cret-canary\n";
+    fs::write(&credentials, keys).expect("written");
+    (config, credentials)
 }
 
 fn curl(port: u16, method: &str, path: &str) -> bool {
@@ -203,7 +183,7 @@ impl Region {
 
     /// Moves a tag: what it stands for at the next deployment.
     pub(crate) fn move_tag(&self, image: &str, digest: &str) {
-        let path = format!("/rolldeck/tag?image={image}&digest={digest}");
+        let path = format!("/rolldeck/tag?image={image}&digest={digest}&region={}", self.name);
         assert!(curl(self.moto.port, "POST", &path), "moto moves the tag");
     }
 

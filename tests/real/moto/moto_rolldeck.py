@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """moto's AWS server plus what Rolldeck needs and moto 5.2.5 lacks or gets wrong.
 
-    pip install 'moto[server]==5.2.5' boto3
+    python -m pip install -r requirements.txt
     python moto_rolldeck.py -H 127.0.0.1 -p 5701            # a step every 0.5 s
     python moto_rolldeck.py -H 127.0.0.1 -p 5701 --tick 0   # time stands still until POST /rolldeck/step?n=1
+    python moto_rolldeck.py -p 0 --tick 0 --owner $$        # a free port, told on standard output; ends with its parent
 
 Added: instance refreshes that progress (start, describe, roll back, cancel; checkpoints, bake time, skip matching, scale-in
 protection, root volume replacement), DescribeInstanceImageMetadata, ResolveAlias, SourceVersion, scaling activities, and ECS
 services that run tasks with image digests, deployments, revisions and StopServiceDeployment. Corrected: the launch template
-version of an instance, batches and unknown ids in TerminateInstanceInAutoScalingGroup, tags and architecture of RegisterImage, ListTasks, the
-silent cut of DescribeLaunchTemplateVersions at 15.
+version of an instance, batches and unknown ids in TerminateInstanceInAutoScalingGroup, tags and architecture of RegisterImage,
+ListTasks, the silent cut of DescribeLaunchTemplateVersions at 15.
 
 One step stands for one second of AWS time and one batch of replacements. Requests and steps run one at a time.
 Not modelled: warm-up, a dip in capacity, launching before terminating, health checks, quotas, IAM. Behaviour that is
@@ -18,8 +19,9 @@ A subnet holds about 4,000 instances: spread a large fleet over the default subn
 
 Faults and controls:
     group tag  moto-rolldeck:fail-after = N      a refresh fails after N replacements (and rolls back if AutoRollback)
-    POST /rolldeck/step?n=3&region=eu-west-1     three steps at once; without `region` in all of them
+    POST /rolldeck/step?n=3                      three steps at once
     POST /rolldeck/tag?image=REF&digest=sha256:  moves a tag: what REF resolves to at the next deployment or task
+    ...&region=eu-west-1                         either of them in this region alone, so that others need not notice
     POST /moto-api/reset                         forgets everything (moto's own)
 """
 
@@ -492,14 +494,15 @@ def cancel_instance_refresh(self):
 
 # ---------------------------------------------------------------------------------------------------------------- ECS
 
-TAGS = {}  # image reference -> digest, as moved by POST /rolldeck/tag
+TAGS = {}  # (region or None for all, image reference) -> digest, as moved by POST /rolldeck/tag
 BUSY = ("PENDING", "IN_PROGRESS", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "STOP_REQUESTED")
 
 
-def digest_of(image):
+def digest_of(image, region):
     if "@sha256:" in image:
         return image.split("@", 1)[1]
-    return TAGS.get(image) or "sha256:" + hashlib.sha256(image.encode()).hexdigest()
+    moved = TAGS.get((region, image)) or TAGS.get((None, image))
+    return moved or "sha256:" + hashlib.sha256(image.encode()).hexdigest()
 
 
 def ecs_arn(service, kind):
@@ -518,7 +521,8 @@ def task_init(self, cluster, task_definition, *args, **kwargs):
     for definition in task_definition.container_definitions:  # moto makes the first one only
         container = Container(task_definition)
         container.task_arn, container.name, container.image = self.task_arn, definition["name"], definition["image"]
-        container.image_digest, container.last_status = digest_of(definition["image"]), "RUNNING"
+        container.image_digest = digest_of(definition["image"], cluster.region_name)
+        container.last_status = "RUNNING"
         container.health_status = "HEALTHY" if definition.get("healthCheck") else "UNKNOWN"
         self.containers.append(container)
     essential = [
@@ -530,7 +534,7 @@ def task_init(self, cluster, task_definition, *args, **kwargs):
 def new_revision(service):
     definition = service._backend.describe_task_definition(service.task_definition)
     images = [
-        {"containerName": c["name"], "image": c["image"], "imageDigest": digest_of(c["image"])}
+        {"containerName": c["name"], "image": c["image"], "imageDigest": digest_of(c["image"], service.region_name)}
         for c in definition.container_definitions
     ]
     revision = {
@@ -720,19 +724,22 @@ def stop_service_deployment(self):
 # ------------------------------------------------------------------------------------------------------ time, server
 
 
+def used(backends, region):
+    """The backends of every account: of one region, or of all that were used."""
+    return [b for account in list(backends.values()) for name, b in list(account.items()) if region in (None, name)]
+
+
 def step(region=None):
-    """One second of AWS time, for every account, in one region or in every one that was used."""
-    for account in list(autoscaling_backends.values()):
-        for backend in [b for name, b in list(account.items()) if region in (None, name)]:
-            for group in list(backend.autoscaling_groups.values()):
-                for refresh in refreshes_of(group):
-                    if refresh.is_active:
-                        refresh.step()
-    for account in list(ecs_backends.values()):
-        for backend in [b for name, b in list(account.items()) if region in (None, name)]:
-            for service in list(backend.services.values()):
-                if service.__dict__.get("rollouts"):
-                    step_service(service)
+    """One second of AWS time, in one region or in all."""
+    for backend in used(autoscaling_backends, region):
+        for group in list(backend.autoscaling_groups.values()):
+            for refresh in refreshes_of(group):
+                if refresh.is_active:
+                    refresh.step()
+    for backend in used(ecs_backends, region):
+        for service in list(backend.services.values()):
+            if service.__dict__.get("rollouts"):
+                step_service(service)
 
 
 def step_forever(seconds):
@@ -745,14 +752,11 @@ def step_forever(seconds):
                 traceback.print_exc()
 
 
-def end_with(owner):
-    """Nothing is left running when the tests that started it are gone, however that came about."""
-    while True:
-        time.sleep(0.5)
-        try:
-            os.kill(owner, 0)
-        except ProcessLookupError:
-            os._exit(0)
+def end_without(owner):
+    """Ends this process when its parent is gone, however that came about: another process takes in its children then."""
+    while os.getppid() == owner:
+        time.sleep(0.2)
+    os._exit(0)
 
 
 class OneAtATime:
@@ -764,11 +768,12 @@ class OneAtATime:
     def __call__(self, environ, start_response):
         with LOCK:
             path, query = environ["PATH_INFO"], parse_qs(environ.get("QUERY_STRING", ""))
+            region = query.get("region", [None])[0]
             if path == "/rolldeck/step":
                 for _ in range(int(query.get("n", ["1"])[0])):
-                    step(query.get("region", [None])[0])
+                    step(region)
             elif path == "/rolldeck/tag":
-                TAGS[query["image"][0]] = query["digest"][0]
+                TAGS[region, query["image"][0]] = query["digest"][0]
             else:
                 if path == "/moto-api/reset":
                     TAGS.clear()
@@ -780,23 +785,24 @@ class OneAtATime:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-H", "--host", default="127.0.0.1")
-    parser.add_argument("-p", "--port", type=int, default=5701)
+    parser.add_argument("-p", "--port", type=int, default=5701, help="0: a free one")
     parser.add_argument("--tick", type=float, default=0.5, help="seconds between steps; 0: by POST /rolldeck/step only")
-    parser.add_argument("--owner", type=int, help="ends when the process with this pid has ended")
+    parser.add_argument("--owner", type=int, metavar="PID", help="end when this process, the parent, is gone")
     options = parser.parse_args()
     if options.owner:
-        threading.Thread(target=end_with, args=(options.owner,), daemon=True).start()
-    os.environ.setdefault("MOTO_PORT", str(options.port))
+        threading.Thread(target=end_without, args=(options.owner,), daemon=True).start()
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
-    from werkzeug.serving import run_simple
+    from werkzeug.serving import make_server
 
     # moto lets a task walk to DEACTIVATING by being looked at
     state_manager.set_transition("ecs::task", {"progression": "manual", "times": sys.maxsize})
     if options.tick:
         threading.Thread(target=step_forever, args=(options.tick,), daemon=True).start()
     app = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    run_simple(options.host, options.port, app, threaded=True, request_handler=MotoRequestHandler)
+    server = make_server(options.host, options.port, app, threaded=True, request_handler=MotoRequestHandler)
+    print(server.server_port, flush=True)
+    server.serve_forever()
 
 
 if __name__ == "__main__":
