@@ -8,10 +8,12 @@ use super::text::Text;
 /// Commands with `{namespace}`, `{kind}` and `{name}` where those stand. A provider says them once for its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookCommands {
-    /// Looks at a workload.
+    /// Looks at a workload, where no other command is meant for its kind.
     pub workload: Text,
-    /// Looks at an instance.
+    /// Looks at an instance, where no other command is meant for its workload's kind.
     pub instance: Text,
+    /// For kinds that the platform's tool looks at in ways of their own: of the workload, and of its instances.
+    pub by_kind: Vec<(WorkloadKind, Text, Text)>,
 }
 
 impl LookCommands {
@@ -19,12 +21,18 @@ impl LookCommands {
     pub fn for_workload(&self, id: &WorkloadId) -> Option<String> {
         let kind = id.kind.as_str().to_lowercase();
         let is_known = id.kind != WorkloadKind::Unknown;
-        is_known.then(|| fill(&self.workload, id.namespace.as_deref(), &kind, &id.name))
+        let command = self.of_kind(id.kind).map_or(&self.workload, |(_, workload, _)| workload);
+        is_known.then(|| fill(command, id.namespace.as_deref(), &kind, &id.name))
     }
 
-    /// For an instance.
-    pub fn for_instance(&self, namespace: Option<&str>, name: &str) -> String {
-        fill(&self.instance, namespace, "", name)
+    /// For an instance of a workload of this kind.
+    pub fn for_instance(&self, kind: WorkloadKind, namespace: Option<&str>, name: &str) -> String {
+        let command = self.of_kind(kind).map_or(&self.instance, |(_, _, instance)| instance);
+        fill(command, namespace, "", name)
+    }
+
+    fn of_kind(&self, kind: WorkloadKind) -> Option<&(WorkloadKind, Text, Text)> {
+        self.by_kind.iter().find(|(known, ..)| *known == kind)
     }
 }
 
@@ -68,6 +76,7 @@ mod tests {
         let commands = LookCommands {
             workload: Text::new("kubectl -n {namespace} get {kind}/{name} -o wide"),
             instance: Text::new("kubectl -n {namespace} describe pod {name}"),
+            by_kind: vec![(WorkloadKind::EcsTask, Text::new("aws ecs list {name}"), Text::new("aws ecs task {name}"))],
         };
         let id = |kind, name: &str| WorkloadId {
             place: PlaceId::new("k8s/a"),
@@ -78,10 +87,13 @@ mod tests {
         for (kind, name, expected) in [
             (WorkloadKind::Deployment, "checkout", Some("kubectl -n shop get deployment/checkout -o wide")),
             (WorkloadKind::CronJob, "a;{name}", Some("kubectl -n shop get cronjob/'a;{name}' -o wide")),
+            (WorkloadKind::EcsTask, "checkout", Some("aws ecs list checkout")),
             (WorkloadKind::Unknown, "checkout", None),
         ] {
             assert_eq!(commands.for_workload(&id(kind, name)).as_deref(), expected);
         }
-        assert_eq!(commands.for_instance(None, "a b"), "kubectl -n default describe pod 'a b'");
+        let of_instance = |kind| commands.for_instance(kind, None, "a b");
+        assert_eq!(of_instance(WorkloadKind::Pod), "kubectl -n default describe pod 'a b'");
+        assert_eq!(of_instance(WorkloadKind::EcsTask), "aws ecs task 'a b'");
     }
 }

@@ -153,7 +153,11 @@ fn looks(model: &Model, id: &RowId) -> Vec<String> {
             let found = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid);
             let command = found.and_then(|(instance, workload)| {
                 let seen = &instance.seen;
-                Some(of_place(&workload.id.place)?.for_instance(seen.namespace.as_deref(), &seen.name))
+                Some(of_place(&workload.id.place)?.for_instance(
+                    workload.id.kind,
+                    seen.namespace.as_deref(),
+                    &seen.name,
+                ))
             });
             command.into_iter().collect()
         }

@@ -4,8 +4,8 @@
 
 use super::connect::Link;
 use super::convert::group::Health;
-use crate::domain::id::WorkloadId;
-use crate::domain::look::quoted;
+use crate::domain::id::{WorkloadId, WorkloadKind};
+use crate::domain::look::{LookCommands, quoted};
 use crate::domain::text::Text;
 
 /// `--profile` and `--region` as the place has them.
@@ -20,6 +20,26 @@ fn command(link: &Link, words: &[&str]) -> Text {
         }
     }
     Text::new(&line.join(" "))
+}
+
+/// The commands that look at what is there.
+pub(super) fn look(link: &Link) -> LookCommands {
+    let of = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        // The places to fill are filled, and quoted, when a command is asked for.
+        Text::new(&command(link, &words).replace("'{name}'", "{name}").replace("'{namespace}'", "{namespace}"))
+    };
+    let machine = "ec2 describe-instances --instance-ids {name}";
+    let task = "ecs describe-tasks --cluster {namespace} --tasks {name}";
+    LookCommands {
+        workload: of("autoscaling describe-auto-scaling-groups --auto-scaling-group-names {name}"),
+        instance: of(machine),
+        by_kind: vec![
+            (WorkloadKind::EcsService, of("ecs describe-services --cluster {namespace} --services {name}"), of(task)),
+            (WorkloadKind::EcsTask, of("ecs list-tasks --cluster {namespace} --family {name}"), of(task)),
+            (WorkloadKind::Machine, of(machine), of(machine)),
+        ],
+    }
 }
 
 /// Starts an instance refresh to a numbered version.

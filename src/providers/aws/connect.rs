@@ -18,7 +18,6 @@ use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
 
 use super::fault::Fault;
-use crate::domain::text::Text;
 use crate::providers::{Calls, Mutations};
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -94,8 +93,10 @@ impl Link {
             return config;
         }
         let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+        // The SDK takes no empty set of files: where neither is there, an empty one stands for both.
+        let none = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
         let present = self.files.iter().filter(|(_, path)| path.exists());
-        let files = present.fold(EnvConfigFiles::builder(), |files, (kind, path)| files.with_file(*kind, path));
+        let files = present.fold(none, |files, (kind, path)| files.with_file(*kind, path));
         let loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
         let mut loader = loader.profile_files(files.build());
         if let Some(profile) = &self.profile {
@@ -210,9 +211,4 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     sent.await.map_err(|error| Fault::of(action, &error))
-}
-
-/// A text of an answer that AWS always gives.
-pub(super) fn text(value: Option<&str>) -> Text {
-    Text::new(value.unwrap_or_default())
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
-use super::connect::{Clients, Reads, ask, text};
+use super::commands;
+use super::connect::{Clients, Reads, ask};
 use super::fault::Fault;
 use super::groups::{GROUPS, Groups, MACHINES};
 use super::report::{Order, Report};
@@ -179,12 +180,13 @@ impl Watch<'_> {
         }
         Ok(PlaceIdentity {
             account: answer.account().map(Text::new),
-            identity: Some(text(answer.arn())),
+            // The account is told beside it.
+            identity: answer.arn().map(|arn| Text::new(arn.rsplit(':').next().unwrap_or(arn))),
             server: Some(Text::new(&clients.region)),
             notes,
             can,
             cannot,
-            look: None,
+            look: Some(commands::look(link)),
         })
     }
 

@@ -105,6 +105,7 @@ pub(super) fn look(context: &str) -> LookCommands {
     LookCommands {
         workload: Text::new(&format!("{kubectl} get {{kind}}/{{name}} -o wide")),
         instance: Text::new(&format!("{kubectl} describe pod {{name}}")),
+        by_kind: Vec::new(),
     }
 }
 

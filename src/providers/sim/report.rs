@@ -168,10 +168,12 @@ fn look(place: &ScenePlace) -> LookCommands {
         Naming::Pods => LookCommands {
             workload: Text::new(&format!("kubectl --context {context} -n {{namespace}} get {{kind}}/{{name}} -o wide")),
             instance: Text::new(&format!("kubectl --context {context} -n {{namespace}} describe pod {{name}}")),
+            by_kind: Vec::new(),
         },
         Naming::Machines => LookCommands {
             workload: Text::new("aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {name}"),
             instance: Text::new("aws autoscaling describe-auto-scaling-instances --instance-ids {name}"),
+            by_kind: Vec::new(),
         },
     }
 }

@@ -16,6 +16,7 @@ use rolldeck::providers::{
     Answer, AwsSurroundings, Connected, Mutations, Operator, Order, PlaceSpec, Sink, Surroundings, kind,
 };
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -31,18 +32,23 @@ struct Watched {
     batches: mpsc::Receiver<Batch>,
     watcher: JoinHandle<()>,
     operator: Arc<dyn Operator>,
-    _files: tempfile::TempDir,
+    _files: TempDir,
 }
 
 impl Watched {
     fn of(region: &Region) -> Watched {
+        let files = tempfile::tempdir().expect("a folder");
+        write_files(files.path());
+        Watched::with(region, files)
+    }
+
+    /// With AWS's own files in this folder, where it has any.
+    fn with(region: &Region, files: TempDir) -> Watched {
         let relay = Relay::to_aws(region.moto().port());
         let place = PlaceId::new("aws/here");
-        let files = tempfile::tempdir().expect("a folder");
-        let (config, credentials) = write_files(files.path());
         let aws = AwsSurroundings {
-            config_file: Some(config),
-            credentials_file: Some(credentials),
+            config_file: Some(files.path().join("config")),
+            credentials_file: Some(files.path().join("credentials")),
             ..AwsSurroundings::default()
         };
         let settings = json!({"region": region.name(), "endpoint_url": relay.url(), "refresh": "1s"});
@@ -127,6 +133,18 @@ fn expired_credentials_pause_the_place_and_it_wakes_by_itself() {
         assert_eq!(watched.fleet.instance_count(), 3, "what was known stays");
         watched.relay.refuse(None);
         watched.until_live().await;
+    });
+}
+
+#[test]
+fn without_files_and_keys_it_says_how_to_sign_in() {
+    let Some(region) = region_or_skip("without_files_and_keys_it_says_how_to_sign_in") else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let mut watched = Watched::with(&region, tempfile::tempdir().expect("a folder"));
+        watched.until("nobody is signed in", |place| matches!(place.state, PlaceState::AuthExpired(_))).await;
+        let why = watched.place().state.reason().expect("a reason").to_string();
+        assert!(why.contains("credentials") && why.contains("sign in again"), "{why}");
     });
 }
 

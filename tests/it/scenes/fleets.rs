@@ -281,6 +281,7 @@ pub(crate) fn incident() -> World {
             look: Some(LookCommands {
                 workload: Text::new("kubectl --context prod-eu -n {namespace} get {kind}/{name} -o wide"),
                 instance: Text::new("kubectl --context prod-eu -n {namespace} describe pod {name}"),
+                by_kind: Vec::new(),
             }),
         }))],
     );
