@@ -51,6 +51,8 @@ pub enum Observation {
     Revision(Source, Box<RevisionSeen>),
     /// An instance is like this.
     Instance(Source, Box<InstanceSeen>),
+    /// The instance with this uid is as this source last reported it.
+    Still(Source, Uid),
     /// The thing with this uid, reported by this source, is gone.
     Gone(Source, Uid),
     /// How the place answers.

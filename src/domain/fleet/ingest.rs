@@ -68,6 +68,9 @@ impl Fleet {
         {
             return;
         }
+        if let Observation::Still(source, uid) = observation {
+            return self.note_still(place, at, source, uid);
+        }
         let source = match &observation {
             Observation::Workload(source, _)
             | Observation::Revision(source, _)
@@ -110,6 +113,18 @@ impl Fleet {
         true
     }
 
+    /// An instance is as it was: it is only noted as seen.
+    fn note_still(&mut self, place: u16, at: Timestamp, source: Source, uid: Uid) {
+        let Some((key, &slot)) = self.instance_slots.get_key_value(&(place, uid)) else { return };
+        let uid = key.1.clone();
+        if let Some(instance) = self.instances.get_mut(slot as usize) {
+            instance.fetched_at = at;
+        }
+        if let Some(list) = self.places[usize::from(place)].lists.get_mut(&source) {
+            list.seen.insert(uid);
+        }
+    }
+
     fn observe_place(&mut self, place: u16, at: Timestamp, observation: Observation) {
         let row = &mut self.places[usize::from(place)];
         match observation {
@@ -148,6 +163,7 @@ impl Fleet {
             Observation::Workload(..)
             | Observation::Revision(..)
             | Observation::Instance(..)
+            | Observation::Still(..)
             | Observation::Gone(..) => {
                 self.change(place, at, observation);
             }
@@ -387,6 +403,7 @@ fn is_silence(observation: &Observation) -> bool {
         | Observation::Workload(..)
         | Observation::Revision(..)
         | Observation::Instance(..)
+        | Observation::Still(..)
         | Observation::Gone(..)
         | Observation::Heartbeat
         | Observation::Identity(_)

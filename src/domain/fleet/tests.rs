@@ -295,6 +295,32 @@ fn a_relist_is_swapped_at_once_and_never_half() {
 }
 
 #[test]
+fn what_is_said_to_be_as_it_was_stays_and_the_rest_goes() {
+    let image = reference("v41", Some(1));
+    let rows = vec![Observation::ListStarted(PODS), simple("a", &image, 1), simple("b", &image, 1)];
+    let mut fleet = fleet(Vec::new(), rows);
+    let later = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(9);
+    let still = |name: &str| Observation::Still(PODS, Uid::new(name));
+    let again = vec![Observation::ListStarted(PODS), still("a"), still("nobody"), Observation::ListFinished(PODS)];
+    fleet.apply(Batch { place: place(), fetched_at: later, observations: again });
+    let seen: Vec<(String, Timestamp)> =
+        fleet.instances().map(|(instance, _)| (instance.seen.name.to_string(), instance.fetched_at)).collect();
+    assert_eq!(seen, [("a".to_string(), later)]);
+}
+
+#[test]
+fn a_workload_that_is_seen_again_as_it_was_costs_no_judgement() {
+    let image = reference("v41", Some(1));
+    let mut fleet = fleet(Vec::new(), vec![workload(&image, Rollout::Stable), simple("a", &image, 1)]);
+    let before = fleet.workloads().next().map(|workload| workload.judgement.clone());
+    let again = vec![workload(&image, Rollout::Stable)];
+    let later = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(9);
+    fleet.apply(Batch { place: place(), fetched_at: later, observations: again });
+    let after = fleet.workloads().next().expect("it is there");
+    assert_eq!((Some(after.judgement.clone()), after.fetched_at), (before, later));
+}
+
+#[test]
 fn a_pod_whose_owner_comes_later_finds_it() {
     let image = reference("v41", Some(1));
     let fleet = fleet(Vec::new(), vec![simple("a", &image, 1), revision(&image, 1), workload(&image, Rollout::Stable)]);
@@ -434,7 +460,9 @@ proptest! {
                 }
                 Change::Relist => {
                     let mut list = vec![Observation::ListStarted(PODS)];
-                    list.extend(everything(&now));
+                    // Half of them as they are, of the others only that they are as they were.
+                    let still = |pod: &u8| Observation::Still(PODS, Uid::new(&format!("p{pod}")));
+                    list.extend(now.keys().zip(everything(&now)).map(|(pod, row)| if pod % 2 == 0 { still(pod) } else { row }));
                     list.push(Observation::ListFinished(PODS));
                     list
                 }

@@ -44,7 +44,7 @@ pub enum Health {
 }
 
 /// One instance as its provider reports it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct InstanceSeen {
     /// Its incarnation.
     pub uid: Uid,

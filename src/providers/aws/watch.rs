@@ -11,7 +11,7 @@ use super::commands;
 use super::connect::{Clients, Reads, ask};
 use super::fault::Fault;
 use super::groups::{GROUPS, Groups, MACHINES};
-use super::report::{Order, Report};
+use super::report::{Order, Report, Told};
 use super::services::{SERVICES, Services};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::observation::{Observation, PlaceIdentity, PlaceState, Source};
@@ -49,6 +49,8 @@ struct Kept {
     services: Services,
     identity: Option<PlaceIdentity>,
     limited: Vec<Source>,
+    /// What was told of machines, and of tasks.
+    told: [Told; 2],
 }
 
 /// What a look found out of the place as a whole.
@@ -137,16 +139,19 @@ impl Watch<'_> {
             sink.send(Timestamp::now(), vec![Observation::Identity(Box::new(identity.clone()))]).await;
             kept.identity = Some(identity);
         }
-        let begin = || Report::begin(sink, began, order);
-        let (mut of_groups, mut of_services) = (begin(), begin());
+        let begin = |told: &mut Told| Report::begin(sink, began, order, std::mem::take(told));
+        let [told_groups, told_services] = &mut kept.told;
+        let (mut of_groups, mut of_services) = (begin(told_groups), begin(told_services));
         let (groups, services) = tokio::join!(
             kept.groups.look(&clients, self.keys, &mut of_groups),
             kept.services.look(&clients, self.keys, &mut of_services)
         );
         groups.and(services)?;
-        let ((mut rows, mut limits), (more, more_limits)) = (of_groups.into_parts(), of_services.into_parts());
-        rows.extend(more);
-        limits.extend(more_limits);
+        let (of_groups, of_services) = (of_groups.into_parts(), of_services.into_parts());
+        kept.told = [of_groups.told, of_services.told];
+        let (mut rows, mut limits) = (of_groups.rows, of_groups.limits);
+        rows.extend(of_services.rows);
+        limits.extend(of_services.limits);
         let is_limited = |source: &Source| limits.iter().any(|(limited, _)| limited == source);
         // A list that begins takes back what was said of it.
         let granted = kept.limited.iter().filter(|source| !is_limited(source)).copied();
