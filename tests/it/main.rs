@@ -1,5 +1,6 @@
 //! Every test that crosses a boundary of the crate, in one binary.
 
+mod aws;
 mod budget;
 mod conformance;
 mod crash;
