@@ -1,7 +1,10 @@
-//! AWS as the built program shows and changes it, on moto.
+//! AWS: as the built program shows and changes it on moto, and the provider on a fake AWS for scale.
 
 mod act;
 mod crash;
+mod fake;
+mod fake_changes;
+mod fake_server;
 mod faults;
 mod policies;
 mod see;

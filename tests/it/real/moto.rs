@@ -92,6 +92,7 @@ fn python() -> Option<PathBuf> {
 }
 
 impl Moto {
+    #[expect(clippy::zombie_processes, reason = "it ends when its owner has ended")]
     fn start() -> Option<Moto> {
         let python = python()?;
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/moto/moto_rolldeck.py");
