@@ -23,6 +23,7 @@ use rolldeck::domain::text::Text;
 use rolldeck::providers::{Answer, Connected, Mutations, Operator, Order, Sink};
 
 mod aws;
+mod aws_fake;
 mod kubernetes;
 mod sim;
 
@@ -31,6 +32,7 @@ pub(crate) const SUBJECTS: &[Line] = &[
     Line { provider: "sim", time: Time::Paused, subject: sim::subject },
     Line { provider: "kubernetes", time: Time::Real, subject: kubernetes::subject },
     Line { provider: "aws", time: Time::Real, subject: aws::subject },
+    Line { provider: "aws", time: Time::Real, subject: aws_fake::subject },
 ];
 
 /// A provider that is held to the suite.

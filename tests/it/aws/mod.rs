@@ -2,10 +2,11 @@
 
 mod act;
 mod crash;
-mod fake;
+pub(crate) mod fake;
 mod fake_changes;
 mod fake_server;
 mod faults;
 mod policies;
+mod scale;
 mod see;
 mod together;

@@ -1,12 +1,13 @@
 //! A region of moto for the conformance suite: a Deployment of the suite is an Auto Scaling group here.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rolldeck::domain::id::PlaceId;
-use rolldeck::providers::{AwsSurroundings, PlaceSpec, Surroundings, kind};
+use rolldeck::providers::{AwsSurroundings, Connected, Mutations, PlaceSpec, Surroundings, kind};
 use serde_json::json;
 
 use super::{Deed, Lack, Subject};
@@ -20,8 +21,11 @@ struct Stage {
     templates: Mutex<BTreeMap<String, String>>,
 }
 
+/// What Auto Scaling groups do not have.
+pub(super) const LACKS: &[Lack] = &[Lack::Mark, Lack::NewNumbers, Lack::SingleImage, Lack::CountedBrakes];
+
 /// How long a second of AWS time takes.
-const SECOND: Duration = Duration::from_millis(600);
+pub(super) const SECOND: Duration = Duration::from_millis(600);
 
 /// A region of its own.
 pub(super) fn subject() -> Option<Subject> {
@@ -29,28 +33,18 @@ pub(super) fn subject() -> Option<Subject> {
     let relay = Relay::to_aws(region.moto().port());
     let place = PlaceId::new(&format!("aws/{}", region.name()));
     let folder = tempfile::tempdir().expect("a folder");
-    let (config, credentials) = write_files(folder.path());
-    let settings = json!({"region": region.name(), "endpoint_url": relay.url(), "refresh": "1s"});
+    write_files(folder.path());
+    let name = region.name();
     let stage = Arc::new(Stage { region, templates: Mutex::default() });
     let weak = Arc::downgrade(&stage);
     std::thread::spawn(move || pass_time(&weak));
     let own = place.clone();
     Some(Subject {
         place,
-        connect: Box::new(move |mutations| {
-            // Kept as long as anything may connect.
-            assert!(folder.path().exists());
-            let kind = kind("aws").expect("it is in KINDS");
-            let aws = AwsSurroundings {
-                config_file: Some(config.clone()),
-                credentials_file: Some(credentials.clone()),
-                ..AwsSurroundings::default()
-            };
-            let settings = settings.as_object().expect("a table").clone();
-            let spec = PlaceSpec { id: own.clone(), kind: kind.name, settings };
-            let surroundings = Surroundings { aws, ..Surroundings::default() };
-            (kind.connect)(spec, surroundings, mutations).expect("it connects")
-        }),
+        connect: {
+            let url = relay.url().to_string();
+            Box::new(move |mutations| connected(&own, folder.path(), name, &url, mutations))
+        },
         now: Box::new(Timestamp::now),
         act: Box::new(move |deed| stage.act(deed)),
         // Each look lists all: there is nothing that a server could forget.
@@ -58,8 +52,23 @@ pub(super) fn subject() -> Option<Subject> {
         requests: Box::new(move || relay.changes().len()),
         patience: PATIENCE,
         calm: Duration::from_secs(3),
-        lacks: &[Lack::Mark, Lack::NewNumbers, Lack::SingleImage, Lack::CountedBrakes],
+        lacks: LACKS,
     })
+}
+
+/// A place of AWS whose own files are in a folder.
+pub(super) fn connected(place: &PlaceId, folder: &Path, region: &str, url: &str, mutations: Mutations) -> Connected {
+    let kind = kind("aws").expect("it is in KINDS");
+    let aws = AwsSurroundings {
+        config_file: Some(folder.join("config")),
+        credentials_file: Some(folder.join("credentials")),
+        ..AwsSurroundings::default()
+    };
+    let settings = json!({"region": region, "endpoint_url": url, "refresh": "1s"});
+    let settings = settings.as_object().expect("a table").clone();
+    let spec = PlaceSpec { id: place.clone(), kind: kind.name, settings };
+    let surroundings = Surroundings { aws, ..Surroundings::default() };
+    (kind.connect)(spec, surroundings, mutations).expect("it connects")
 }
 
 fn pass_time(stage: &Weak<Stage>) {

@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) definitions: BTreeMap<(String, u64), Definition>,
     /// What an image reference resolves to now. Without an entry: to a digest made from the reference.
     pub(crate) digests: BTreeMap<String, String>,
+    /// Requests that a test has sent itself, which are none of the program's.
+    pub(crate) by_suite: usize,
     serial: u64,
 }
 
@@ -66,6 +68,7 @@ impl Default for World {
             rollouts: Vec::new(),
             definitions: BTreeMap::new(),
             digests: BTreeMap::new(),
+            by_suite: 0,
             serial: 0,
         }
     }
