@@ -447,3 +447,116 @@ fn is_of(member: &Instance, source: &Source) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_autoscaling::primitives::DateTime;
+    use aws_sdk_autoscaling::types::{LaunchTemplate, RollbackDetails};
+
+    const TEMPLATE: &str = "lt-1";
+    const NOW: i64 = 1_800_000_000;
+
+    fn spec(version: &str) -> LaunchTemplateSpecification {
+        LaunchTemplateSpecification::builder().launch_template_id(TEMPLATE).version(version).build()
+    }
+
+    /// A group of its own version with members of these.
+    fn group(own: &str, members: &[&str]) -> AutoScalingGroup {
+        let members = members.iter().enumerate().map(|(at, version)| {
+            Instance::builder().instance_id(format!("i-{at}")).launch_template(spec(version)).build()
+        });
+        AutoScalingGroup::builder()
+            .auto_scaling_group_name("web")
+            .launch_template(spec(own))
+            .set_instances(Some(members.collect()))
+            .build()
+    }
+
+    /// A refresh that ended so many seconds ago.
+    fn refresh(to: Option<&str>, status: Status, ended: i64) -> InstanceRefresh {
+        let desired = to.map(|to| DesiredConfiguration::builder().launch_template(spec(to)).build());
+        InstanceRefresh::builder()
+            .status(status)
+            .set_desired_configuration(desired)
+            .start_time(DateTime::from_secs(NOW - ended - 60))
+            .end_time(DateTime::from_secs(NOW - ended))
+            .build()
+    }
+
+    fn asked(group: &AutoScalingGroup, refreshes: &[InstanceRefresh]) -> (Option<i64>, Rollout) {
+        let (templates, keys) = (Templates::default(), ServiceKeys::default());
+        let now = Timestamp::from_second(NOW).expect("a time");
+        let known = Known { group, refreshes, templates: &templates, configured_image: None, keys: &keys, now };
+        let asked = known.asked();
+        let Source::Template { number, .. } = asked.source else { panic!("{asked:?}") };
+        (number, asked.rollout)
+    }
+
+    #[test]
+    fn what_is_asked_of_a_group_is_what_its_newest_refresh_goes_to_until_that_is_given_up() {
+        let failed = || Rollout::Failed(Text::new("the instance refresh failed"));
+        let (old, half, new) = (group("1", &["1", "1"]), group("1", &["1", "2"]), group("2", &["2", "2"]));
+        for (group, to, status, ended, expected) in [
+            (&old, Some("2"), Status::Pending, 0, (2, Rollout::Progressing)),
+            (&half, Some("2"), Status::InProgress, 0, (2, Rollout::Progressing)),
+            (&half, Some("2"), Status::Cancelling, 0, (2, Rollout::Paused)),
+            (&half, Some("2"), Status::Cancelled, 90_000, (2, Rollout::Paused)),
+            (&half, Some("2"), Status::Failed, 90_000, (2, failed())),
+            // Nothing was reached: held for an hour, then given up.
+            (&old, Some("2"), Status::Cancelled, 60, (2, Rollout::Paused)),
+            (&old, Some("2"), Status::Cancelled, 7_200, (1, Rollout::Stable)),
+            (&old, Some("2"), Status::Failed, 60, (1, Rollout::Stable)),
+            (&new, Some("2"), Status::Successful, 60, (2, Rollout::Stable)),
+            // To the group's own settings.
+            (&half, None, Status::InProgress, 0, (1, Rollout::Progressing)),
+            (&half, None, Status::Cancelled, 60, (1, Rollout::Paused)),
+            (&old, None, Status::Cancelled, 60, (1, Rollout::Stable)),
+            (&half, None, Status::Failed, 60, (1, failed())),
+        ] {
+            let found = asked(group, &[refresh(to, status.clone(), ended)]);
+            assert_eq!(found, (Some(expected.0), expected.1), "{to:?} {status:?} {ended}");
+        }
+        assert_eq!(asked(&half, &[]), (Some(1), Rollout::Stable), "nobody has asked for anything");
+    }
+
+    #[test]
+    fn a_refresh_that_goes_back_asks_for_the_groups_own_version() {
+        let half = group("1", &["1", "2"]);
+        for (status, expected) in [
+            (Status::RollbackInProgress, Rollout::Progressing),
+            (Status::Cancelled, Rollout::Paused),
+            (Status::RollbackFailed, Rollout::Failed(Text::new("the instance refresh failed"))),
+        ] {
+            let mut back = refresh(Some("2"), status, 0);
+            back.rollback_details = Some(RollbackDetails::builder().build());
+            assert_eq!(asked(&half, &[back]), (Some(1), expected));
+        }
+    }
+
+    #[test]
+    fn only_types_with_an_image_of_their_own_make_another_template() {
+        let kind = |name: &str| LaunchTemplateOverrides::builder().instance_type(name);
+        let policy = |overrides: Vec<LaunchTemplateOverrides>| {
+            let template = LaunchTemplate::builder().launch_template_specification(spec("3"));
+            let template = template.set_overrides(Some(overrides)).build();
+            MixedInstancesPolicy::builder().launch_template(template).build()
+        };
+        let overrides = |policy: &MixedInstancesPolicy| match source_of_policy(policy, &Templates::default()) {
+            Source::Template { number: Some(3), overrides, .. } => overrides,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(overrides(&policy(vec![kind("m5.large").build(), kind("m6i.large").build()])), "");
+        let arm = policy(vec![kind("m5.large").build(), kind("c7g.large").image_id("ami-12345678").build()]);
+        assert!(overrides(&arm).starts_with('+'));
+        assert_eq!(overrides(&arm), overrides(&arm.clone()), "the same each time");
+    }
+
+    #[test]
+    fn refreshes_of_one_second_are_counted_on() {
+        let at = |ended| refresh(Some("2"), Status::Successful, ended);
+        assert_eq!(generation(&[]), 0);
+        assert!(generation(&[at(0), at(0)]) > generation(&[at(0)]));
+        assert!(generation(&[at(0)]) > generation(&[at(1), at(1), at(1)]));
+    }
+}
