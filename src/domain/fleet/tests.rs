@@ -309,18 +309,6 @@ fn what_is_said_to_be_as_it_was_stays_and_the_rest_goes() {
 }
 
 #[test]
-fn a_workload_that_is_seen_again_as_it_was_costs_no_judgement() {
-    let image = reference("v41", Some(1));
-    let mut fleet = fleet(Vec::new(), vec![workload(&image, Rollout::Stable), simple("a", &image, 1)]);
-    let before = fleet.workloads().next().map(|workload| workload.judgement.clone());
-    let again = vec![workload(&image, Rollout::Stable)];
-    let later = Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(9);
-    fleet.apply(Batch { place: place(), fetched_at: later, observations: again });
-    let after = fleet.workloads().next().expect("it is there");
-    assert_eq!((Some(after.judgement.clone()), after.fetched_at), (before, later));
-}
-
-#[test]
 fn a_pod_whose_owner_comes_later_finds_it() {
     let image = reference("v41", Some(1));
     let fleet = fleet(Vec::new(), vec![simple("a", &image, 1), revision(&image, 1), workload(&image, Rollout::Stable)]);

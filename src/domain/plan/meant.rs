@@ -64,7 +64,7 @@ fn why_not(goto: &Goto, kind: Option<WorkloadKind>, workload: &Workload, worst: 
         return Some(why.to_string());
     }
     if kind.is_some_and(|kind| workload.id.kind != kind) {
-        return Some(format!("it is a {}", workload.id.kind));
+        return Some(format!("of kind {}", workload.id.kind));
     }
     match goto {
         Goto::Expected => (workload.judgement.tally.off() == 0).then(|| "nothing is off there".to_string()),

@@ -65,13 +65,11 @@ impl Fault {
     fn of_code(action: &str, status: u16, code: &str, message: &str) -> Fault {
         let said = || Text::new(&format!("{action}: {}", if message.is_empty() { code } else { message }));
         match code {
-            "ExpiredToken"
-            | "ExpiredTokenException"
-            | "RequestExpired"
-            | "AuthFailure"
-            | "InvalidClientTokenId"
-            | "UnrecognizedClientException"
-            | "InvalidToken" => Fault::SignIn(said()),
+            "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "InvalidToken" => Fault::SignIn(said()),
+            // Also what a region answers that the account has not opted into.
+            "AuthFailure" | "InvalidClientTokenId" | "UnrecognizedClientException" => {
+                Fault::SignIn(Text::new(&format!("{} (or the account has not enabled this region)", said())))
+            }
             "RequestLimitExceeded"
             | "Throttling"
             | "ThrottlingException"

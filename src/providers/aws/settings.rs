@@ -26,38 +26,21 @@ pub(super) struct Settings {
 
 const KNOWN: [&str; 7] = ["profile", "profiles", "region", "regions", "role_arn", "endpoint_url", "refresh"];
 
-/// Regions that a glob may mean: those of the commercial partition that need no agreement, as the endpoints of botocore
-/// 1.44 list them, and those that are opted into. Any other is named as it is.
-const REGIONS: [&str; 34] = [
-    "af-south-1",
-    "ap-east-1",
-    "ap-east-2",
+/// Regions that a glob may mean: those that every account of the commercial partition has (AWS General Reference, "Regions").
+/// One that an account must opt into, or of another partition, is named as it is.
+const REGIONS: [&str; 17] = [
     "ap-northeast-1",
     "ap-northeast-2",
     "ap-northeast-3",
     "ap-south-1",
-    "ap-south-2",
     "ap-southeast-1",
     "ap-southeast-2",
-    "ap-southeast-3",
-    "ap-southeast-4",
-    "ap-southeast-5",
-    "ap-southeast-6",
-    "ap-southeast-7",
     "ca-central-1",
-    "ca-west-1",
     "eu-central-1",
-    "eu-central-2",
     "eu-north-1",
-    "eu-south-1",
-    "eu-south-2",
     "eu-west-1",
     "eu-west-2",
     "eu-west-3",
-    "il-central-1",
-    "me-central-1",
-    "me-south-1",
-    "mx-central-1",
     "sa-east-1",
     "us-east-1",
     "us-east-2",

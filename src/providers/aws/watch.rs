@@ -90,6 +90,8 @@ impl Watch<'_> {
                     let pause = match fault {
                         Fault::SignIn(_) => {
                             self.reads.renounce();
+                            // Whoever signs in next may be somebody else.
+                            kept.identity = None;
                             SIGN_IN_AGAIN
                         }
                         Fault::Throttled(_) => {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::journeys::desk::{Desk, text};
+use crate::journeys::relay::Relay;
 use crate::real::moto::{Region, region_or_skip};
 
 /// A group `checkout` that was rolled from version 1 (v41) to 2 (v42); its template, and both images.
@@ -212,6 +213,24 @@ fn a_task_that_is_off_is_stopped_and_made_again() {
     let arn = |task: &aws_sdk_ecs::types::Task| task.task_arn().unwrap_or_default().to_string();
     let kept = before.iter().filter(|task| after.iter().any(|other| arn(other) == arn(task))).count();
     assert_eq!((after.len(), kept), (4, 3));
+}
+
+#[test]
+fn read_only_sends_nothing_that_could_change_something_and_no_key_is_kept() {
+    let name = "read_only_sends_nothing_that_could_change_something_and_no_key_is_kept";
+    let Some(region) = region_or_skip(name) else { return };
+    bad_release(&region, 2);
+    let relay = Relay::to_aws(region.moto().port());
+    let desk = Desk::at(&[]);
+    desk.region_at(&region, relay.url());
+    let said = desk.run(&["plan", "rollback", "checkout", "--read-only"]);
+    assert_eq!((said.code, &said.json()["code"]), (Some(1), &Value::Null), "{said}");
+    assert_eq!(relay.changes(), Vec::<String>::new());
+    for (path, content) in desk.files() {
+        let is_aws_own = path.parent().is_some_and(|folder| folder.ends_with(".aws"));
+        let holds = |word: &str| content.windows(word.len()).any(|part| part == word.as_bytes());
+        assert!(is_aws_own || !(holds("s3cret-canary") || holds("AKIATEST")), "{}", path.display());
+    }
 }
 
 #[test]

@@ -210,8 +210,11 @@ fn change_of_kubernetes(head: &str, _: &[u8]) -> Option<String> {
 }
 
 fn change_of_aws(head: &str, body: &[u8]) -> Option<String> {
-    const CHANGES: [&str; 6] = ["Start", "Rollback", "Cancel", "Terminate", "Update", "Stop"];
+    const CHANGES: [&str; 7] = ["Start", "Rollback", "Cancel", "Terminate", "Update", "Stop", "Run"];
     let action = aws_action(head, body)?;
+    if String::from_utf8_lossy(body).contains("DryRun=true") {
+        return None;
+    }
     CHANGES.iter().any(|change| action.starts_with(change)).then_some(action)
 }
 
