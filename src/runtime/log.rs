@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::store::{open_private, prepare};
 use crate::domain::text::counted;
@@ -41,7 +42,9 @@ pub fn start(state_dir: &Path, verbose: u8) -> io::Result<()> {
     let log = RotatingLog::open(state_dir.join("rolldeck.log"))?;
     let subscriber = tracing_subscriber::fmt().with_writer(Mutex::new(log)).with_ansi(false).with_max_level(level);
     // Told there, a fault of the log would be written across the screen.
-    let subscriber = subscriber.log_internal_errors(false).finish();
+    // Libraries tell which key signed a request, and at the lower levels the request itself: of them warnings alone are kept.
+    let targets = Targets::new().with_default(LevelFilter::WARN).with_target("rolldeck", level);
+    let subscriber = subscriber.log_internal_errors(false).finish().with(targets);
     // Only a test that starts twice in one process finds one there already.
     let _ = tracing::subscriber::set_global_default(subscriber);
     Ok(())
