@@ -168,7 +168,9 @@ fn rejection(
     if knowledge.declared.is_some_and(|declared| declared.asks_same(reference)) {
         return None;
     }
-    if let Some(why) = &revision.left {
+    // What was seen to be healthy is good whatever became of one attempt.
+    let was_healthy = knowledge.own.0.contains_key(&revision.template.hash) || (knowledge.running)(&revision.uid);
+    if let Some(why) = revision.left.as_ref().filter(|_| !was_healthy) {
         return Some(why.clone());
     }
     left.contains(&revision.uid).then(|| Text::new("was rolled back from"))

@@ -155,7 +155,12 @@ fn settle_lost_brakes(operation: &Operation, gates: &mut Gates, world: &World<'_
         let since = given_up_at(operation, progress.brake_sent_at, progress);
         let waited = gates.missed(call, world.now);
         let wanted = if matches!(call, Call::Release(_)) { Paused::Running } else { Paused::Paused };
+        let taken = progress.receipt.as_ref().map_or(0, |receipt| receipt.generation);
         match seen_hold(step, world.fleet, since) {
+            // Older than the step itself: that says nothing of its brake.
+            Hold::Is { generation, .. } if generation < taken && waited <= STRAGGLER * 4 => {
+                gates.waiting_for = Some(Text::new(&format!("{} must answer first", step.workload.place)));
+            }
             Hold::Is { paused, generation, template } if paused == wanted => {
                 let notes = vec![Text::new("the answer was lost; the fleet shows that it was done")];
                 return Some(Entry::Accepted {

@@ -86,15 +86,16 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     if seen.generation < receipt.generation || seen.observed_generation < receipt.generation {
         return Progress::OnItsWay { done: 0, total: seen.desired };
     }
-    if receipt.template.as_ref().is_some_and(|template| *template != seen.template.hash) {
-        let by: Vec<&str> = seen.owners.iter().map(|owner| owner.manager.as_str()).collect();
-        return Progress::Failed(Text::new(&format!(
-            "somebody changed the template again (the image field is owned by {})",
-            if by.is_empty() { "nobody known".to_string() } else { by.join(", ") }
-        )));
-    }
     if let Rollout::Failed(why) = &seen.rollout {
         return Progress::Failed(why.clone());
+    }
+    if receipt.template.as_ref().is_some_and(|template| *template != seen.template.hash) {
+        let by: Vec<&str> = seen.owners.iter().map(|owner| owner.manager.as_str()).collect();
+        let why = match by.is_empty() {
+            true => "the template is another one again: its platform took it back, or somebody changed it".to_string(),
+            false => format!("somebody changed the template again (the image field is owned by {})", by.join(", ")),
+        };
+        return Progress::Failed(Text::new(&why));
     }
     let current = current_revision(&workload.revisions, &seen.template.hash).map(|revision| &revision.uid);
     let is_new = |instance: &Instance| match (&instance.seen.owner, current) {

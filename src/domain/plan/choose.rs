@@ -214,15 +214,8 @@ fn replace(fleet: &Fleet, workload: &Workload) -> Choice {
     if !is_target_healthy(fleet, workload) {
         return would_spread();
     }
-    let current = current_revision(&workload.revisions, &workload.seen.template.hash).map(|revision| &revision.uid);
-    let is_of_another = |instance: &&Instance| {
-        instance.seen.owner.as_ref().zip(current).is_some_and(|(owner, current)| owner.uid != *current)
-    };
-    if asks_for_target && workload.seen.rollout != Rollout::Stable && off.iter().any(is_of_another) {
-        return refused(
-            "its rollout has not come to an end: instances of the earlier version would be made again as they are",
-            "wait for the rollout, or go back to the last good version: b, or `plan rollback`",
-        );
+    if asks_for_target && would_come_again(workload, &off) {
+        return not_at_its_end();
     }
     match target {
         Some(image) if !asks_for_target => {
@@ -280,7 +273,27 @@ fn replace_picked(fleet: &Fleet, workload: &Workload, pick: Pick) -> Choice {
     if !is_target_healthy(fleet, workload) {
         return would_spread();
     }
+    if would_come_again(workload, &instances) {
+        return not_at_its_end();
+    }
     Choice::Steps { steps: evictions(workload, &instances), checks: stale_pull(workload) }
+}
+
+/// Whether some of these would be made again as they are: of another version than what is asked for, while the rollout to
+/// that has not come to an end.
+fn would_come_again(workload: &Workload, instances: &[&Instance]) -> bool {
+    let current = current_revision(&workload.revisions, &workload.seen.template.hash).map(|revision| &revision.uid);
+    let is_of_another = |instance: &&Instance| {
+        instance.seen.owner.as_ref().zip(current).is_some_and(|(owner, current)| owner.uid != *current)
+    };
+    workload.seen.rollout != Rollout::Stable && instances.iter().any(is_of_another)
+}
+
+fn not_at_its_end() -> Choice {
+    refused(
+        "its rollout has not come to an end: instances of the earlier version would be made again as they are",
+        "wait for the rollout, or go back to the last good version: b, or `plan rollback`",
+    )
 }
 
 fn roll(workload: &Workload, action: Action, to: Side) -> Step {

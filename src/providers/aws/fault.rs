@@ -152,10 +152,10 @@ fn never_connected(error: &(dyn Error + 'static)) -> bool {
     sources(error).any(|source| {
         let by_client =
             source.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect());
-        let by_system = source.downcast_ref::<std::io::Error>().is_some_and(|error| {
-            use std::io::ErrorKind as Kind;
-            matches!(error.kind(), Kind::ConnectionRefused | Kind::HostUnreachable | Kind::NetworkUnreachable)
-        });
+        // Only a connection that is being made is refused; one that was made may become unreachable.
+        let by_system = source
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused);
         by_client || by_system
     })
 }

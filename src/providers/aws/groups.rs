@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh, LaunchTemplateSpecification};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::connect::Clients;
@@ -23,14 +23,14 @@ use crate::domain::observation::{Observation, Rollout, Source};
 
 pub(super) const GROUPS: Source = Source("groups");
 pub(super) const MACHINES: Source = Source("machines");
-const REFRESHES: Source = Source("instance refreshes");
-const TEMPLATES: Source = Source("launch templates");
-const CONFIGURATIONS: Source = Source("launch configurations");
+pub(super) const REFRESHES: Source = Source("instance refreshes");
+pub(super) const TEMPLATES: Source = Source("launch templates");
+pub(super) const CONFIGURATIONS: Source = Source("launch configurations");
 
 /// A group where nothing happens has its refreshes looked at in every so many looks.
 const QUIET: u64 = 10;
 /// Requests under way at once.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 4;
 
 /// What is kept between looks.
 #[derive(Default)]
@@ -51,6 +51,11 @@ impl Groups {
     /// Whether the last look found something that moves.
     pub(super) fn is_busy(&self) -> bool {
         !self.of_interest.is_empty()
+    }
+
+    /// Something was done here: what is kept of refreshes may be older than that.
+    pub(super) fn doubt(&mut self) {
+        self.marks.clear();
     }
 
     /// Looks once and reports.
@@ -127,7 +132,9 @@ impl Groups {
         let found = report.or_limit(CONFIGURATIONS, read::configured_images(clients, &missing).await)?;
         let images: BTreeSet<String> = found.iter().flatten().map(|(_, image)| image.clone()).collect();
         self.configured.extend(found.into_iter().flatten());
-        self.templates.refresh_images(clients, images).await
+        let images = self.templates.refresh_images(clients, images).await;
+        report.or_limit(TEMPLATES, images)?;
+        Ok(())
     }
 
     /// The refreshes of groups of interest, of those that are new or whose members are others than before, and of some of the
@@ -157,11 +164,21 @@ impl Groups {
             Ok((name, found?))
         });
         let looked: Vec<_> = looked.collect();
-        let looked: Result<Vec<_>, Fault> = stream::iter(looked).buffer_unordered(AT_A_TIME).try_collect().await;
-        self.refreshes.extend(report.or_limit(REFRESHES, looked)?.into_iter().flatten());
-        self.marks = marks;
+        let looked: Vec<Result<_, Fault>> = stream::iter(looked).buffer_unordered(AT_A_TIME).collect().await;
+        for found in looked {
+            match found {
+                // Autoscalers share this budget of calls: what was not told now is asked for in the next look.
+                Err(Fault::Throttled(why)) => tracing::info!("{why}"),
+                found => {
+                    let Some((name, found)) = report.or_limit(REFRESHES, found)? else { continue };
+                    self.marks.insert(name.clone(), marks[&name]);
+                    self.refreshes.insert(name, found);
+                }
+            }
+        }
         let names: HashSet<&str> = groups.iter().map(name).collect();
         self.refreshes.retain(|name, _| names.contains(name.as_str()));
+        self.marks.retain(|name, _| names.contains(name.as_str()));
         Ok(())
     }
 

@@ -14,15 +14,12 @@ use super::convert::group::{Health, Source};
 use super::convert::service::last;
 use super::fault::Fault;
 use super::lookup::{self, PresentGroup};
-use super::operate::{NO_SINGLE_IMAGE, Way, desired_json, way_to};
+use super::operate::{NEEDED, NO_SINGLE_IMAGE, Way, desired_json, way_to};
 use super::templates::{facts_of, images};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::WorkloadKind;
 use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step};
 use crate::domain::text::Text;
-
-/// Processes without which a group replaces nothing (Auto Scaling User Guide, "Suspend and resume processes").
-const NEEDED: [&str; 2] = ["Launch", "Terminate"];
 
 /// Looks at a step with reads alone.
 pub(super) async fn inspect(reads: &Reads, keys: &ServiceKeys, step: &Step) -> Inspection {
@@ -71,6 +68,8 @@ pub(super) async fn rehearse(reads: &Reads, writes: &Writes, keys: &ServiceKeys,
             (CheckVerdict::Pass, format!("EC2 would launch version {number}"))
         }
         Err(Fault::Denied(why)) => (CheckVerdict::Fail, why.to_string()),
+        // EC2 says AuthFailure also of an image that is not shared with the account.
+        Err(Fault::SignIn(why)) => (CheckVerdict::Warn, why.to_string()),
         Err(Fault::Refused { code, message }) => {
             (CheckVerdict::Warn, format!("EC2 would not launch version {number} alone: {message} ({code})"))
         }
@@ -251,6 +250,8 @@ async fn service(
         Action::RestoreRevision { hash, .. } => {
             inspection.equivalent = Some(commands::update_service(reads.link(), &step.workload, &hash.0));
             inspection.checks.push(definition(clients, step, &hash.0).await);
+            let brake = "its brake aborts the deployment: the interface of ECS has that, its documentation names roll back alone";
+            inspection.checks.push(check(step, "brake", CheckVerdict::Unknown, brake));
         }
         Action::SetImage { .. } => {}
     }

@@ -45,7 +45,7 @@ impl PresentGroup {
 
     /// The refresh that is under way, if one is.
     pub(super) fn active(&self) -> Option<&InstanceRefresh> {
-        self.refreshes.first().filter(|newest| {
+        self.refreshes.iter().find(|newest| {
             matches!(
                 newest.status(),
                 Some(

@@ -36,11 +36,8 @@ pub(super) async fn groups(clients: &Clients, name: Option<&str>) -> Result<Vec<
 pub(super) async fn refreshes(clients: &Clients, group: &str) -> Result<Vec<InstanceRefresh>, Fault> {
     let request = clients.autoscaling.describe_instance_refreshes().auto_scaling_group_name(group).max_records(50);
     let answer = ask("autoscaling:DescribeInstanceRefreshes", request.send()).await?;
-    let mut found = answer.instance_refreshes.unwrap_or_default();
-    // One that is pending has no start yet: it is the newest.
-    let started = |refresh: &InstanceRefresh| refresh.start_time().map_or(i64::MAX, |at| at.to_millis().unwrap_or(0));
-    found.sort_by_key(|refresh| std::cmp::Reverse(started(refresh)));
-    Ok(found)
+    // In this order AWS gives them (Auto Scaling API reference); one that is pending may have no start yet.
+    Ok(answer.instance_refreshes.unwrap_or_default())
 }
 
 /// The image of each of these launch configurations.

@@ -17,7 +17,7 @@ use crate::domain::observation::{Observation, Source};
 
 pub(super) const SERVICES: Source = Source("services");
 const TASKS: Source = Source("tasks");
-const DEPLOYMENTS: Source = Source("service deployments");
+pub(super) const DEPLOYMENTS: Source = Source("service deployments");
 
 /// All tasks are listed in every so many looks.
 const FULL: u64 = 12;
@@ -33,6 +33,8 @@ const TASKS_AT_ONCE: usize = 100;
 pub(super) struct Services {
     looks: u64,
     is_busy: bool,
+    /// A look began and was not handed over to its end: what it has found is not known to anybody.
+    is_torn: bool,
     /// Revisions never change.
     revisions: HashMap<String, ServiceRevision>,
     /// By ARN of the service.
@@ -56,6 +58,11 @@ impl Services {
         self.is_busy
     }
 
+    /// All that the last look has found was handed over.
+    pub(super) fn was_handed_over(&mut self) {
+        self.is_torn = false;
+    }
+
     /// Looks once and reports.
     pub(super) async fn look(
         &mut self,
@@ -64,6 +71,8 @@ impl Services {
         report: &mut Report<'_>,
     ) -> Result<(), Fault> {
         self.looks += 1;
+        let is_full = self.looks % FULL == 1 || self.is_torn;
+        self.is_torn = true;
         let listed = report.or_limit(SERVICES, list(clients).await)?;
         let Some((clusters, services)) = listed else { return Ok(()) };
         self.look_at_histories(clients, &services, report).await?;
@@ -81,7 +90,7 @@ impl Services {
         report.send(rows).await;
         let alive: HashSet<&str> = services.iter().map(arn).collect();
         self.known.retain(|known, _| alive.contains(known.as_str()));
-        if self.looks % FULL == 1 {
+        if is_full {
             self.look_at_all_tasks(clients, keys, (&clusters, &services), report).await
         } else {
             self.look_at_moved_tasks(clients, keys, &services, report).await
@@ -103,10 +112,17 @@ impl Services {
         report: &mut Report<'_>,
     ) -> Result<(), Fault> {
         let is_due = |raw: &&Service| {
-            let known = self.known.get(arn(raw)).and_then(|known| known.history_of.as_deref());
-            raw.deployments().len() > 1 || known != Some(raw.current_service_deployment().unwrap_or_default())
+            let known = self.known.get(arn(raw));
+            let of = known.and_then(|known| known.history_of.as_deref());
+            let newest = known.and_then(|known| known.deployments.first()).and_then(|newest| newest.status());
+            raw.deployments().len() > 1
+                || newest.is_some_and(service::is_under_way)
+                || of != Some(raw.current_service_deployment().unwrap_or_default())
         };
-        let due: Vec<&Service> = services.iter().filter(is_due).take(HISTORIES).collect();
+        let mut due: Vec<&Service> = services.iter().filter(is_due).collect();
+        // Those of which nothing is known come first: the busy ones must not starve them.
+        due.sort_by_key(|raw| self.known.get(arn(raw)).is_some_and(|known| known.history_of.is_some()));
+        due.truncate(HISTORIES);
         let looked = due.into_iter().map(|raw| async move {
             match read::deployments(clients, raw.cluster_arn().unwrap_or_default(), arn(raw)).await {
                 Ok(found) => Ok((raw, found)),
@@ -151,14 +167,12 @@ impl Services {
         let mut convert = Tasks::default();
         report.send(vec![Observation::ListStarted(TASKS)]).await;
         for cluster in clusters {
-            let Some(arns) = report.or_limit(TASKS, read::task_arns(clients, cluster, None).await)? else {
-                return Ok(());
-            };
+            let Some(arns) = report.or_limit(TASKS, read::task_arns(clients, cluster, None).await)? else { continue };
             let pages = arns.chunks(TASKS_AT_ONCE).map(|arns| read::tasks(clients, cluster, arns.to_vec()));
             let pages: Vec<_> = pages.collect();
             let mut pages = stream::iter(pages).buffered(AT_A_TIME);
             while let Some(page) = pages.next().await {
-                let Some(page) = report.or_limit(TASKS, page)? else { return Ok(()) };
+                let Some(page) = report.or_limit(TASKS, page)? else { break };
                 let mut rows = Vec::new();
                 for task in page {
                     let owner = service::service_of(&task).and_then(|name| by_name.get(&(cluster.as_str(), name)));

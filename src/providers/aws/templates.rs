@@ -225,7 +225,11 @@ async fn versions_of(clients: &Clients, query: &Query<'_>) -> Result<Vec<(i64, V
 
 /// The images that parameters stand for now: AWS resolves them itself.
 async fn resolved(clients: &Clients, query: &Query<'_>) -> Result<Vec<(i64, Option<String>)>, Fault> {
-    let answers = raw(clients, query, true).await?;
+    let answers = match raw(clients, query, true).await {
+        // A parameter that is gone, or that may not be read: what its versions stand for is not known, the rest is.
+        Err(Fault::Refused { .. } | Fault::Denied(_)) => return Ok(Vec::new()),
+        answers => answers?,
+    };
     Ok(answers.iter().filter_map(|version| Some((version.version_number()?, image_of(version)))).collect())
 }
 

@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use super::commands;
 use super::connect::{Clients, Reads, ask};
 use super::fault::Fault;
-use super::groups::{GROUPS, Groups, MACHINES};
+use super::groups::{CONFIGURATIONS, GROUPS, Groups, MACHINES, REFRESHES, TEMPLATES};
 use super::report::{Order, Report, Told};
-use super::services::{SERVICES, Services};
+use super::services::{DEPLOYMENTS, SERVICES, Services};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::observation::{Observation, PlaceIdentity, PlaceState, Source};
 use crate::domain::text::Text;
@@ -30,6 +30,9 @@ const SIGN_IN_AGAIN: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_secs(1);
 /// The longest of them.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(15);
+
+/// What is read to understand the rows of others.
+const ROWLESS: [Source; 4] = [REFRESHES, TEMPLATES, CONFIGURATIONS, DEPLOYMENTS];
 
 /// What a watch needs to know.
 pub(super) struct Watch<'a> {
@@ -77,7 +80,10 @@ impl Watch<'_> {
             let looked = tokio::select! {
                 looked = self.look(&mut kept, sink, (began, order)) => looked,
                 // What is read now may be older than what we did.
-                () = self.acted.notified() => continue,
+                () = self.acted.notified() => {
+                    kept.groups.doubt();
+                    continue;
+                }
             };
             let (state, pause) = match &looked {
                 Ok(Found::Everything) => {
@@ -120,7 +126,7 @@ impl Watch<'_> {
             }
             tokio::select! {
                 () = tokio::time::sleep(jittered(pause)) => {}
-                () = self.acted.notified() => {}
+                () = self.acted.notified() => kept.groups.doubt(),
             }
         }
     }
@@ -155,8 +161,9 @@ impl Watch<'_> {
         rows.extend(of_services.rows);
         limits.extend(of_services.limits);
         let is_limited = |source: &Source| limits.iter().any(|(limited, _)| limited == source);
-        // A list that begins takes back what was said of it.
-        let granted = kept.limited.iter().filter(|source| !is_limited(source)).copied();
+        // A list that begins takes back what was said of it; for what has rows the look itself has done that.
+        let is_rowless = |source: &&Source| ROWLESS.contains(source);
+        let granted = kept.limited.iter().filter(|source| !is_limited(source)).filter(is_rowless).copied();
         rows.extend(granted.flat_map(|source| [Observation::ListStarted(source), Observation::ListFinished(source)]));
         let is_blind = [GROUPS, MACHINES, SERVICES].iter().all(is_limited);
         let found = match limits.first().filter(|_| is_blind) {
@@ -168,6 +175,7 @@ impl Watch<'_> {
         if !rows.is_empty() {
             sink.send(began, rows).await;
         }
+        kept.services.was_handed_over();
         Ok(found)
     }
 

@@ -181,6 +181,7 @@ fn what_is_not_granted_is_told_and_the_rest_is_shown() {
         assert_eq!(watched.fleet.instance_count(), 3);
         watched.relay.refuse(None);
         watched.until("all is granted", |place| place.limits.is_empty()).await;
+        assert_eq!(watched.fleet.instance_count(), 3, "nothing is wiped by being granted");
     });
 }
 
@@ -191,6 +192,9 @@ fn who_may_see_nothing_is_told_so() {
             (aws_action(head, body)? != "GetCallerIdentity").then(|| aws_error(head, 403, "AccessDenied"))
         }));
         watched.until("it is forbidden", |place| matches!(place.state, PlaceState::Forbidden(_))).await;
+        watched.relay.refuse(None);
+        watched.until_live().await;
+        assert_eq!(watched.fleet.instance_count(), 3, "all is there once it is granted");
     });
 }
 

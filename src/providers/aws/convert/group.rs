@@ -23,8 +23,10 @@ use crate::providers::aws::templates::{Templates, Version};
 /// The one container of a machine.
 pub(in crate::providers::aws) const MACHINE: &str = "machine";
 
-/// A refresh that was cancelled before it reached any instance counts as held for this long; then as given up.
+/// A refresh that was cancelled, or failed, before it reached any instance speaks for this long; then it counts as given up.
 const HELD_FOR: SignedDuration = SignedDuration::from_hours(1);
+/// How long a group's own settings may take to follow a refresh that has succeeded.
+const SETTLING: SignedDuration = SignedDuration::from_mins(2);
 
 /// What a group launches from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,19 @@ pub(in crate::providers::aws) enum Source {
     Configuration(String),
     /// Neither is told.
     Unknown,
+}
+
+impl Source {
+    /// Whether the same is launched, however it is named.
+    fn is_same(&self, other: &Source) -> bool {
+        match (self, other) {
+            (
+                Source::Template { id, number: Some(number), overrides, .. },
+                Source::Template { id: other_id, number: Some(other_number), overrides: other_overrides, .. },
+            ) => id == other_id && number == other_number && overrides == other_overrides,
+            (mine, theirs) => mine == theirs,
+        }
+    }
 }
 
 /// What is asked of a group now, and how far that is.
@@ -95,7 +110,13 @@ impl Known<'_> {
         let desired = newest.desired_configuration().and_then(|desired| desired_source(desired, self.templates));
         let goes_back = newest.rollback_details().is_some();
         let target = desired.filter(|_| !goes_back).unwrap_or_else(|| own.clone());
-        let is_ahead = target != own;
+        let is_ahead = !target.is_same(&own);
+        let ended = newest.end_time().and_then(time);
+        let ended_within = |limit| ended.is_some_and(|ended| self.now.duration_since(ended) < limit);
+        // Whoever has made the group's own version since has given the refresh up.
+        if ended.zip(self.made_at(&own)).is_some_and(|(ended, made)| made > ended) {
+            return Asked { source: own, rollout: Rollout::Stable, is_ahead: false };
+        }
         let why = || Text::new(newest.status_reason().unwrap_or("the instance refresh failed"));
         let asks = |rollout| Asked { source: target.clone(), rollout, is_ahead };
         let rests = |rollout| Asked { source: own.clone(), rollout, is_ahead: false };
@@ -105,19 +126,25 @@ impl Known<'_> {
             }
             // What is still on its way is let go; nothing new is begun.
             Some(Status::Cancelling) => asks(Rollout::Paused),
-            Some(Status::Cancelled) if self.is_half_way(&target, newest, is_ahead) => asks(Rollout::Paused),
-            Some(Status::Failed) if is_ahead && self.has_reached_any(&target) => asks(Rollout::Failed(why())),
+            Some(Status::Cancelled) if is_ahead && (self.has_reached_any(&target) || ended_within(HELD_FOR)) => {
+                asks(Rollout::Paused)
+            }
+            Some(Status::Cancelled) if !is_ahead && self.has_missed_any(&target) => asks(Rollout::Paused),
+            // The group was read before its refresh came to its end, or its settings follow a moment later.
+            Some(Status::Successful) if is_ahead && ended_within(SETTLING) => asks(Rollout::Progressing),
+            Some(Status::Failed) if is_ahead && (self.has_reached_any(&target) || ended_within(HELD_FOR)) => {
+                asks(Rollout::Failed(why()))
+            }
             Some(Status::Failed) if !is_ahead && self.has_missed_any(&own) => rests(Rollout::Failed(why())),
             Some(Status::RollbackFailed) if self.has_missed_any(&own) => rests(Rollout::Failed(why())),
             _ => rests(Rollout::Stable),
         }
     }
 
-    /// Whether a refresh that was cancelled left something to go on with.
-    fn is_half_way(&self, target: &Source, newest: &InstanceRefresh, is_ahead: bool) -> bool {
-        let ended = newest.end_time().and_then(time);
-        let is_recent = ended.is_some_and(|ended| self.now.duration_since(ended) < HELD_FOR);
-        if is_ahead { self.has_reached_any(target) || is_recent } else { self.has_missed_any(target) }
+    /// When the version was made that a group launches from.
+    fn made_at(&self, source: &Source) -> Option<Timestamp> {
+        let Source::Template { id, number: Some(number), .. } = source else { return None };
+        self.version(id, *number)?.created_at
     }
 
     fn has_reached_any(&self, target: &Source) -> bool {
@@ -210,17 +237,30 @@ impl Known<'_> {
     fn why_left(&self, id: &str, number: i64) -> Option<Text> {
         let to_it = |refresh: &&InstanceRefresh| {
             let desired = refresh.desired_configuration().and_then(|desired| desired_source(desired, self.templates));
-            matches!(desired, Some(Source::Template { id: of, number: Some(to), .. }) if of == id && to == number)
+            // What `$Latest` stood for then nobody knows now.
+            let is_numbered = |named: &str| named.parse::<i64>().is_ok();
+            matches!(desired, Some(Source::Template { id: of, named, number: Some(to), .. })
+                if of == id && to == number && is_numbered(&named))
         };
-        let newest = self.refreshes.iter().find(to_it)?;
-        let why = match newest.status()? {
-            Status::RollbackSuccessful | Status::RollbackInProgress | Status::RollbackFailed => {
-                "its instance refresh was rolled back"
+        let newest = self.refreshes.iter().find(to_it).and_then(|newest| newest.status());
+        // One that failed may have failed for want of capacity: that speaks against nothing.
+        match newest {
+            Some(Status::RollbackSuccessful | Status::RollbackInProgress | Status::RollbackFailed) => {
+                Some(Text::new("its instance refresh was rolled back"))
             }
-            Status::Failed => "its instance refresh failed",
-            _ => return None,
-        };
-        Some(Text::new(why))
+            None if self.has_never_run(id, number) => Some(Text::new("no instance refresh has gone to it")),
+            _ => None,
+        }
+    }
+
+    /// Whether a version was made while this group went elsewhere by refreshes, none of them to it, and nothing runs it.
+    fn has_never_run(&self, id: &str, number: i64) -> bool {
+        let successful = self.refreshes.iter().filter(|refresh| refresh.status() == Some(&Status::Successful));
+        let first = successful.filter_map(|refresh| refresh.start_time().and_then(time)).min();
+        let made = self.version(id, number).and_then(|version| version.created_at);
+        let wanted = number.to_string();
+        let is_member = |member: &Instance| member.launch_template().and_then(|spec| spec.version()) == Some(&*wanted);
+        first.zip(made).is_some_and(|(first, made)| made > first) && !self.members().any(is_member)
     }
 
     fn version(&self, id: &str, number: i64) -> Option<&Version> {
@@ -278,13 +318,31 @@ impl Known<'_> {
         let is_weighted = self.members().any(|member| member.weighted_capacity().is_some())
             || self.group.desired_capacity_type().is_some_and(|kind| kind != "units");
         if is_weighted {
-            return self.members().filter(|member| !super::machine::is_leaving(member)).count() as u32;
+            return self.weighted();
         }
         u32::try_from(self.group.desired_capacity().unwrap_or(0)).unwrap_or(0)
     }
 
+    /// Members that stay, and as many of the heaviest type as are still to come.
+    fn weighted(&self) -> u32 {
+        let weight =
+            |member: &Instance| member.weighted_capacity().and_then(|weight| weight.parse::<i64>().ok()).unwrap_or(1);
+        let staying: Vec<i64> =
+            self.members().filter(|member| !super::machine::is_leaving(member)).map(weight).collect();
+        let heaviest = self.members().map(weight).max().unwrap_or(1).max(1);
+        let missing = i64::from(self.group.desired_capacity().unwrap_or(0)) - staying.iter().sum::<i64>();
+        let to_come = u32::try_from((missing.max(0) + heaviest - 1) / heaviest).unwrap_or(0);
+        u32::try_from(staying.len()).unwrap_or(0) + to_come
+    }
+
     fn requested_since(&self, asked: &Asked) -> Option<Timestamp> {
-        let of_refresh = self.refreshes.first().and_then(|refresh| refresh.start_time()).and_then(time);
+        let goes_there = |refresh: &&InstanceRefresh| {
+            let desired = refresh.desired_configuration().and_then(|desired| desired_source(desired, self.templates));
+            desired.is_some_and(|desired| desired.is_same(&asked.source))
+        };
+        // A refresh to what was there already changes nothing.
+        let first_to_it = self.refreshes.iter().take_while(goes_there).last();
+        let of_refresh = first_to_it.and_then(|refresh| refresh.start_time()).and_then(time);
         match &asked.source {
             Source::Template { id, number: Some(number), .. } => {
                 let made = self.version(id, *number).and_then(|version| version.created_at);
@@ -353,12 +411,16 @@ impl Health {
     }
 }
 
-/// Counts refreshes, newest first: by when the newest began. AWS tells seconds; those of one second are counted on.
+/// Counts refreshes, newest first: by when the newest began. AWS tells seconds, so those of one second are counted on; and
+/// one that is taken back counts once more. Any refresh or way back that comes later makes it larger.
 pub(in crate::providers::aws) fn generation(refreshes: &[InstanceRefresh]) -> u64 {
-    let began = |refresh: &InstanceRefresh| refresh.start_time().and_then(time);
-    let Some(newest) = refreshes.first().and_then(began) else { return 0 };
-    let at_once = refreshes.iter().filter(|refresh| began(refresh) == Some(newest)).count() as u64;
-    newest.as_millisecond().unsigned_abs() + at_once
+    let began = |refresh: &&InstanceRefresh| refresh.start_time().and_then(time);
+    // One that is pending may have no start yet.
+    let Some(newest) = refreshes.iter().find(|refresh| began(refresh).is_some()) else { return 0 };
+    let at = began(&newest);
+    let at_once = refreshes.iter().filter(|refresh| began(refresh) == at).count() as u64;
+    let at = at.map_or(0, |at| at.as_millisecond().unsigned_abs());
+    at + 2 * at_once + u64::from(newest.rollback_details().is_some())
 }
 
 /// The workload's uid.
@@ -506,7 +568,11 @@ mod tests {
             // Nothing was reached: held for an hour, then given up.
             (&old, Some("2"), Status::Cancelled, 60, (2, Rollout::Paused)),
             (&old, Some("2"), Status::Cancelled, 7_200, (1, Rollout::Stable)),
-            (&old, Some("2"), Status::Failed, 60, (1, Rollout::Stable)),
+            (&old, Some("2"), Status::Failed, 60, (2, failed())),
+            (&old, Some("2"), Status::Failed, 7_200, (1, Rollout::Stable)),
+            // Its settings have not followed yet.
+            (&group("1", &["2", "2"]), Some("2"), Status::Successful, 60, (2, Rollout::Progressing)),
+            (&group("1", &["2", "2"]), Some("2"), Status::Successful, 600, (1, Rollout::Stable)),
             (&new, Some("2"), Status::Successful, 60, (2, Rollout::Stable)),
             // To the group's own settings.
             (&half, None, Status::InProgress, 0, (1, Rollout::Progressing)),

@@ -21,6 +21,9 @@ use crate::domain::observation::{
 use crate::domain::text::Text;
 use crate::providers::aws::templates::Templates;
 
+/// Which group has launched a machine (Auto Scaling User Guide, "Tag Auto Scaling groups and instances").
+const GROUP_TAG: &str = "aws:autoscaling:groupName";
+
 /// Who has which machine.
 pub(in crate::providers::aws) struct Members<'a> {
     by_machine: HashMap<&'a str, (&'a AutoScalingGroup, &'a Instance)>,
@@ -56,9 +59,12 @@ impl<'a> Members<'a> {
         let (group, member) = match self.by_machine.get(id) {
             Some((group, member)) if !is_warm(member) => (*group, Some(*member)),
             Some(_) => return None,
-            // Launched since the groups were read; its tags say for whom.
-            None => (*self.by_name.get(tag(&tags, "aws:autoscaling:groupName")?)?, None),
+            // Launched since the groups were read; its tags say for whom. Of a warm pool it may be one that never serves.
+            None => (*self.by_name.get(tag(&tags, GROUP_TAG)?)?, None),
         };
+        if member.is_none() && group.warm_pool_configuration().is_some() {
+            return None;
+        }
         let owner = self.owner(group, launched_from(member, &tags), asked);
         let name = group.auto_scaling_group_name().unwrap_or_default();
         let launched = known.and_then(image_of).map(ToString::to_string);
@@ -68,7 +74,12 @@ impl<'a> Members<'a> {
             Text::new(&format!("its root volume was replaced in place; it was launched from {launched}"))
         });
         let state = known.and_then(state_of);
-        let (phase, health, reason) = life(member, state);
+        let (phase, health, reason) = match (member, state) {
+            (None, Some("running")) => {
+                (Phase::Pending, Health::Unhealthy, Some(Text::new("its group does not list it yet")))
+            }
+            (member, state) => life(member, state),
+        };
         Some(InstanceSeen {
             uid: Uid::new(id),
             owner: Some(owner),
@@ -114,6 +125,10 @@ pub(in crate::providers::aws) fn alone(
 ) -> Option<(WorkloadSeen, InstanceSeen)> {
     let id = known.instance_id()?;
     let tags = tags(known);
+    // In a warm pool, or of a group that can't be seen: it has one.
+    if tag(&tags, GROUP_TAG).is_some() {
+        return None;
+    }
     let name = tag(&tags, "Name").unwrap_or(id);
     let image = image_of(known).map(ToString::to_string);
     let uid = Uid::new(&format!("machine {id}"));

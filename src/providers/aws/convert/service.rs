@@ -239,6 +239,18 @@ pub(in crate::providers::aws) fn service_of(task: &Task) -> Option<&str> {
     task.group().and_then(|group| group.strip_prefix("service:"))
 }
 
+/// Whether a deployment will become something else by itself.
+pub(in crate::providers::aws) fn is_under_way(status: &Status) -> bool {
+    matches!(
+        status,
+        Status::Pending
+            | Status::InProgress
+            | Status::StopRequested
+            | Status::RollbackRequested
+            | Status::RollbackInProgress
+    )
+}
+
 /// The workload's uid.
 pub(in crate::providers::aws) fn uid(raw: &Service) -> Uid {
     Uid::new(raw.service_arn().unwrap_or_default())

@@ -19,6 +19,9 @@ use crate::providers::aws::convert::machine;
 use crate::providers::aws::lookup::{self, PresentGroup};
 use crate::providers::aws::read;
 
+/// Processes without which a group replaces nothing (Auto Scaling User Guide, "Suspend and resume processes").
+pub(in crate::providers::aws) const NEEDED: [&str; 2] = ["Launch", "Terminate"];
+
 /// How a group gets to a version.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::providers::aws) enum Way {
@@ -115,7 +118,11 @@ pub(in crate::providers::aws) fn desired_json(group: &AutoScalingGroup, template
 impl HandsOn<'_> {
     async fn group(&self) -> Result<PresentGroup, Answer> {
         let clients = self.reads.clients().await;
-        lookup::group(&clients, &self.order.step.workload).await.map_err(not_sent)?.ok_or_else(gone)
+        let present = lookup::group(&clients, &self.order.step.workload).await.map_err(not_sent)?.ok_or_else(gone)?;
+        match present.known(self.keys).workload().inoperable {
+            Some(why) => Err(refused(&why)),
+            None => Ok(present),
+        }
     }
 
     /// To the version of the step.
@@ -133,7 +140,7 @@ impl HandsOn<'_> {
                     self.writes.clients().await.autoscaling.rollback_instance_refresh().auto_scaling_group_name(name);
                 let sent = ask("autoscaling:RollbackInstanceRefresh", request.send()).await;
                 sent.map_err(|fault| self.sorted(&fault))?;
-                let generation = present.known(self.keys).workload().generation;
+                let generation = generation(&present.refreshes) + 1;
                 let note = Text::new("the running instance refresh is taken back");
                 Ok(accepted(generation, Some(hash.clone()), vec![note]))
             }
@@ -154,11 +161,8 @@ impl HandsOn<'_> {
         let request = request.desired_configuration(desired(&present.group, template, number)).preferences(preferences);
         let sent = ask("autoscaling:StartInstanceRefresh", request.send()).await;
         let id = sent.map_err(|fault| self.sorted(&fault))?.instance_refresh_id.unwrap_or_default();
-        // Only for the generation: without it the template alone must tell.
-        let reads = self.reads.clients().await;
-        let refreshes = read::refreshes(&reads, name).await.unwrap_or_default();
-        let from_ours = refreshes.iter().position(|known| known.instance_refresh_id() == Some(&*id));
-        let generation = from_ours.map_or(0, |at| generation(&refreshes[at..]));
+        // Any later look shows a larger one: see `generation`.
+        let generation = generation(&present.refreshes) + 1;
         let note = Text::new(&format!("instance refresh {id}, at least {}% in service", health.min));
         Ok(accepted(generation, Some(hash.clone()), vec![note]))
     }
@@ -217,6 +221,11 @@ impl HandsOn<'_> {
         let Some(member) = member.filter(|member| !machine::is_leaving(member)) else {
             return Err(refused(&format!("{name} is already gone from {}", uid(&present.group))));
         };
+        let suspended = present.group.suspended_processes().iter().filter_map(|process| process.process_name());
+        if let Some(process) = suspended.into_iter().find(|name| NEEDED.contains(name)) {
+            let why = format!("not sent: {process} is suspended in the group, nothing would come in its place");
+            return Err(Answer::Blocked(Text::new(&why)));
+        }
         let clients = self.reads.clients().await;
         let launched = read::machines_named(&clients, &[instance.0.to_string()]).await.map_err(not_sent)?;
         let launched = launched.first().and_then(|known| known.image_metadata()).and_then(|known| known.image_id());
