@@ -43,6 +43,11 @@ impl PresentGroup {
         group::Known { group, refreshes, templates, configured_image: None, keys, now: Timestamp::now() }
     }
 
+    /// Whether a refresh is being cancelled.
+    pub(super) fn is_cancelling(&self) -> bool {
+        self.active().is_some_and(|active| active.status() == Some(&Status::Cancelling))
+    }
+
     /// The refresh that is under way, if one is.
     pub(super) fn active(&self) -> Option<&InstanceRefresh> {
         self.refreshes.iter().find(|newest| {

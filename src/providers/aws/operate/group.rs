@@ -2,6 +2,8 @@
 //!
 //! `UpdateAutoScalingGroup` is never sent: it would change what is launched and replace nothing.
 
+use std::time::Duration;
+
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup, DesiredConfiguration, LaunchTemplateSpecification, RefreshPreferences,
 };
@@ -21,6 +23,10 @@ use crate::providers::aws::read;
 
 /// Processes without which a group replaces nothing (Auto Scaling User Guide, "Suspend and resume processes").
 pub(in crate::providers::aws) const NEEDED: [&str; 2] = ["Launch", "Terminate"];
+
+/// How often a cancellation is looked at again before the step itself waits for it.
+const LOOKS: u32 = 8;
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
 /// How a group gets to a version.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +57,9 @@ pub(in crate::providers::aws) fn way_to(
             Text::new("its instance types were changed since: plan again"),
         ));
     }
-    let Some(active) = present.active() else { return Ok(Way::Start(template, number)) };
+    let Some(active) = present.active().filter(|_| !present.is_cancelling()) else {
+        return Ok(Way::Start(template, number));
+    };
     let own = match known.own() {
         Source::Template { id, number: Some(own), .. } => Some((id, own)),
         _ => None,
@@ -125,10 +133,22 @@ impl HandsOn<'_> {
         }
     }
 
+    /// The group once no cancellation is under way any more: before that AWS takes neither a refresh nor a way back.
+    async fn group_at_rest(&self) -> Result<PresentGroup, Answer> {
+        for _ in 0..LOOKS {
+            let present = self.group().await?;
+            if !present.is_cancelling() {
+                return Ok(present);
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        Err(Answer::Blocked(Text::new("not sent: a cancellation has not come to its end")))
+    }
+
     /// To the version of the step.
     pub(super) async fn refresh_group(&self) -> Tried {
         let step = &self.order.step;
-        let present = self.group().await?;
+        let present = self.group_at_rest().await?;
         compared(step, &present.known(self.keys).workload())?;
         let way = way_to(step, &present, self.keys).map_err(|(why, hint)| refused(&format!("{why}; {hint}")))?;
         let Action::RestoreRevision { hash, .. } = &step.action else { return Err(refused("it is no way back")) };
@@ -189,19 +209,14 @@ impl HandsOn<'_> {
     /// A new refresh to where the cancelled one went.
     pub(super) async fn refresh_again(&self) -> Tried {
         let step = &self.order.step;
-        let present = self.group().await?;
+        let present = self.group_at_rest().await?;
         let known = present.known(self.keys);
         let seen = known.workload();
         if let Some(why) = step.why_not_hold(Paused::Running, &Bound::of(&seen)) {
             return Err(refused(&why));
         }
         if present.active().is_some() {
-            return match seen.rollout {
-                Rollout::Paused => {
-                    Err(Answer::Blocked(Text::new("not sent: its cancellation has not come to its end")))
-                }
-                _ => Err(refused("an instance refresh runs already")),
-            };
+            return Err(refused("an instance refresh runs already"));
         }
         match known.asked().source {
             Source::Template { id, number: Some(number), .. } if seen.rollout == Rollout::Paused => {
