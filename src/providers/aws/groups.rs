@@ -11,7 +11,8 @@ use futures::{StreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::connect::Clients;
-use super::convert::group::{self, Known};
+use super::convert::group::Known;
+use super::convert::launch;
 use super::convert::machine::{self, Members};
 use super::fault::Fault;
 use super::read;
@@ -109,8 +110,8 @@ impl Groups {
     }
 
     /// Whether members are of other versions than what is asked for: somebody may have begun to change them.
-    fn is_mixed(&self, group: &AutoScalingGroup, asked: &group::Source) -> bool {
-        let group::Source::Template { number: Some(number), .. } = asked else { return false };
+    fn is_mixed(&self, group: &AutoScalingGroup, asked: &launch::Source) -> bool {
+        let launch::Source::Template { number: Some(number), .. } = asked else { return false };
         let number = number.to_string();
         let of_members = group.instances().iter().filter_map(|member| member.launch_template()?.version());
         of_members.into_iter().any(|version| version != number)
@@ -186,7 +187,7 @@ impl Groups {
         &self,
         clients: &Clients,
         keys: &ServiceKeys,
-        (groups, asked): (&[AutoScalingGroup], &HashMap<Uid, group::Source>),
+        (groups, asked): (&[AutoScalingGroup], &HashMap<Uid, launch::Source>),
         report: &mut Report<'_>,
     ) -> Result<(), Fault> {
         let mut members = Members::of(groups);

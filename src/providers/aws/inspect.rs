@@ -10,7 +10,8 @@ use jiff::Timestamp;
 
 use super::commands;
 use super::connect::{Clients, Reads, Writes, ask};
-use super::convert::group::{Health, Source};
+use super::convert::group::Health;
+use super::convert::launch::Source;
 use super::convert::service::last;
 use super::fault::Fault;
 use super::lookup::{self, PresentGroup};

@@ -4,13 +4,10 @@
 //! A group's own settings change only when a refresh has succeeded. So what is asked of it is what its newest refresh asks
 //! for, as long as that runs or was stopped half way; else its own settings (reference `aws.md` sections 0 and 1.3).
 
-use aws_sdk_autoscaling::types::{
-    AutoScalingGroup, DesiredConfiguration, Instance, InstanceRefresh, InstanceRefreshStatus as Status,
-    LaunchTemplateOverrides, LaunchTemplateSpecification, MixedInstancesPolicy,
-};
+use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, InstanceRefresh, InstanceRefreshStatus as Status};
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest as _, Sha256};
 
+use super::launch::{Source, desired_source, hash, is_of, source, source_of_policy};
 use super::{Tags, service, time, undoers};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
@@ -27,39 +24,6 @@ pub(in crate::providers::aws) const MACHINE: &str = "machine";
 const HELD_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// How long a group's own settings may take to follow a refresh that has succeeded.
 const SETTLING: SignedDuration = SignedDuration::from_mins(2);
-
-/// What a group launches from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::providers::aws) enum Source {
-    /// A version of a launch template.
-    Template {
-        /// Its id.
-        id: String,
-        /// As the group names it: a number, `$Latest`, `$Default`.
-        named: String,
-        /// What that stands for now.
-        number: Option<i64>,
-        /// Hash over instance types that have an image or a template of their own; empty where none has.
-        overrides: String,
-    },
-    /// A launch configuration, which has no versions.
-    Configuration(String),
-    /// Neither is told.
-    Unknown,
-}
-
-impl Source {
-    /// Whether the same is launched, however it is named.
-    fn is_same(&self, other: &Source) -> bool {
-        match (self, other) {
-            (
-                Source::Template { id, number: Some(number), overrides, .. },
-                Source::Template { id: other_id, number: Some(other_number), overrides: other_overrides, .. },
-            ) => id == other_id && number == other_number && overrides == other_overrides,
-            (mine, theirs) => mine == theirs,
-        }
-    }
-}
 
 /// What is asked of a group now, and how far that is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -433,11 +397,6 @@ pub(in crate::providers::aws) fn revision_uid(group: &AutoScalingGroup, template
     Uid::new(&format!("{}#{template}:{number}", uid(group)))
 }
 
-/// The hash of what a group launches from.
-pub(in crate::providers::aws) fn hash(template: &str, number: i64, overrides: &str) -> TemplateHash {
-    TemplateHash(Text::new(&format!("{template}:{number}{overrides}")))
-}
-
 /// A group's tags.
 pub(in crate::providers::aws) fn tags(group: &AutoScalingGroup) -> Tags<'_> {
     group.tags().iter().filter_map(|tag| Some((tag.key()?, tag.value().unwrap_or_default()))).collect()
@@ -448,73 +407,14 @@ pub(in crate::providers::aws) fn is_warm(member: &Instance) -> bool {
     member.lifecycle_state().is_some_and(|state| state.as_str().starts_with("Warmed:"))
 }
 
-/// What a desired configuration launches from.
-pub(in crate::providers::aws) fn desired_source(
-    desired: &DesiredConfiguration,
-    templates: &Templates,
-) -> Option<Source> {
-    match (desired.launch_template(), desired.mixed_instances_policy()) {
-        (Some(spec), _) => Some(source(spec, &[], templates)),
-        (None, Some(policy)) => Some(source_of_policy(policy, templates)),
-        (None, None) => None,
-    }
-}
-
-fn source_of_policy(policy: &MixedInstancesPolicy, templates: &Templates) -> Source {
-    let template = policy.launch_template();
-    match template.and_then(|template| template.launch_template_specification()) {
-        Some(spec) => source(spec, template.map(|template| template.overrides()).unwrap_or_default(), templates),
-        None => Source::Unknown,
-    }
-}
-
-fn source(spec: &LaunchTemplateSpecification, overrides: &[LaunchTemplateOverrides], templates: &Templates) -> Source {
-    let Some(id) = spec.launch_template_id() else { return Source::Unknown };
-    let named = spec.version().filter(|version| !version.is_empty()).unwrap_or("$Default");
-    let known = templates.template(id);
-    let number = match named {
-        "$Latest" => known.map(|known| known.latest),
-        "$Default" => known.map(|known| known.default),
-        number => number.parse().ok(),
-    };
-    Source::Template { id: id.to_string(), named: named.to_string(), number, overrides: overrides_of(overrides) }
-}
-
-/// A hash over the overrides that bring an image or a template of their own; types and weights alone change no image.
-fn overrides_of(overrides: &[LaunchTemplateOverrides]) -> String {
-    let mut own: Vec<String> = overrides
-        .iter()
-        .filter(|one| one.image_id().is_some() || one.launch_template_specification().is_some())
-        .map(|one| {
-            let spec = one.launch_template_specification();
-            let template = spec.map(|spec| (spec.launch_template_id(), spec.version()));
-            format!("{:?} {:?} {template:?}", one.instance_type(), one.image_id())
-        })
-        .collect();
-    if own.is_empty() {
-        return String::new();
-    }
-    own.sort();
-    let digest = Sha256::digest(own.join("\n"));
-    format!("+{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
-}
-
-/// Whether a member was launched from this.
-fn is_of(member: &Instance, source: &Source) -> bool {
-    match (source, member.launch_template()) {
-        (Source::Template { id, number: Some(number), .. }, Some(spec)) => {
-            spec.launch_template_id() == Some(id) && spec.version() == Some(number.to_string().as_str())
-        }
-        (Source::Configuration(name), _) => member.launch_configuration_name() == Some(name),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use aws_sdk_autoscaling::primitives::DateTime;
-    use aws_sdk_autoscaling::types::{LaunchTemplate, RollbackDetails};
+    use aws_sdk_autoscaling::types::{
+        DesiredConfiguration, LaunchTemplate, LaunchTemplateOverrides, LaunchTemplateSpecification,
+        MixedInstancesPolicy, RollbackDetails,
+    };
 
     const TEMPLATE: &str = "lt-1";
     const NOW: i64 = 1_800_000_000;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance};
 use aws_sdk_ec2::types::InstanceImageMetadata;
 
-use super::group::{MACHINE, Source, is_warm, revision_uid, uid};
+use super::group::{MACHINE, is_warm, revision_uid, uid};
+use super::launch::Source;
 use super::{Tags, service, tag, time};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};

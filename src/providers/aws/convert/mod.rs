@@ -3,6 +3,7 @@
 //! Never guesses an image: what AWS does not say is `None`, and is shown as unknown.
 
 pub(super) mod group;
+pub(super) mod launch;
 pub(super) mod machine;
 pub(super) mod service;
 

@@ -90,10 +90,15 @@ impl Known<'_> {
         found
     }
 
-    /// The template of a task definition, with the digests that its newest revision has.
+    /// The template of a task definition, with the digests that its revision in force has, else its newest one: a deployment
+    /// that was taken back may have left a newer one with what its tags stood for then.
     fn template(&self, definition: &str) -> Template {
         let of_it = self.revisions.iter().filter(|revision| revision.task_definition() == Some(definition));
-        let newest = of_it.max_by_key(|revision| revision.created_at().and_then(time));
+        let in_force = |revision: &ServiceRevision| {
+            let mut current = self.service.current_service_revisions().iter();
+            current.any(|current| current.arn().is_some() && current.arn() == revision.service_revision_arn())
+        };
+        let newest = of_it.max_by_key(|revision| (in_force(revision), revision.created_at().and_then(time)));
         let containers = newest.map(|revision| revision.container_images()).unwrap_or_default();
         let containers = containers.iter().map(|container| ContainerSpec {
             name: Text::new(container.container_name().unwrap_or_default()),
@@ -341,5 +346,41 @@ fn life(task: &Task) -> (Phase, Health, Option<Text>) {
         "PROVISIONING" | "PENDING" | "ACTIVATING" => (Phase::Pending, Health::Unhealthy, say(status)),
         "DEACTIVATING" | "STOPPING" | "DEPROVISIONING" => (Phase::Draining, Health::Unhealthy, say(status)),
         _ => (Phase::Unknown, Health::Unknown, say(status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ecs::primitives::DateTime;
+    use aws_sdk_ecs::types::{ContainerImage, ServiceCurrentRevisionSummary};
+
+    #[test]
+    fn what_is_in_force_is_expected_although_a_newer_one_was_taken_back() {
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let revision = |arn: &str, at: i64, digit: &str| {
+            let image =
+                ContainerImage::builder().container_name("app").image("shop/pay:stable").image_digest(digest(digit));
+            ServiceRevision::builder()
+                .service_revision_arn(arn)
+                .task_definition("arn:aws:ecs:eu:1:task-definition/pay:41")
+                .created_at(DateTime::from_secs(at))
+                .container_images(image.build())
+                .build()
+        };
+        let revisions = [revision("a", 1, "a"), revision("b", 2, "b")];
+        let service = |current: Option<&str>| {
+            let current = current.map(|arn| vec![ServiceCurrentRevisionSummary::builder().arn(arn).build()]);
+            Service::builder()
+                .task_definition("arn:aws:ecs:eu:1:task-definition/pay:41")
+                .set_current_service_revisions(current)
+                .build()
+        };
+        for (current, expected) in [(Some("a"), "a"), (Some("b"), "b"), (None, "b")] {
+            let (service, keys) = (service(current), ServiceKeys::default());
+            let known = Known { service: &service, deployments: &[], revisions: &revisions, keys: &keys };
+            let image = known.workload().template.containers[0].image.clone().expect("an image");
+            assert_eq!(image.digest().map(ToString::to_string), Some(digest(expected)), "{current:?}");
+        }
     }
 }
