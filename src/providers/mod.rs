@@ -10,6 +10,8 @@ pub mod kubernetes;
 pub mod sim;
 
 mod calls;
+#[cfg(any(feature = "aws", feature = "kubernetes"))]
+mod setting;
 
 use std::future::Future;
 use std::path::PathBuf;

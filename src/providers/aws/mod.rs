@@ -25,6 +25,7 @@ use std::time::Duration;
 use aws_runtime::env_config::file::EnvConfigFileKind;
 use tokio::sync::Notify;
 
+use super::setting::misconfigured;
 use super::{
     Answer, ConnectError, Connected, Kind, Mutations, Operator, Order, PlaceSpec, Provider, SettingFault, Sink,
     Surroundings, Table, Work,
@@ -95,13 +96,7 @@ fn check(settings: &Table) -> Vec<SettingFault> {
 }
 
 fn connect(spec: PlaceSpec, surroundings: Surroundings, mutations: Mutations) -> Result<Connected, ConnectError> {
-    let settings = Settings::parse(&spec.settings).map_err(|faults| {
-        let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect();
-        ConnectError {
-            what: format!("{} is not configured as it must be: {}", spec.id, faults.join("; ")),
-            hint: "correct the settings of the place".to_string(),
-        }
-    })?;
+    let settings = Settings::parse(&spec.settings).map_err(|faults| misconfigured(&spec.id, &faults))?;
     let of_profile = || profiles::region_of(settings.profile.as_deref()?, &surroundings.aws);
     let region = settings.region.clone().or_else(of_profile).or_else(|| surroundings.aws.region.clone());
     let files = [

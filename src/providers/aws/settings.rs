@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::domain::selector::glob_matches;
+use crate::providers::setting::{fault, text_of};
 use crate::providers::{SettingFault, Table};
 
 /// What one place is configured with.
@@ -158,24 +159,6 @@ fn refresh_of(table: &Table, faults: &mut Vec<SettingFault>) -> Option<Duration>
 /// Whether it may be a region: an endpoint's host name is made of it.
 fn is_region(name: &str) -> bool {
     name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-fn text_of(table: &Table, key: &str, faults: &mut Vec<SettingFault>) -> Option<String> {
-    match table.get(key)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::String(_) => {
-            faults.push(fault(key, "is empty; name one, or leave the key out"));
-            None
-        }
-        other => {
-            faults.push(fault(key, &format!("must be a text in quotes, not {other}")));
-            None
-        }
-    }
-}
-
-fn fault(key: &str, message: &str) -> SettingFault {
-    SettingFault { key: key.to_string(), message: message.to_string() }
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::setting::misconfigured;
 use super::{
     Answer, ConnectError, Connected, Found, Kind, Mutations, Operator, Order, PlaceSpec, Provider, SettingFault, Sink,
     Surroundings, Work,
@@ -87,13 +88,7 @@ fn check(settings: &Map<String, Value>) -> Vec<SettingFault> {
 }
 
 fn connect(spec: PlaceSpec, surroundings: Surroundings, mutations: Mutations) -> Result<Connected, ConnectError> {
-    let settings = Settings::parse(&spec.settings).map_err(|faults| {
-        let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.key, fault.message)).collect();
-        ConnectError {
-            what: format!("{} is not configured as it must be: {}", spec.id, faults.join("; ")),
-            hint: "correct the settings of the place".to_string(),
-        }
-    })?;
+    let settings = Settings::parse(&spec.settings).map_err(|faults| misconfigured(&spec.id, &faults))?;
     let files = settings.kubeconfig.clone().map_or(surroundings.kubeconfigs, |file| vec![file]);
     let link = Arc::new(Link::new(files, settings.context.clone(), surroundings.end_group));
     let reads = Reads::new(link.clone());

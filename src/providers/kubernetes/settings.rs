@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 
 use super::SettingFault;
+use crate::providers::setting::{fault, text_of};
 
 /// What a place is configured with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,20 +33,6 @@ impl Settings {
         let kubeconfig = text_of(table, "kubeconfig", &mut faults).map(PathBuf::from);
         let namespaces = namespaces_of(table.get("namespaces"), &mut faults);
         if faults.is_empty() { Ok(Settings { context, kubeconfig, namespaces }) } else { Err(faults) }
-    }
-}
-
-fn text_of(table: &Map<String, Value>, key: &str, faults: &mut Vec<SettingFault>) -> Option<String> {
-    match table.get(key)? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::String(_) => {
-            faults.push(fault(key, "is empty; name one, or leave the key out"));
-            None
-        }
-        other => {
-            faults.push(fault(key, &format!("must be a text in quotes, not {other}")));
-            None
-        }
     }
 }
 
@@ -81,10 +68,6 @@ fn is_namespace(name: &str) -> bool {
     name.len() <= 63
         && name.bytes().all(|byte| is_plain(byte) || byte == b'-')
         && ends.into_iter().all(|end| end.is_some_and(is_plain))
-}
-
-fn fault(key: &str, message: &str) -> SettingFault {
-    SettingFault { key: key.to_string(), message: message.to_string() }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! nobody else makes or steps anything.
 //!
 //! It never speaks for rolldeck: what rolldeck changed is read back from the server.
-#![allow(dead_code, reason = "a harness offers more than the tests of one day take")]
 
 use std::fs::{self, File};
 use std::future::Future;
