@@ -154,6 +154,8 @@ mod tests {
         let text: String = lines.try_iter().collect();
         assert!(text.contains("lines left out)\n"), "{text}");
         assert!(text.ends_with("line 997\nline 998\nline 999\n"), "{text}");
-        assert!(text.lines().count() <= MOST + 2, "{text}");
+        // What waited, and the one that was on its way; either may have a gap before it.
+        let told = text.lines().filter(|line| line.starts_with("line")).count();
+        assert!(told <= MOST + 1, "{text}");
     }
 }
