@@ -169,7 +169,7 @@ impl Groups {
         for found in looked {
             match found {
                 // Autoscalers share this budget of calls: what was not told now is asked for in the next look.
-                Err(Fault::Throttled(why)) => tracing::info!("{why}"),
+                Err(Fault::Throttled(why)) => report.limit(REFRESHES, why),
                 found => {
                     let Some((name, found)) = report.or_limit(REFRESHES, found)? else { continue };
                     self.marks.insert(name.clone(), marks[&name]);

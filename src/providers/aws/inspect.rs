@@ -16,6 +16,7 @@ use super::convert::service::last;
 use super::fault::Fault;
 use super::lookup::{self, PresentGroup};
 use super::operate::{NEEDED, NO_SINGLE_IMAGE, Way, desired_json, way_to};
+use super::read;
 use super::templates::{facts_of, images};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::WorkloadKind;
@@ -261,17 +262,15 @@ async fn service(
 
 /// Whether the task definition can still be deployed, and whether its tags may have moved since.
 async fn definition(clients: &Clients, step: &Step, name: &str) -> Check {
-    let request = clients.ecs.describe_task_definition().task_definition(name);
-    let answer = match ask("ecs:DescribeTaskDefinition", request.send()).await {
-        Ok(answer) => answer,
+    let found = match read::definition(clients, name).await {
+        Ok(found) => found,
         Err(Fault::Refused { message, .. }) => {
             return check(step, "task definition", CheckVerdict::Fail, &format!("{name}: {message}"));
         }
         Err(fault) => return check(step, "task definition", CheckVerdict::Unknown, &fault.to_string()),
     };
-    let found = answer.task_definition();
-    let is_active = found.and_then(|found| found.status()).is_none_or(|status| status.as_str() == "ACTIVE");
-    let containers = found.map(|found| found.container_definitions()).unwrap_or_default();
+    let is_active = found.status().is_none_or(|status| status.as_str() == "ACTIVE");
+    let containers = found.container_definitions();
     let mut moving = containers.iter().filter_map(|container| container.image()).filter(|image| !image.contains('@'));
     match (is_active, moving.next()) {
         (false, _) => check(step, "task definition", CheckVerdict::Fail, &format!("{name} is not active any more")),

@@ -16,6 +16,7 @@ mod read;
 mod report;
 mod services;
 mod settings;
+mod tasks;
 mod templates;
 mod watch;
 

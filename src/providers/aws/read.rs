@@ -4,11 +4,14 @@
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh};
 use aws_sdk_ec2::types::{Filter, InstanceImageMetadata};
-use aws_sdk_ecs::types::{Service, ServiceDeploymentBrief, ServiceField, ServiceRevision, Task};
+use aws_sdk_ecs::types::{
+    DesiredStatus, Service, ServiceDeploymentBrief, ServiceField, ServiceRevision, Task, TaskDefinition,
+};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::connect::{Clients, ask};
 use super::fault::Fault;
+use crate::domain::text::Text;
 
 /// Requests of one list under way at once.
 const AT_A_TIME: usize = 8;
@@ -145,13 +148,31 @@ pub(super) async fn revisions(clients: &Clients, arns: &[String]) -> Result<Vec<
     Ok(pages.into_iter().flatten().collect())
 }
 
-/// The ARNs of the tasks of a cluster that are meant to run, or of one of its services.
-pub(super) async fn task_arns(clients: &Clients, cluster: &str, service: Option<&str>) -> Result<Vec<String>, Fault> {
+/// Which tasks are listed.
+#[derive(Clone, Copy)]
+pub(super) enum TasksOf<'a> {
+    /// All of a cluster.
+    Cluster,
+    /// Those of this service.
+    Service(&'a str),
+}
+
+/// The ARNs of tasks that are meant to run, or of those that are meant to stop; ECS lists the latter for an hour at least.
+pub(super) async fn task_arns(
+    clients: &Clients,
+    cluster: &str,
+    of: TasksOf<'_>,
+    desired: DesiredStatus,
+) -> Result<Vec<String>, Fault> {
+    let service = match of {
+        TasksOf::Cluster => None,
+        TasksOf::Service(name) => Some(name.to_string()),
+    };
     let mut found = Vec::new();
     let mut token: Option<String> = None;
     loop {
-        let request = clients.ecs.list_tasks().cluster(cluster).max_results(100);
-        let request = request.set_service_name(service.map(ToString::to_string)).set_next_token(token.take());
+        let request = clients.ecs.list_tasks().cluster(cluster).max_results(100).desired_status(desired.clone());
+        let request = request.set_service_name(service.clone()).set_next_token(token.take());
         let answer = ask("ecs:ListTasks", request.send()).await?;
         found.extend(answer.task_arns.unwrap_or_default());
         token = answer.next_token.filter(|token| !token.is_empty());
@@ -159,6 +180,13 @@ pub(super) async fn task_arns(clients: &Clients, cluster: &str, service: Option<
             return Ok(found);
         }
     }
+}
+
+/// A task definition by ARN, or by family and number.
+pub(super) async fn definition(clients: &Clients, name: &str) -> Result<TaskDefinition, Fault> {
+    let request = clients.ecs.describe_task_definition().task_definition(name);
+    let answer = ask("ecs:DescribeTaskDefinition", request.send()).await?;
+    answer.task_definition.ok_or_else(|| Fault::Failed(Text::new("ecs:DescribeTaskDefinition: an empty answer")))
 }
 
 /// At most a hundred tasks by ARN; those that are gone are left out.

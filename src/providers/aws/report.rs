@@ -28,7 +28,7 @@ pub(super) struct Report<'a> {
     began: Timestamp,
     /// Kept until the look is complete; `None` in the first one, whose rows are shown as they come.
     rows: Option<Vec<Observation>>,
-    /// What could not be read because it is not granted.
+    /// What could not be read.
     limits: Vec<(Source, Text)>,
     told: Told,
     /// Instances of this look.
@@ -48,7 +48,7 @@ pub(super) struct Told {
 pub(super) struct Parts {
     /// Rows that were kept.
     pub rows: Vec<Observation>,
-    /// What was not granted.
+    /// What could not be read.
     pub limits: Vec<(Source, Text)>,
     /// For the next look. One that fails leaves nothing: then all is told again.
     pub told: Told,
@@ -63,6 +63,11 @@ impl<'a> Report<'a> {
         };
         let (limits, telling, finished) = (Vec::new(), HashMap::new(), Vec::new());
         Report { sink, began, rows, limits, told, telling, finished }
+    }
+
+    /// Whether anything was shown of the place before.
+    pub(super) fn order(&self) -> Order {
+        if self.rows.is_some() { Order::Later } else { Order::First }
     }
 
     /// Hands rows over, now or when the look is complete.
@@ -102,12 +107,17 @@ impl<'a> Report<'a> {
         match read {
             Ok(read) => Ok(Some(read)),
             Err(Fault::Denied(why)) => {
-                self.limits.retain(|(known, _)| *known != source);
-                self.limits.push((source, why));
+                self.limit(source, why);
                 Ok(None)
             }
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Something could not be read in this look, for a reason that is told; the rest goes on.
+    pub(super) fn limit(&mut self, source: Source, why: Text) {
+        self.limits.retain(|(known, _)| *known != source);
+        self.limits.push((source, why));
     }
 
     /// What is left at the end of a look.

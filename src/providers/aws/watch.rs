@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::groups::{CONFIGURATIONS, GROUPS, Groups, MACHINES, REFRESHES, TEMPLATES};
 use super::report::{Order, Report, Told};
 use super::services::{DEPLOYMENTS, SERVICES, Services};
+use super::tasks::DEFINITIONS;
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::observation::{Observation, PlaceIdentity, PlaceState, Source};
 use crate::domain::text::Text;
@@ -32,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(15);
 
 /// What is read to understand the rows of others.
-const ROWLESS: [Source; 4] = [REFRESHES, TEMPLATES, CONFIGURATIONS, DEPLOYMENTS];
+const ROWLESS: [Source; 5] = [REFRESHES, TEMPLATES, CONFIGURATIONS, DEPLOYMENTS, DEFINITIONS];
 
 /// What a watch needs to know.
 pub(super) struct Watch<'a> {

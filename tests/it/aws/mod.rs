@@ -9,4 +9,6 @@ mod faults;
 mod policies;
 mod scale;
 mod see;
+mod tasks;
 mod together;
+mod watched;

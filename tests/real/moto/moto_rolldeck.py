@@ -625,6 +625,12 @@ def start_task(service, entry):
     backend.tasks.setdefault(service.cluster_name, {})[task.task_arn] = task
 
 
+def tell(service, message):
+    """AWS: the newest 100, the newest first."""
+    entry = {"id": str(uuid.uuid4()), "createdAt": utcnow(), "message": f"(service {service.name}) {message}"}
+    service.events = [entry, *service.events][:100]
+
+
 def stop_tasks(tasks, reason):
     for task in tasks:
         task.last_status = task.desired_status = "STOPPED"
@@ -652,6 +658,8 @@ def step_service(service):
     start = min(max(1, want // 3), want - len(new) - (len(old) if halted else 0))
     for _ in range(max(0, start)):
         start_task(service, primary)
+    if start > 0:
+        tell(service, f"has started {start} tasks.")
     excess = len(new) + max(0, start) + len(old) - want
     stop_tasks((old + new)[: max(0, excess)], f"Scaling activity initiated by (deployment {primary['id']})")
     count(service, rollout, want)

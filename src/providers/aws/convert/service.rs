@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use aws_sdk_ecs::types::{
     DeploymentControllerType, DeploymentRolloutState, HealthStatus, ResourceManagementType, Service,
-    ServiceDeploymentBrief, ServiceDeploymentStatus as Status, ServiceRevision, Task,
+    ServiceDeploymentBrief, ServiceDeploymentStatus as Status, ServiceRevision, Task, TaskDefinition,
 };
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Tags, service, tag, time, undoers};
 use crate::domain::expectation::ServiceKeys;
@@ -149,13 +150,24 @@ impl Known<'_> {
     }
 }
 
+/// Containers with a health check of their own, by ARN of the task definition.
+pub(in crate::providers::aws) type HealthChecks = HashMap<String, Vec<String>>;
+
+/// How long after its start a task may still wait for the first answer of its health check (ECS API reference,
+/// `HealthCheck`: a start period of 5 minutes at most, then retries).
+const STARTING: SignedDuration = SignedDuration::from_mins(10);
+
 /// Tasks as instances. Tasks of one task definition share their owner.
-#[derive(Default)]
-pub(in crate::providers::aws) struct Tasks {
-    owners: HashMap<Uid, Arc<Owner>>,
+pub(in crate::providers::aws) struct Conversion<'a> {
+    /// Owners that were made before.
+    pub owners: &'a mut HashMap<Uid, Arc<Owner>>,
+    /// What is known of health checks.
+    pub checks: &'a HealthChecks,
+    /// Now.
+    pub now: Timestamp,
 }
 
-impl Tasks {
+impl Conversion<'_> {
     /// A task of a service.
     pub(in crate::providers::aws) fn of_service(
         &mut self,
@@ -178,7 +190,7 @@ impl Tasks {
     fn instance(&mut self, task: &Task, owner: Uid, kind: WorkloadKind, (name, service): (&str, Text)) -> InstanceSeen {
         let made = || Arc::new(Owner { uid: owner.clone(), kind, name: Text::new(name) });
         let owner = self.owners.entry(owner.clone()).or_insert_with(made).clone();
-        let (phase, health, reason) = life(task);
+        let (phase, health, reason) = self.life(task);
         let containers: Vec<ContainerSeen> = task
             .containers()
             .iter()
@@ -206,6 +218,46 @@ impl Tasks {
             touched: None,
         }
     }
+
+    /// A task that runs is healthy as far as anybody knows, unless it has a check that has not answered yet.
+    fn life(&self, task: &Task) -> (Phase, Health, Option<Text>) {
+        match life(task) {
+            (Phase::Running, Health::Healthy, _) if awaits_its_check(task, self.checks, self.now) => {
+                (Phase::Running, Health::Unhealthy, Some(Text::new("its health check has not passed yet")))
+            }
+            life => life,
+        }
+    }
+}
+
+/// Whether a task that runs waits for the first answer of its health check.
+pub(in crate::providers::aws) fn awaits_its_check(task: &Task, checks: &HealthChecks, now: Timestamp) -> bool {
+    let awaits = |name: &String| {
+        let mut containers = task.containers().iter();
+        let found = containers.find(|container| container.name() == Some(name));
+        found.is_some_and(|container| container.health_status() != Some(&HealthStatus::Healthy))
+    };
+    let checked = task.task_definition_arn().and_then(|definition| checks.get(definition));
+    may_await_its_check(task, now) && checked.into_iter().flatten().any(awaits)
+}
+
+/// Whether a task that runs may be waiting for the first answer of its health check: ECS says the same of one that has none.
+pub(in crate::providers::aws) fn may_await_its_check(task: &Task, now: Timestamp) -> bool {
+    let is_new = task.started_at().and_then(time).is_none_or(|at| now.duration_since(at) < STARTING);
+    let is_told = matches!(task.health_status(), Some(HealthStatus::Healthy | HealthStatus::Unhealthy));
+    is_new && !is_told && task.last_status() == Some("RUNNING")
+}
+
+/// The containers of a task definition that have a health check.
+pub(in crate::providers::aws) fn checked_containers(definition: &TaskDefinition) -> Vec<String> {
+    let containers = definition.container_definitions().iter();
+    let checked = containers.filter(|container| container.health_check().is_some());
+    checked.filter_map(|container| container.name()).map(ToString::to_string).collect()
+}
+
+/// Whether nothing of a task runs any more.
+pub(in crate::providers::aws) fn has_ended(task: &Task) -> bool {
+    matches!(task.last_status(), Some("STOPPED" | "DELETED"))
 }
 
 /// The workload of tasks of one family that no service has started.

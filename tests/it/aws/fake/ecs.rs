@@ -98,10 +98,15 @@ pub(super) fn definition(world: &World, request: &Request) -> Reply {
     let asked = request.json();
     let found = definition_of(world, asked["taskDefinition"].as_str().unwrap_or_default());
     let key = found.ok_or_else(|| Refusal::new("ClientException", "Unable to describe task definition."))?;
-    let Definition { containers, status, registered } = &world.definitions[&key];
+    let Definition { containers, status, registered, checked } = &world.definitions[&key];
     let containers: Vec<Value> = containers
         .iter()
-        .map(|(name, image)| json!({"name": name, "image": image, "essential": true, "versionConsistency": "enabled"}))
+        .map(|(name, image)| {
+            let check = checked.map(|_| json!({"command": ["CMD-SHELL", "true"]}));
+            without_nulls(json!({
+                "name": name, "image": image, "essential": true, "versionConsistency": "enabled", "healthCheck": check,
+            }))
+        })
         .collect();
     answer::ecs(&json!({"taskDefinition": {
         "taskDefinitionArn": definition_arn(world, &key), "family": key.0, "revision": key.1, "status": status,
@@ -209,10 +214,14 @@ pub(super) fn service_fields(world: &World, arn: &str, counts: &BTreeMap<&str, u
 
 pub(super) fn task_fields(world: &World, arn: &str) -> Value {
     let task = &world.tasks[arn];
+    // What nobody checks is as unknown as what has not been checked yet.
+    let checked = world.definitions[&task.definition].checked;
+    let is_healthy = checked.is_some_and(|time| world.now.duration_since(task.started) >= time);
+    let health = if is_healthy { "HEALTHY" } else { "UNKNOWN" };
     let containers = task.containers.iter().map(|Container { name, image, digest }| {
         without_nulls(json!({
             "containerArn": format!("{}/{name}", arn.replacen(":task/", ":container/", 1)), "taskArn": arn,
-            "name": name, "image": image, "imageDigest": digest, "lastStatus": task.status, "healthStatus": task.health,
+            "name": name, "image": image, "imageDigest": digest, "lastStatus": task.status, "healthStatus": health,
             "cpu": "0",
         }))
     });
@@ -220,7 +229,7 @@ pub(super) fn task_fields(world: &World, arn: &str) -> Value {
         "taskArn": arn, "clusterArn": cluster_arn(world, &task.cluster), "group": task.group,
         "startedBy": task.started_by, "taskDefinitionArn": definition_arn(world, &task.definition),
         "containers": containers.collect::<Vec<_>>(), "lastStatus": task.status, "desiredStatus": task.desired,
-        "healthStatus": task.health, "launchType": "FARGATE", "availabilityZone": format!("{}a", world.region),
+        "healthStatus": health, "launchType": "FARGATE", "availabilityZone": format!("{}a", world.region),
         "cpu": "256", "memory": "512", "connectivity": "CONNECTED", "version": 1,
         "createdAt": moment(task.started), "startedAt": moment(task.started), "stoppedReason": task.stopped,
     }))

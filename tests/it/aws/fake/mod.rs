@@ -26,6 +26,7 @@ pub(crate) use answer::Refusal;
 use answer::{Answer, Reply};
 pub(crate) use records::{Launches, Mixed, Override, TemplateAt};
 pub(crate) use request::Request;
+pub(crate) use rollout::tell_to_stop;
 pub(crate) use world::World;
 
 /// The server; it ends with the test.

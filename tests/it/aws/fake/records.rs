@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 pub(crate) type Tags = BTreeMap<String, String>;
 
@@ -209,9 +209,10 @@ pub(crate) struct Task {
     pub(crate) status: String,
     /// `RUNNING` or `STOPPED`.
     pub(crate) desired: String,
-    pub(crate) health: String,
     pub(crate) started: Timestamp,
     pub(crate) stopped: Option<String>,
+    /// When a task that was told to stop has ended.
+    pub(crate) ends: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -227,6 +228,8 @@ pub(crate) struct Definition {
     /// `ACTIVE` or `INACTIVE`.
     pub(crate) status: String,
     pub(crate) registered: Timestamp,
+    /// How long a container that has started is checked before it is called healthy; `None`: nobody checks.
+    pub(crate) checked: Option<SignedDuration>,
 }
 
 impl Template {

@@ -65,10 +65,10 @@ pub(super) fn stop_task(world: &mut World, request: &Request) -> Reply {
     let cluster = ecs::cluster_of(world, &asked)?;
     let named = asked["task"].as_str().unwrap_or_default();
     let arn = world.ecs_arn("task", &format!("{cluster}/{}", named.rsplit('/').next().unwrap_or_default()));
-    let Some(task) = world.tasks.get_mut(&arn) else {
+    if !world.tasks.contains_key(&arn) {
         return Err(Refusal::new("InvalidParameterException", "The referenced task was not found."));
-    };
-    stopped(task, asked["reason"].as_str().unwrap_or("Task stopped by user"));
+    }
+    tell_to_stop(world, &arn, asked["reason"].as_str().unwrap_or("Task stopped by user"));
     answer::ecs(&json!({"task": ecs::task_fields(world, &arn)}))
 }
 
@@ -111,6 +111,10 @@ pub(super) fn complete(world: &mut World, arn: &str) {
 }
 
 pub(super) fn step(world: &mut World) {
+    let now = world.now;
+    for task in world.tasks.values_mut().filter(|task| task.ends.is_some_and(|ends| ends <= now)) {
+        task.status = "STOPPED".into();
+    }
     let mut running: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (arn, task) in world.tasks.iter().filter(|(_, task)| task.desired == "RUNNING") {
         if let Some(name) = task.group.strip_prefix("service:") {
@@ -172,11 +176,14 @@ fn replace_third(world: &mut World, arn: &str, tasks: &[String]) {
     }
     let excess = (new.len() + start + old.len()).saturating_sub(want);
     for task in old.iter().chain(&new).take(excess) {
-        let task = world.tasks.get_mut(*task).expect("it runs");
-        stopped(task, &format!("Scaling activity initiated by (deployment {primary})"));
+        tell_to_stop(world, task, &format!("Scaling activity initiated by (deployment {primary})"));
     }
     for _ in 0..start {
         start_task(world, arn);
+    }
+    if start > 0 {
+        let (now, service) = (world.now, world.services.get_mut(arn).expect("it is there"));
+        service.events.insert(0, (now, format!("(service {}) has started {start} tasks.", service.name)));
     }
     let tasks = &world.tasks;
     let is_left = |deployment: &Deployment| {
@@ -246,15 +253,20 @@ fn start_task(world: &mut World, arn: &str) {
         containers: revision.containers.clone(),
         status: "RUNNING".into(),
         desired: "RUNNING".into(),
-        health: "HEALTHY".into(),
         started: world.now,
         stopped: None,
+        ends: None,
     };
     world.tasks.insert(world.ecs_arn("task", &format!("{}/{number:032x}", task.cluster)), task);
 }
 
-fn stopped(task: &mut Task, reason: &str) {
-    (task.status, task.desired, task.stopped) = ("STOPPED".into(), "STOPPED".into(), Some(reason.into()));
+/// A task that is told to stop goes on for as long as it takes.
+pub(crate) fn tell_to_stop(world: &mut World, arn: &str, reason: &str) {
+    let ends = world.now + world.stopping;
+    let status = if ends > world.now { "STOPPING" } else { "STOPPED" };
+    let task = world.tasks.get_mut(arn).expect("it is there");
+    (task.status, task.desired, task.stopped) = (status.into(), "STOPPED".into(), Some(reason.into()));
+    task.ends = Some(ends);
 }
 
 fn is_active(rollout: &Rollout) -> bool {

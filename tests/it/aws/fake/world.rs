@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) definitions: BTreeMap<(String, u64), Definition>,
     /// What an image reference resolves to now. Without an entry: to a digest made from the reference.
     pub(crate) digests: BTreeMap<String, String>,
+    /// How long a task that was told to stop goes on.
+    pub(crate) stopping: SignedDuration,
     /// Requests that a test has sent itself, which are none of the program's.
     pub(crate) by_suite: usize,
     serial: u64,
@@ -68,6 +70,7 @@ impl Default for World {
             rollouts: Vec::new(),
             definitions: BTreeMap::new(),
             digests: BTreeMap::new(),
+            stopping: SignedDuration::ZERO,
             by_suite: 0,
             serial: 0,
         }
@@ -149,7 +152,7 @@ impl World {
         let last = self.definitions.keys().rev().find(|(name, _)| name == family).map_or(0, |(_, number)| *number);
         let key = (family.to_string(), last + 1);
         let containers = containers.iter().map(|(name, image)| (name.to_string(), image.to_string())).collect();
-        let definition = Definition { containers, status: "ACTIVE".into(), registered: self.now };
+        let definition = Definition { containers, status: "ACTIVE".into(), registered: self.now, checked: None };
         self.definitions.insert(key.clone(), definition);
         key
     }
