@@ -166,6 +166,15 @@ pub enum Rollout {
     Failed(Text),
 }
 
+/// A rollout that runs, and that a new one can't simply supersede.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InTheWay {
+    /// What, how far, since when: `instance refresh 08a1 (InProgress, 34%) since 2026-11-26 13:01 UTC`.
+    pub what: Text,
+    /// The one template that can be gone back to without ending it first, where there is one.
+    pub leads_back_to: Option<TemplateHash>,
+}
+
 /// How the platform replaces instances, in its own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Strategy {
@@ -234,6 +243,8 @@ pub struct WorkloadSeen {
     pub desired: u32,
     /// How far it is.
     pub rollout: Rollout,
+    /// What must be ended before another rollout can begin.
+    pub in_the_way: Option<InTheWay>,
     /// How it replaces.
     pub strategy: Strategy,
     /// Who owns the image field.

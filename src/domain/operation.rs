@@ -20,7 +20,7 @@ pub use verify::{Progress, progress_of};
 use super::history::{OwnRecord, OwnVerdict};
 use super::id::{OperationId, PlaceId, StepId, Uid, WorkloadId};
 use super::journal::{Call, Driver, Entry, Outcome, Receipt, Record, Request};
-use super::plan::{Action, Bound, Code, Plan, Step, Way};
+use super::plan::{Bound, Code, Plan, Step, Way};
 use super::text::Text;
 
 /// One started plan.
@@ -431,7 +431,7 @@ pub fn own_records<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTree
     sorted.sort_by(|a, b| a.started_at.cmp(&b.started_at).then_with(|| a.id.cmp(&b.id)));
     let mut records: BTreeMap<WorkloadId, OwnRecord> = BTreeMap::new();
     for operation in sorted {
-        for step in operation.plan.steps().filter(|step| !matches!(step.action, Action::Evict { .. })) {
+        for step in operation.plan.steps().filter(|step| step.action.is_rollout()) {
             let progress = operation.progress(step.id);
             let Some(receipt) = &progress.receipt else { continue };
             let record = records.entry(step.workload.clone()).or_default();

@@ -124,6 +124,9 @@ pub struct Step {
     pub brake: Brake,
     /// A pause that the step takes off.
     pub unpause: Unpause,
+    /// Whether it can only begin once an earlier step has ended what runs there.
+    #[serde(default)]
+    pub follows: Follows,
     /// The command that would do the same.
     pub equivalent: Text,
     /// The facts it was decided on.
@@ -158,6 +161,11 @@ pub enum Action {
         name: Text,
         /// What it ran when the plan was made.
         image: Option<ImageId>,
+    },
+    /// End the rollout that runs there; what it has replaced stays. Another step of the same workload follows.
+    EndRollout {
+        /// What runs, how far, since when.
+        what: Text,
     },
 }
 
@@ -194,6 +202,17 @@ pub enum Unpause {
     NotPaused,
     /// The workload is held; the same request releases it, else it would be accepted and do nothing.
     Release,
+}
+
+/// What a step of the same workload must have done before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follows {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// It has ended the rollout that runs there.
+    EndOfRollout,
 }
 
 /// One thing that was looked at.
@@ -350,6 +369,15 @@ impl Action {
             Action::RestoreRevision { .. } => "restore_revision",
             Action::SetImage { .. } => "set_image",
             Action::Evict { .. } => "evict",
+            Action::EndRollout { .. } => "end_rollout",
+        }
+    }
+
+    /// Whether it asks for another template, and so has instances replaced by the platform.
+    pub fn is_rollout(&self) -> bool {
+        match self {
+            Action::RestoreRevision { .. } | Action::SetImage { .. } => true,
+            Action::Evict { .. } | Action::EndRollout { .. } => false,
         }
     }
 }

@@ -100,7 +100,8 @@ fn subject(plan: &Plan) -> &str {
 
 /// Whether all steps go from the same to the same: then the title says it once.
 pub(crate) fn is_uniform(plan: &Plan) -> bool {
-    let mut sides = plan.steps().map(|step| (step.from.label(), step.to.label()));
+    let replacing = plan.steps().filter(|step| !matches!(step.action, Action::EndRollout { .. }));
+    let mut sides = replacing.map(|step| (step.from.label(), step.to.label()));
     let first = sides.next();
     sides.all(|side| Some(&side) == first.as_ref())
 }
@@ -147,6 +148,7 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
         Action::RestoreRevision { number, .. } => format!("back to revision {number}{sides}"),
         Action::SetImage { container, .. } => format!("image of {container}{sides}"),
         Action::Evict { name, .. } => format!("takes {name} away; it is made again{sides}"),
+        Action::EndRollout { what } => format!("ends {what}"),
     };
     add(Line::new(Meaning::Key, format!("    {} ", step.id))
         .and(Meaning::Text, format!("{name}  "))

@@ -149,6 +149,7 @@ pub(super) fn derived(
         observed_generation: 0,
         desired: 0,
         rollout: Rollout::Stable,
+        in_the_way: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),

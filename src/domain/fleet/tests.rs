@@ -49,6 +49,7 @@ fn workload(image: &str, rollout: Rollout) -> Observation {
             observed_generation: 1,
             desired: 2,
             rollout,
+            in_the_way: None,
             strategy: crate::domain::observation::Strategy::default(),
             owners: Vec::new(),
             undoers: Vec::new(),

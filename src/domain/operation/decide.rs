@@ -13,7 +13,7 @@ use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
 use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Floor, Gate, Paused, Step};
+use crate::domain::plan::{Action, Bound, Floor, Follows, Gate, Paused, Step};
 use crate::domain::policy::Policy;
 use crate::domain::text::{Text, counted};
 
@@ -380,6 +380,17 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
             return None;
         }
     }
+    if step.follows == Follows::EndOfRollout {
+        let ends = |other: &&Step| other.workload == step.workload && matches!(other.action, Action::EndRollout { .. });
+        let is_ended = |other: &Step| operation.progress(other.id).state == StepState::Verified;
+        if !operation.plan.steps().find(ends).is_some_and(is_ended) {
+            gates.waiting_for = Some(Text::new("what runs there must have ended"));
+            return None;
+        }
+        if let Some(bound) = held_by_its_end(world, step) {
+            return Some(Entry::Rebound { step: step.id, bound: Box::new(bound) });
+        }
+    }
     if let Some(why) = rolls_below_floor(world, step) {
         gates.waiting_for = Some(why);
         return None;
@@ -404,9 +415,17 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
     Some(Entry::Sent { call: Call::Step(step.id), present })
 }
 
+/// The bound facts of a step after the rollout before it was ended, if that has moved the one that it must move: a rollout
+/// that was ended half way is held.
+fn held_by_its_end(world: &World<'_>, step: &Step) -> Option<Bound> {
+    let now = Bound::of(&world.fleet.workload(&step.workload)?.seen);
+    let bound = Bound { paused: now.paused, ..step.bound.clone() };
+    (bound == now && bound != step.bound).then_some(bound)
+}
+
 /// Why the platform itself might leave too few healthy ones now: counts may have moved since the plan was made.
 fn rolls_below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
-    if matches!(step.action, Action::Evict { .. }) {
+    if !step.action.is_rollout() {
         return None;
     }
     let workload = world.fleet.workload(&step.workload)?;

@@ -8,8 +8,8 @@ use super::{StepProgress, World};
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::current_revision;
 use crate::domain::id::WorkloadKind;
-use crate::domain::image::Comparison;
-use crate::domain::observation::{Health, Phase, Rollout, TemplateHash};
+use crate::domain::image::{Comparison, ImageId};
+use crate::domain::observation::{ContainerSeen, Health, Phase, Rollout, TemplateHash};
 use crate::domain::plan::{Action, Paused, Step};
 use crate::domain::text::Text;
 
@@ -56,6 +56,12 @@ pub fn progress_of(step: &Step, progress: &StepProgress, fleet: &Fleet) -> Progr
             let old = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
             evicted(step, progress, fleet, workload, old)
         }
+        Action::EndRollout { what } => match workload.seen.rollout {
+            Rollout::Progressing => Progress::OnItsWay { done: 0, total: 0 },
+            Rollout::Stable | Rollout::Paused | Rollout::Failed(_) => {
+                Progress::Done(Text::new(&format!("{what} has ended where it was")))
+            }
+        },
     }
 }
 
@@ -104,6 +110,7 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     };
     let mut done = 0;
     let mut left_over = 0;
+    let mut astray: Vec<&Instance> = Vec::new();
     for instance in fleet.instances_of(workload) {
         match instance.seen.phase {
             // An ended pod is none any more: its controller has made another.
@@ -111,11 +118,20 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
             // Its replacement is counted; where pods go all the time there is always such a one.
             Phase::Draining if is_new(instance) => {}
             _ if is_new(instance) && is_healthy(instance) && runs_target(step, instance) => done += 1,
+            _ if is_new(instance) && is_healthy(instance) && running_of(step, instance).is_some() => {
+                astray.push(instance)
+            }
             _ => left_over += 1,
         }
     }
-    let is_settled = seen.rollout == Rollout::Stable && current.is_some();
-    if is_settled && left_over == 0 && done == seen.desired {
+    let is_settled = seen.rollout == Rollout::Stable && current.is_some() && left_over == 0;
+    if let (true, Some(instance)) = (is_settled && done + astray.len() as u32 == seen.desired, astray.first()) {
+        let image = running_of(step, instance).map(|image| image.short(12).to_string()).unwrap_or_default();
+        let (count, of) = (astray.len(), seen.desired);
+        let why = format!("all are new, and {count} of {of} run another image: {image}; its tag has moved since");
+        return Progress::Failed(Text::new(&why));
+    }
+    if is_settled && done == seen.desired {
         let image = step.to.image.as_ref().map_or_else(|| step.to.label(), |image| image.short(12).to_string());
         return Progress::Done(Text::new(&format!(
             "{done} of {} run {image} and are healthy; none is left",
@@ -156,8 +172,7 @@ fn evicted(
 
 /// Whether the instance runs what the step wants. Where no exact image is known, being asked for it must do.
 fn runs_target(step: &Step, instance: &Instance) -> bool {
-    let container = instance.seen.containers.iter().find(|container| container.name == step.to.container);
-    let Some(container) = container else { return false };
+    let Some(container) = container_of(step, instance) else { return false };
     let asked_for_it =
         step.to.reference.as_ref().zip(container.asked.as_ref()).is_some_and(|(wanted, asked)| wanted.asks_same(asked));
     match (&step.to.image, &container.running) {
@@ -171,6 +186,15 @@ fn runs_target(step: &Step, instance: &Instance) -> bool {
         },
         (None, Some(_)) => step.to.reference.is_none() || asked_for_it,
     }
+}
+
+fn container_of<'a>(step: &Step, instance: &'a Instance) -> Option<&'a ContainerSeen> {
+    instance.seen.containers.iter().find(|container| container.name == step.to.container)
+}
+
+/// What the container meant runs, where its platform says so.
+fn running_of<'a>(step: &Step, instance: &'a Instance) -> Option<&'a ImageId> {
+    container_of(step, instance)?.running.as_ref()
 }
 
 fn is_healthy(instance: &Instance) -> bool {
@@ -227,6 +251,13 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
                 ))),
             }
         }
+        // Whoever has ended it: it has ended.
+        Action::EndRollout { what } => match workload.seen.rollout {
+            Rollout::Progressing => Recovered::Unclear(Text::new(&format!(
+                "{what} still runs: it looks not done; look once more, then plan again"
+            ))),
+            Rollout::Stable | Rollout::Paused | Rollout::Failed(_) => Recovered::Gone,
+        },
     }
 }
 
@@ -262,7 +293,7 @@ fn asks_for_target(step: &Step, workload: &Workload) -> bool {
             let asked = workload.container(container).and_then(|container| container.image.as_ref());
             asked.is_some_and(|asked| asked.as_str() == image.as_str())
         }
-        Action::Evict { .. } => false,
+        Action::Evict { .. } | Action::EndRollout { .. } => false,
     }
 }
 
@@ -277,7 +308,7 @@ pub(super) enum Recovered {
         /// What it asks for now.
         template: TemplateHash,
     },
-    /// The instance is gone or going.
+    /// The instance, or the rollout, is gone or going.
     Gone,
     /// The operator must look.
     Unclear(Text),
@@ -331,6 +362,10 @@ pub(super) enum Bake {
 /// healthy, and no instance may be sick that was there then or had time to get ready since. Instances that come and go
 /// are no sickness.
 pub(super) fn bake_of(step: &Step, progress: &StepProgress, world: &World<'_>) -> Bake {
+    // How its workload does the step after it tells.
+    if matches!(step.action, Action::EndRollout { .. }) {
+        return Bake::Healthy;
+    }
     let sick = |why: &str| Bake::Sick(Text::new(&format!("{}: {why}", step.workload)));
     if !world.fleet.place(&step.workload.place).is_some_and(|place| place.state.is_live()) {
         return sick("its place does not answer");

@@ -71,6 +71,11 @@ impl Step {
                 Some(_) => {}
             }
         }
+        if let Action::EndRollout { what } = &self.action
+            && workload.seen.in_the_way.is_none()
+        {
+            moved.push(Text::new(&format!("the {what} has come to its end")));
+        }
         moved
     }
 }

@@ -5,7 +5,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::compose::is_named;
-use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Goto, Pick, PlanRequest, Side, Step, Unpause};
+use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Follows, Goto, Pick, PlanRequest, Side, Step, Unpause};
 use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::{GoodEvidence, Version, current_revision};
@@ -128,8 +128,18 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
     };
     let name = version.version.clone().unwrap_or_else(|| Text::new(&format!("revision {}", version.number)));
     let mut checks = vec![check("target", evidence.0, format!("{}: {name}, {}", workload.id, evidence.1))];
-    checks.extend(rollout_checks(workload));
-    Choice::Steps { steps: vec![roll(workload, action, to)], checks }
+    let in_the_way = workload.seen.in_the_way.as_ref();
+    let Some(in_the_way) = in_the_way.filter(|running| running.leads_back_to.as_ref() != Some(&version.hash)) else {
+        checks.extend(rollout_checks(workload));
+        return Choice::Steps { steps: vec![roll(workload, action, to)], checks };
+    };
+    let detail = format!(
+        "{}: {} is ended first: it can't be taken back to {name}; what it has replaced is replaced again",
+        workload.id, in_the_way.what
+    );
+    checks.push(check("rollout", CheckVerdict::Warn, detail));
+    let roll = Step { follows: Follows::EndOfRollout, ..roll(workload, action, to) };
+    Choice::Steps { steps: vec![end_rollout(workload, &in_the_way.what), roll], checks }
 }
 
 /// The template already asks for the target; what is not on it yet must be made again, instance by instance.
@@ -296,6 +306,12 @@ fn not_at_its_end() -> Choice {
     )
 }
 
+fn end_rollout(workload: &Workload, what: &Text) -> Step {
+    let brake = Brake::None(Text::new("a rollout that was ended does not go on by itself"));
+    let action = Action::EndRollout { what: what.clone() };
+    Step { instances: 0, brake, unpause: Unpause::NotPaused, ..roll(workload, action, side_now(workload)) }
+}
+
 fn roll(workload: &Workload, action: Action, to: Side) -> Step {
     let paused = workload.seen.rollout == Rollout::Paused;
     Step {
@@ -309,6 +325,7 @@ fn roll(workload: &Workload, action: Action, to: Side) -> Step {
         also_goes_back: Vec::new(),
         brake: brake_of(workload.id.kind),
         unpause: if paused { Unpause::Release } else { Unpause::NotPaused },
+        follows: Follows::Nothing,
         equivalent: Text::default(),
         bound: Bound::of(&workload.seen),
     }
@@ -367,6 +384,7 @@ fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Step> {
                 also_goes_back: Vec::new(),
                 brake: Brake::None(Text::new("an eviction that was accepted can't be called back")),
                 unpause: Unpause::NotPaused,
+                follows: Follows::Nothing,
                 equivalent: Text::default(),
                 bound: Bound::of(&workload.seen),
             }

@@ -67,8 +67,9 @@ fn content_of(step: &Step) -> String {
         also_goes_back: _,
         brake,
         unpause,
+        follows,
         equivalent: _,
         bound,
     } = step;
-    format!("{id}|{workload}|{action:?}|{}|{}|{brake:?}|{unpause:?}|{bound:?}", from.label(), to.label())
+    format!("{id}|{workload}|{action:?}|{}|{}|{brake:?}|{unpause:?}|{follows:?}|{bound:?}", from.label(), to.label())
 }

@@ -314,7 +314,7 @@ impl Draft {
         let tally = workload.judgement.tally;
         let needed = healthy_floor(desired, floor);
         let strategy = &workload.seen.strategy;
-        let rolls = steps.iter().any(|step| !matches!(step.action, super::Action::Evict { .. }));
+        let rolls = steps.iter().any(|step| step.action.is_rollout());
         let missing = u32::from(!rolls && steps.iter().any(|step| takes_healthy(fleet, workload, step)));
         let left = if rolls { Floor::of_rollout(workload, floor).left } else { desired.saturating_sub(missing) };
         if tally.healthy == 0 || desired == 0 {
@@ -374,7 +374,8 @@ impl Draft {
         let title = title(verb, workloads, &self.steps);
         let content = format!("{now}|{title}|{:?}", self.steps);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
-        let brakeless = self.steps.iter().any(|step| !step.brake.exists());
+        let replaces = |step: &&Step| !matches!(step.action, super::Action::EndRollout { .. });
+        let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
         let abort_leaves = if brakeless {
             "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
         } else {
@@ -431,7 +432,8 @@ fn title(verb: Verb, workloads: &[&Workload], steps: &[Step]) -> Text {
         1..=3 => services.into_iter().map(Text::as_str).collect::<Vec<&str>>().join(", "),
         more => counted(more, "service"),
     };
-    let sides: BTreeSet<(String, String)> = steps.iter().map(|step| (step.from.label(), step.to.label())).collect();
+    let replacing = steps.iter().filter(|step| !matches!(step.action, super::Action::EndRollout { .. }));
+    let sides: BTreeSet<(String, String)> = replacing.map(|step| (step.from.label(), step.to.label())).collect();
     match (sides.len(), sides.first()) {
         (1, Some((from, to))) if from != to => Text::new(&format!("{} {what}: {from} -> {to}", verb.as_str())),
         (1, Some((from, _))) => Text::new(&format!("{} {what}: {from}", verb.as_str())),

@@ -96,6 +96,14 @@ pub(super) fn update_service(link: &Link, id: &WorkloadId, definition: &str) -> 
     )
 }
 
+/// Has ECS take a running deployment back.
+pub(super) fn take_back(link: &Link, deployment: &str) -> Text {
+    command(
+        link,
+        &["ecs", "stop-service-deployment", "--service-deployment-arn", deployment, "--stop-type", "ROLLBACK"],
+    )
+}
+
 /// Stops one task; its service starts another.
 pub(super) fn stop_task(link: &Link, id: &WorkloadId, task: &str) -> Text {
     let cluster = id.namespace.as_deref().unwrap_or("default");

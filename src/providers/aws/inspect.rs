@@ -15,7 +15,7 @@ use super::convert::launch::Source;
 use super::convert::service::last;
 use super::fault::Fault;
 use super::lookup::{self, PresentGroup};
-use super::operate::{NEEDED, NO_SINGLE_IMAGE, Way, desired_json, way_to};
+use super::operate::{NEEDED, NO_END, NO_SINGLE_IMAGE, Way, desired_json, way_to};
 use super::read;
 use super::templates::{facts_of, images};
 use crate::domain::expectation::ServiceKeys;
@@ -50,7 +50,7 @@ pub(super) async fn inspect(reads: &Reads, keys: &ServiceKeys, step: &Step) -> I
 /// Has EC2 say whether the target could be launched.
 pub(super) async fn rehearse(reads: &Reads, writes: &Writes, keys: &ServiceKeys, step: &Step) -> Inspection {
     let mut inspection = Inspection::default();
-    if step.workload.kind != WorkloadKind::AutoScalingGroup || matches!(step.action, Action::Evict { .. }) {
+    if step.workload.kind != WorkloadKind::AutoScalingGroup || !step.action.is_rollout() {
         return inspection;
     }
     let present = match lookup::group(&reads.clients().await, &step.workload).await {
@@ -93,6 +93,10 @@ async fn group(
         inspection.refusals.push((Text::new("the group is gone"), Text::new("plan again")));
         return Ok(());
     };
+    if let Action::EndRollout { .. } = &step.action {
+        inspection.equivalent = Some(commands::cancel_refresh(reads.link(), &step.workload));
+        return Ok(());
+    }
     inspection.checks.push(processes(step, &present));
     if let Action::Evict { name, .. } = &step.action {
         inspection.equivalent = Some(commands::terminate(reads.link(), name));
@@ -122,10 +126,7 @@ async fn group(
             let detail = "the running instance refresh is taken back: what it has replaced is replaced again";
             inspection.checks.push(check(step, "refresh", CheckVerdict::Pass, detail));
         }
-        Err((why, hint)) => {
-            inspection.equivalent = Some(commands::cancel_refresh(reads.link(), &step.workload));
-            inspection.refusals.push((why, hint));
-        }
+        Err((why, hint)) => inspection.refusals.push((why, hint)),
     }
     Ok(())
 }
@@ -250,11 +251,20 @@ async fn service(
             inspection.equivalent = Some(commands::stop_task(reads.link(), &step.workload, last(&instance.0)));
         }
         Action::RestoreRevision { hash, .. } => {
-            inspection.equivalent = Some(commands::update_service(reads.link(), &step.workload, &hash.0));
-            inspection.checks.push(definition(clients, step, &hash.0).await);
-            let brake = "its brake aborts the deployment: the interface of ECS has that, its documentation names roll back alone";
-            inspection.checks.push(check(step, "brake", CheckVerdict::Unknown, brake));
+            if let Some(arn) = present.leads_back_to(hash) {
+                inspection.equivalent = Some(commands::take_back(reads.link(), arn));
+                let detail = "the running deployment is taken back, to the digests that it left";
+                inspection.checks.push(check(step, "deployment", CheckVerdict::Pass, detail));
+                let brake = "ECS stops no way back: once it is taken it goes on to its end";
+                inspection.checks.push(check(step, "brake", CheckVerdict::Warn, brake));
+            } else {
+                inspection.equivalent = Some(commands::update_service(reads.link(), &step.workload, &hash.0));
+                inspection.checks.push(definition(clients, step, &hash.0).await);
+                let brake = "its brake aborts the deployment: the interface of ECS has that, its documentation names roll back alone";
+                inspection.checks.push(check(step, "brake", CheckVerdict::Unknown, brake));
+            }
         }
+        Action::EndRollout { .. } => inspection.refusals.push((Text::new(NO_END), Text::new("plan again"))),
         Action::SetImage { .. } => {}
     }
     Ok(())

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh, InstanceRefreshStatus as Status};
-use aws_sdk_ecs::types::{Service, ServiceDeploymentBrief, ServiceRevision};
+use aws_sdk_ecs::types::{Service, ServiceDeployment, ServiceDeploymentBrief, ServiceRevision};
 use jiff::Timestamp;
 
 use super::connect::Clients;
@@ -16,6 +16,7 @@ use super::read;
 use super::templates::Templates;
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::WorkloadId;
+use crate::domain::observation::TemplateHash;
 
 /// A group as it is now.
 pub(super) struct PresentGroup {
@@ -33,6 +34,8 @@ pub(super) struct PresentService {
     pub service: Service,
     /// Its deployments, newest first.
     pub deployments: Vec<ServiceDeploymentBrief>,
+    /// The one that runs, if one does.
+    running: Option<ServiceDeployment>,
     revisions: Vec<ServiceRevision>,
 }
 
@@ -45,23 +48,7 @@ impl PresentGroup {
 
     /// Whether a refresh is being cancelled.
     pub(super) fn is_cancelling(&self) -> bool {
-        self.active().is_some_and(|active| active.status() == Some(&Status::Cancelling))
-    }
-
-    /// The refresh that is under way, if one is.
-    pub(super) fn active(&self) -> Option<&InstanceRefresh> {
-        self.refreshes.iter().find(|newest| {
-            matches!(
-                newest.status(),
-                Some(
-                    Status::Pending
-                        | Status::InProgress
-                        | Status::Baking
-                        | Status::Cancelling
-                        | Status::RollbackInProgress
-                )
-            )
-        })
+        self.refreshes.iter().any(|refresh| refresh.status() == Some(&Status::Cancelling))
     }
 }
 
@@ -69,6 +56,16 @@ impl PresentService {
     /// What is known of it.
     pub(super) fn known<'a>(&'a self, keys: &'a ServiceKeys) -> service::Known<'a> {
         service::Known { service: &self.service, deployments: &self.deployments, revisions: &self.revisions, keys }
+    }
+
+    /// The running deployment, if it has left just this task definition: then ECS can take it back, to the very digests that
+    /// it left.
+    pub(super) fn leads_back_to(&self, definition: &TemplateHash) -> Option<&str> {
+        let running = self.running.as_ref()?;
+        let [source] = running.source_service_revisions() else { return None };
+        let revision = self.revisions.iter().find(|known| known.service_revision_arn() == source.arn())?;
+        let left = service::last(revision.task_definition().unwrap_or_default());
+        running.service_deployment_arn().filter(|_| left == definition.0.as_str())
     }
 }
 
@@ -90,16 +87,23 @@ pub(super) async fn service(clients: &Clients, id: &WorkloadId) -> Result<Option
         Err(fault) if fault.code() == "ClusterNotFoundException" => return Ok(None),
         found => found?,
     };
-    let Some(service) = found.into_iter().find(|found| found.status() != Some("INACTIVE")) else { return Ok(None) };
-    let deployments = match read::deployments(clients, cluster, service.service_arn().unwrap_or_default()).await {
+    let Some(raw) = found.into_iter().find(|found| found.status() != Some("INACTIVE")) else { return Ok(None) };
+    let deployments = match read::deployments(clients, cluster, raw.service_arn().unwrap_or_default()).await {
         Err(Fault::Refused { .. }) => Vec::new(),
         found => found?,
     };
-    let current = service.current_service_revisions().iter().filter_map(|revision| revision.arn());
+    let running = deployments.iter().find(|known| known.status().is_some_and(service::is_stoppable));
+    let running = match running.and_then(|running| running.service_deployment_arn()) {
+        Some(arn) => read::deployment(clients, arn).await?,
+        None => None,
+    };
+    let sources = running.iter().flat_map(|running| running.source_service_revisions());
+    let sources = sources.filter_map(|source| source.arn());
+    let current = raw.current_service_revisions().iter().filter_map(|revision| revision.arn());
     let past = deployments.iter().filter_map(|deployment| deployment.target_service_revision_arn());
-    let mut arns: Vec<String> = current.chain(past).map(ToString::to_string).collect();
+    let mut arns: Vec<String> = current.chain(past).chain(sources).map(ToString::to_string).collect();
     arns.sort();
     arns.dedup();
     let revisions = read::revisions(clients, &arns).await?;
-    Ok(Some(PresentService { service, deployments, revisions }))
+    Ok(Some(PresentService { service: raw, deployments, running, revisions }))
 }

@@ -5,7 +5,8 @@
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh};
 use aws_sdk_ec2::types::{Filter, InstanceImageMetadata};
 use aws_sdk_ecs::types::{
-    DesiredStatus, Service, ServiceDeploymentBrief, ServiceField, ServiceRevision, Task, TaskDefinition,
+    DesiredStatus, Service, ServiceDeployment, ServiceDeploymentBrief, ServiceField, ServiceRevision, Task,
+    TaskDefinition,
 };
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -133,6 +134,13 @@ pub(super) async fn deployments(
     let mut found = answer.service_deployments.unwrap_or_default();
     found.sort_by_key(|known| std::cmp::Reverse(known.created_at().and_then(|at| at.to_millis().ok())));
     Ok(found)
+}
+
+/// One deployment of a service, with what it has left.
+pub(super) async fn deployment(clients: &Clients, arn: &str) -> Result<Option<ServiceDeployment>, Fault> {
+    let request = clients.ecs.describe_service_deployments().service_deployment_arns(arn);
+    let answer = ask("ecs:DescribeServiceDeployments", request.send()).await?;
+    Ok(answer.service_deployments.unwrap_or_default().into_iter().next())
 }
 
 /// Service revisions by ARN; those that are gone are left out.

@@ -45,6 +45,7 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
             (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {
                 roll(reads, writes, keys, order).await
             }
+            (Call::Step(_), Action::EndRollout { .. }) => return Answer::Refused(Text::new(NO_END)),
             (Call::Brake(_), _) => hold(reads, writes, keys, order, Hold::Pause).await,
             (Call::Release(_), _) => hold(reads, writes, keys, order, Hold::Release).await,
         };
@@ -58,6 +59,9 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
         "somebody else changed it each of {attempts} times; look at who, then plan again"
     )))
 }
+
+/// Why no rollout is ended here.
+pub(super) const NO_END: &str = "not sent: a newer rollout supersedes a Deployment's; none has to be ended first";
 
 /// The body that puts a step into effect, from what is there now. `Err`: why it can't be made.
 pub(super) async fn body(
@@ -90,7 +94,7 @@ pub(super) async fn body(
             let change = (list, container.as_str(), image.as_str());
             Ok(Ok(requests::set_image(&at, mark, change, step.unpause)))
         }
-        Action::Evict { .. } => Ok(Err(Text::new("an eviction changes no template"))),
+        Action::Evict { .. } | Action::EndRollout { .. } => Ok(Err(Text::new("it changes no template"))),
     }
 }
 
@@ -254,6 +258,7 @@ fn mark(order: &Order) -> Mark<'_> {
         (Call::Step(_), Action::RestoreRevision { .. }) => "rollback",
         (Call::Step(_), Action::SetImage { .. }) => "set image",
         (Call::Step(_), Action::Evict { .. }) => "replace",
+        (Call::Step(_), Action::EndRollout { .. }) => "end",
     };
     Mark { operation: &order.operation.0, who: &order.who, verb, at: Timestamp::now() }
 }

@@ -20,6 +20,7 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
     let verb = match step.action {
         Action::Evict { .. } => Verb::Evict,
         Action::RestoreRevision { .. } | Action::SetImage { .. } => Verb::Rollback,
+        Action::EndRollout { .. } => Verb::Pause,
     };
     match place.cannot.get(&verb) {
         Some(why) => {
@@ -38,7 +39,7 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
         Action::RestoreRevision { revision, .. } => {
             inspection.also_goes_back = also_goes_back(workload, |index| workload.revision_uid(index) == *revision);
         }
-        Action::SetImage { .. } => {}
+        Action::SetImage { .. } | Action::EndRollout { .. } => {}
         Action::Evict { .. } => inspection.checks.extend(budget_check(workload, step)),
     }
     inspection
@@ -109,6 +110,10 @@ fn equivalent(cloud: &Cloud, step: &Step) -> Text {
         (Naming::Machines, Action::SetImage { image, .. }) => {
             format!("aws autoscaling start-instance-refresh --auto-scaling-group-name {name} (with {image})")
         }
+        (Naming::Machines, Action::EndRollout { .. }) => {
+            format!("aws autoscaling cancel-instance-refresh --auto-scaling-group-name {name}")
+        }
+        (Naming::Pods, Action::EndRollout { .. }) => String::new(),
         (Naming::Pods, Action::RestoreRevision { number, .. }) => {
             format!("kubectl --context {place}{namespace} rollout undo {kind}/{name} --to-revision={number}")
         }

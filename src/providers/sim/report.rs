@@ -68,6 +68,7 @@ pub(super) fn workload_seen(cloud: &Cloud, workload: &Workload) -> WorkloadSeen 
         observed_generation: workload.observed,
         desired: workload.desired,
         rollout: rollout(workload),
+        in_the_way: None,
         strategy: workload.strategy.clone(),
         owners: vec![workload.owner.clone()],
         undoers: blueprint.reverter.iter().map(|(undoer, _)| undoer.clone()).collect(),

@@ -69,6 +69,7 @@ pub(super) fn apply(cloud: &mut Cloud, number: u32, order: &Order, place: &Scene
         (Call::Brake(_) | Call::Release(_), _) => Verb::Pause,
         (Call::Step(_), Action::Evict { .. }) => Verb::Evict,
         (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => Verb::Rollback,
+        (Call::Step(_), Action::EndRollout { .. }) => Verb::Pause,
     };
     if let Some(why) = place.cannot.get(&verb) {
         return Answer::Refused(Text::new(&format!("forbidden: {why}")));
@@ -118,7 +119,7 @@ fn differences(workload: &Workload, step: &Step, now: &Bound) -> Vec<Text> {
             }
             Some(_) => {}
         },
-        Action::SetImage { .. } => {}
+        Action::SetImage { .. } | Action::EndRollout { .. } => {}
         Action::Evict { instance, name, image } => {
             let present = workload.instances.iter().find(|present| workload.instance_uid(present) == *instance);
             match present.filter(|present| present.stage != Stage::Draining) {
@@ -168,6 +169,7 @@ fn take_step(workload: &mut Workload, step: &Step, mark: Text, now: Tick) -> Ans
             workload.request(Arc::new(changed), now, owner, Some(mark));
         }
         Action::Evict { instance, .. } => return evict(workload, instance, now),
+        Action::EndRollout { .. } => return Answer::Refused(Text::new("nothing there has to be ended first")),
     }
     if step.unpause == Unpause::Release {
         workload.set_hold(Paused::Running, now);

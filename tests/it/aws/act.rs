@@ -89,20 +89,51 @@ fn a_running_refresh_is_taken_back() {
     assert_eq!(region.refreshes("checkout").len(), 1, "no second refresh");
 }
 
+/// A group that launches `$Latest`: v42 came, and somebody refreshes to it; that can't be taken back.
+fn irreversible(region: &Region) -> String {
+    let (old, new) = (region.image("checkout-41", "v41"), region.image("checkout-42", "v42"));
+    let template = region.template("checkout", &old);
+    region.group("checkout", &template, "$Latest", 4, &[]);
+    region.version(&template, &new);
+    region.refresh_to_own("checkout", 75);
+    region.step(2);
+    template
+}
+
 #[test]
-fn a_refresh_that_cant_be_taken_back_is_refused_with_what_to_do() {
-    let Some(region) = region_or_skip("a_refresh_that_cant_be_taken_back_is_refused_with_what_to_do") else { return };
-    let (template, ..) = bad_release(&region, 2);
-    region.version(&template, &region.image("checkout-43", "v43"));
-    region.refresh("checkout", &template, 3, 50);
-    region.step(1);
+fn a_refresh_that_cant_be_taken_back_is_ended_first() {
+    let Some(region) = region_or_skip("a_refresh_that_cant_be_taken_back_is_ended_first") else { return };
+    irreversible(&region);
     let desk = Desk::at(&[]);
     desk.region(&region);
-    let said = desk.run(&["plan", "rollback", "checkout", "--to-revision", "1"]).ended(1);
-    let refusal = &said.json()["refusals"][0];
-    assert!(text(&refusal["reason"]).contains("an instance refresh is under way"), "{said}");
-    assert!(text(&refusal["hint"]).contains("cancel"), "{said}");
-    assert_eq!(said.json()["code"], Value::Null);
+    let (_, _, shown) = desk.plan(&["rollback", "checkout"]);
+    let steps = shown["waves"][0]["steps"].as_array().expect("a list").clone();
+    let verbs: Vec<String> = steps.iter().map(|step| text(&step["verb"])).collect();
+    assert_eq!(verbs, ["end_rollout", "restore_revision"], "{shown}");
+    assert!(text(&steps[0]["equivalent"]).contains("cancel-instance-refresh"), "{shown}");
+    assert!(text(&steps[1]["equivalent"]).contains("start-instance-refresh"), "{shown}");
+    let warned = shown["checks"].as_array().expect("a list").iter().find(|check| check["name"] == "rollout").cloned();
+    assert!(text(&warned.expect("it is said")["detail"]).contains("is ended first"), "{shown}");
+    let (apply, _) = begin(&desk, &["rollback", "checkout"]);
+    let done = apply.end_in(&region).operation("done", 0);
+    assert_eq!(done["debts"], json!([]), "{done}");
+    assert_eq!((region.versions("checkout"), region.own_version("checkout")), (vec!["1".to_string(); 4], "1".into()));
+    let ends: Vec<String> = region.refreshes("checkout").iter().map(|one| format!("{:?}", one.status())).collect();
+    assert_eq!(ends, ["Some(Successful)", "Some(Cancelled)"], "one was ended, one was sent");
+}
+
+#[test]
+fn a_refresh_that_ends_by_itself_is_not_ended_again() {
+    let Some(region) = region_or_skip("a_refresh_that_ends_by_itself_is_not_ended_again") else { return };
+    irreversible(&region);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (plan, code, _) = desk.plan(&["rollback", "checkout"]);
+    region.step(8);
+    assert_eq!(region.newest("checkout"), "Successful");
+    let said = desk.run(&["apply", &plan, "--code", &code]).ended(1).to_string();
+    assert!(said.contains("has come to its end"), "{said}");
+    assert_eq!(region.refreshes("checkout").len(), 1, "nothing was begun");
 }
 
 #[test]
@@ -173,6 +204,51 @@ fn a_service_goes_back_to_an_earlier_task_definition() {
     );
     desk.start(&["apply", &plan, "--code", &code]).end_in(&region).operation("done", 0);
     assert_eq!(region.definitions("shop", "pay"), vec![definitions[0].as_str(); 3]);
+}
+
+#[test]
+fn a_running_deployment_is_taken_back_to_the_digests_that_it_left() {
+    let Some(region) = region_or_skip("a_running_deployment_is_taken_back_to_the_digests_that_it_left") else { return };
+    region.cluster("shop");
+    let image = "registry.example/taken-back:stable";
+    let definitions = [image, "registry.example/taken-back:v42"].map(|image| region.definition("pay", image));
+    region.service("shop", "pay", &definitions[0], 4);
+    let digests = || {
+        let tasks = region.tasks("shop", "pay");
+        let digest = |task: &aws_sdk_ecs::types::Task| task.containers()[0].image_digest().map(ToString::to_string);
+        tasks.iter().map(digest).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = digests();
+    region.deploy("shop", "pay", &definitions[1]);
+    region.step(2);
+    // The tag stands for something else by now: a new deployment would resolve it again.
+    region.move_tag(image, &format!("sha256:{}", "6".repeat(64)));
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (_, _, shown) = desk.plan(&["rollback", "pay"]);
+    let equivalent = text(&shown["waves"][0]["steps"][0]["equivalent"]);
+    assert!(equivalent.contains("ecs stop-service-deployment") && equivalent.contains("ROLLBACK"), "{equivalent}");
+    let (apply, _) = begin(&desk, &["rollback", "pay"]);
+    apply.end_in(&region).operation("done", 0);
+    assert_eq!(region.definitions("shop", "pay"), vec![definitions[0].as_str(); 4]);
+    assert_eq!(digests(), before);
+}
+
+#[test]
+fn a_tag_that_moved_is_found_when_the_service_has_settled() {
+    let Some(region) = region_or_skip("a_tag_that_moved_is_found_when_the_service_has_settled") else { return };
+    region.cluster("shop");
+    let image = "registry.example/moved:stable";
+    let definitions = [image, "registry.example/moved:v42"].map(|image| region.definition("pay", image));
+    region.service("shop", "pay", &definitions[0], 3);
+    region.deploy("shop", "pay", &definitions[1]);
+    region.step(8);
+    region.move_tag(image, &format!("sha256:{}", "7".repeat(64)));
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (apply, _) = begin(&desk, &["rollback", "pay"]);
+    let failed = apply.end_in(&region).operation("failed", 1);
+    assert!(text(&failed["reason"]).contains("3 of 3 run another image: 777777777777"), "{failed}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rolldeck::domain::fleet::{Fleet, Workload};
 use rolldeck::domain::id::{OperationId, PlaceId, StepId, WorkloadId, WorkloadKind};
 use rolldeck::domain::journal::Call;
 use rolldeck::domain::observation::{Batch, Observation, PlaceState};
-use rolldeck::domain::plan::{Action, Bound, Brake, Side, Step, Unpause};
+use rolldeck::domain::plan::{Action, Bound, Brake, Follows, Side, Step, Unpause};
 use rolldeck::domain::text::Text;
 use rolldeck::providers::{
     Answer, Connected, KINDS, Mutations, Operator, Order, PlaceSpec, Provider, Sink, Surroundings, kind,
@@ -126,6 +126,7 @@ impl Watched {
             also_goes_back: Vec::new(),
             brake: Brake::PauseRollout,
             unpause: Unpause::NotPaused,
+            follows: Follows::Nothing,
             equivalent: Text::default(),
             bound: Bound::of(&workload.seen),
         }

@@ -262,6 +262,13 @@ impl Region {
         self.get(request.desired_configuration(desired).preferences(preferences).send());
     }
 
+    /// Starts a refresh to whatever the group's own settings say.
+    pub(crate) fn refresh_to_own(&self, group: &str, min_healthy: i32) {
+        let preferences = RefreshPreferences::builder().min_healthy_percentage(min_healthy).skip_matching(true).build();
+        let request = self.autoscaling.start_instance_refresh().auto_scaling_group_name(group);
+        self.get(request.preferences(preferences).send());
+    }
+
     /// Refreshes to a version, to the end.
     pub(crate) fn roll(&self, group: &str, template: &str, version: i64) {
         self.refresh(group, template, version, 0);

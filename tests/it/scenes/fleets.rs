@@ -140,6 +140,7 @@ impl World {
                 }],
                 _ => Vec::new(),
             },
+            in_the_way: None,
             requested_since: Some(self.ago(deployment.changed)),
             touched_by: None,
             inoperable: None,

@@ -12,7 +12,7 @@ use super::{Tags, service, time, undoers};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::observation::{
-    ContainerSpec, RevisionSeen, Role, Rollout, Strategy, Template, TemplateHash, WorkloadSeen,
+    ContainerSpec, InTheWay, RevisionSeen, Role, Rollout, Strategy, Template, TemplateHash, WorkloadSeen,
 };
 use crate::domain::text::Text;
 use crate::providers::aws::templates::{Templates, Version};
@@ -105,6 +105,53 @@ impl Known<'_> {
         }
     }
 
+    /// The refresh that is under way, if one is.
+    pub(in crate::providers::aws) fn active(&self) -> Option<&InstanceRefresh> {
+        self.refreshes.iter().find(|refresh| {
+            matches!(
+                refresh.status(),
+                Some(
+                    Status::Pending
+                        | Status::InProgress
+                        | Status::Baking
+                        | Status::Cancelling
+                        | Status::RollbackInProgress
+                )
+            )
+        })
+    }
+
+    /// A group takes one refresh at a time. The one that runs can be taken back to the group's own settings, and only where
+    /// it leads from one numbered version with a plain image to another (reference `aws.md` section 0.4).
+    fn in_the_way(&self) -> Option<InTheWay> {
+        let active = self.active().filter(|active| active.status() != Some(&Status::Cancelling))?;
+        let is_pinned = |source: &Source| match source {
+            Source::Template { id, named, number: Some(number), .. } => {
+                !named.starts_with('$') && self.version(id, *number).is_some_and(|version| version.parameter.is_none())
+            }
+            Source::Template { .. } | Source::Configuration(_) | Source::Unknown => false,
+        };
+        let own = self.own();
+        let is_reversible = active.rollback_details().is_none()
+            && active.desired_configuration().is_some()
+            && is_pinned(&own)
+            && is_pinned(&self.asked().source);
+        let leads_back_to = match own {
+            Source::Template { id, number: Some(number), overrides, .. } if is_reversible => {
+                Some(hash(&id, number, &overrides))
+            }
+            _ => None,
+        };
+        let id = active.instance_refresh_id().unwrap_or_default();
+        let status = active.status().map(|status| status.as_str()).unwrap_or_default();
+        let percent = active.percentage_complete().unwrap_or(0);
+        let since =
+            active.start_time().and_then(time).map(|at| format!(" since {}", at.strftime("%Y-%m-%d %H:%M UTC")));
+        let short = id.split('-').next().unwrap_or(id);
+        let what = format!("instance refresh {short} ({status}, {percent}%){}", since.unwrap_or_default());
+        Some(InTheWay { what: Text::new(&what), leads_back_to })
+    }
+
     /// When the version was made that a group launches from.
     fn made_at(&self, source: &Source) -> Option<Timestamp> {
         let Source::Template { id, number: Some(number), .. } = source else { return None };
@@ -144,6 +191,7 @@ impl Known<'_> {
             desired: self.desired(),
             requested_since: self.requested_since(&asked),
             rollout: asked.rollout.clone(),
+            in_the_way: self.in_the_way(),
             strategy: self.strategy(),
             owners: Vec::new(),
             undoers: undoers(&tags),

@@ -159,6 +159,7 @@ pub(in crate::providers::aws) fn alone(
         observed_generation: 0,
         desired: u32::from(phase.is_counted()),
         rollout: Rollout::Stable,
+        in_the_way: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),

@@ -43,7 +43,8 @@ impl Known<'_> {
         let name = raw.service_name().unwrap_or_default();
         let primary = raw.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"));
         let began = primary.and_then(|deployment| deployment.created_at()).and_then(time);
-        let generation = began.map_or(0, |at| at.as_millisecond().unsigned_abs());
+        // A way back may begin within the second in which what it takes back began.
+        let generation = began.map_or(0, |at| at.as_millisecond().unsigned_abs()) + u64::from(self.was_taken_back());
         WorkloadSeen {
             uid: uid(raw),
             kind: WorkloadKind::EcsService,
@@ -57,6 +58,7 @@ impl Known<'_> {
             observed_generation: generation,
             desired: u32::try_from(raw.desired_count()).unwrap_or(0),
             rollout: self.rollout(),
+            in_the_way: None,
             strategy: strategy(raw),
             owners: Vec::new(),
             undoers: undoers(&tags),
@@ -114,13 +116,26 @@ impl Known<'_> {
         }
     }
 
-    fn rollout(&self) -> Rollout {
-        let primary = self.service.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"));
-        let current = self.service.current_service_deployment();
-        let newest = match current {
+    /// The deployment in force, as far as it is known.
+    fn current(&self) -> Option<&ServiceDeploymentBrief> {
+        match self.service.current_service_deployment() {
             Some(arn) => self.deployments.iter().find(|known| known.service_deployment_arn() == Some(arn)),
             None => self.deployments.first(),
-        };
+        }
+    }
+
+    /// Whether the service has left the task definition that its deployment went to.
+    fn was_taken_back(&self) -> bool {
+        let Some(current) = self.current() else { return false };
+        let target = current.target_service_revision_arn();
+        let target = self.revisions.iter().find(|known| known.service_revision_arn() == target);
+        let left = target.and_then(|target| target.task_definition());
+        current.status().is_some_and(is_way_back) && left.is_some() && left != self.service.task_definition()
+    }
+
+    fn rollout(&self) -> Rollout {
+        let primary = self.service.deployments().iter().find(|deployment| deployment.status() == Some("PRIMARY"));
+        let newest = self.current();
         let is_many = self.service.deployments().len() > 1;
         match (newest.and_then(|newest| newest.status()), primary.and_then(|primary| primary.rollout_state())) {
             (Some(Status::Stopped | Status::StopRequested), _) if is_many => Rollout::Paused,
@@ -140,13 +155,7 @@ impl Known<'_> {
         let arn = revision.service_revision_arn();
         let to_it = |known: &&ServiceDeploymentBrief| known.target_service_revision_arn() == arn && arn.is_some();
         let newest = self.deployments.iter().find(to_it)?;
-        match newest.status()? {
-            Status::RollbackRequested
-            | Status::RollbackInProgress
-            | Status::RollbackSuccessful
-            | Status::RollbackFailed => Some(Text::new("its deployment was rolled back")),
-            _ => None,
-        }
+        newest.status().filter(|status| is_way_back(status)).map(|_| Text::new("its deployment was rolled back"))
     }
 }
 
@@ -282,6 +291,7 @@ pub(in crate::providers::aws) fn family(task: &Task, desired: u32) -> WorkloadSe
         observed_generation: 0,
         desired,
         rollout: Rollout::Stable,
+        in_the_way: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),
@@ -306,6 +316,19 @@ pub(in crate::providers::aws) fn is_under_way(status: &Status) -> bool {
             | Status::RollbackRequested
             | Status::RollbackInProgress
     )
+}
+
+/// Whether a deployment is taken back, or was.
+fn is_way_back(status: &Status) -> bool {
+    matches!(
+        status,
+        Status::RollbackRequested | Status::RollbackInProgress | Status::RollbackSuccessful | Status::RollbackFailed
+    )
+}
+
+/// Whether a deployment can be stopped.
+pub(in crate::providers::aws) fn is_stoppable(status: &Status) -> bool {
+    matches!(status, Status::Pending | Status::InProgress)
 }
 
 /// The workload's uid.

@@ -12,8 +12,8 @@ use serde_json::json;
 use super::{Answer, HandsOn, Tried, accepted, compared, gone, not_sent, refused};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::Uid;
-use crate::domain::observation::{Rollout, TemplateHash};
-use crate::domain::plan::{Action, Bound, Paused, Step};
+use crate::domain::observation::{Rollout, TemplateHash, WorkloadSeen};
+use crate::domain::plan::{Action, Bound, Follows, Paused, Step};
 use crate::domain::text::Text;
 use crate::providers::aws::connect::ask;
 use crate::providers::aws::convert::group::{Health, generation, uid};
@@ -58,39 +58,16 @@ pub(in crate::providers::aws) fn way_to(
             Text::new("its instance types were changed since: plan again"),
         ));
     }
-    let Some(active) = present.active().filter(|_| !present.is_cancelling()) else {
+    let Some(in_the_way) = known.workload().in_the_way.filter(|_| step.follows == Follows::Nothing) else {
         return Ok(Way::Start(template, number));
     };
-    let own = match known.own() {
-        Source::Template { id, number: Some(own), .. } => Some((id, own)),
-        _ => None,
-    };
-    let goes_home = own == Some((template, number));
-    if goes_home && active.rollback_details().is_none() && is_reversible(present, keys) {
+    if in_the_way.leads_back_to.as_ref() == Some(wanted) {
         return Ok(Way::Rollback);
     }
-    let percent = active.percentage_complete().unwrap_or(0);
-    let status = active.status().map(|status| status.as_str()).unwrap_or_default();
     Err((
-        Text::new(&format!(
-            "an instance refresh is under way ({status}, {percent}%) that can't be taken back to version {number}"
-        )),
-        Text::new("wait for its end, or cancel it (aws autoscaling cancel-instance-refresh), then plan again"),
+        Text::new(&format!("{} can't be taken back to version {number}", in_the_way.what)),
+        Text::new("wait for its end, or plan again: it is ended first then"),
     ))
-}
-
-/// AWS rolls back a refresh only between two numbered versions with plain images (reference `aws.md` section 0.4).
-fn is_reversible(present: &PresentGroup, keys: &ServiceKeys) -> bool {
-    let known = present.known(keys);
-    let has_desired = present.active().is_some_and(|active| active.desired_configuration().is_some());
-    let is_pinned = |source: &Source| match source {
-        Source::Template { id, named, number: Some(number), .. } => {
-            let version = present.templates.template(id).and_then(|template| template.versions.get(number));
-            !named.starts_with('$') && version.is_some_and(|version| version.parameter.is_none())
-        }
-        Source::Template { .. } | Source::Configuration(_) | Source::Unknown => false,
-    };
-    has_desired && is_pinned(&known.own()) && is_pinned(&known.asked().source)
 }
 
 /// The template and version in the uid of a revision: `ARN#lt-…:7`.
@@ -196,15 +173,30 @@ impl HandsOn<'_> {
         if let Some(why) = step.why_not_hold(Paused::Paused, &Bound::of(&seen)) {
             return Err(refused(&why));
         }
-        if present.active().is_none() {
+        if present.known(self.keys).active().is_none() {
             return Err(refused("no instance refresh runs: it has come to its end"));
         }
-        let name = step.workload.name.as_str();
+        self.cancel(&seen).await
+    }
+
+    /// Ends a refresh that somebody else has started, so that another can begin.
+    pub(super) async fn end_refresh(&self) -> Tried {
+        let present = self.group().await?;
+        let seen = present.known(self.keys).workload();
+        compared(&self.order.step, &seen)?;
+        if seen.in_the_way.is_none() {
+            return Err(refused("no instance refresh runs any more: plan again"));
+        }
+        self.cancel(&seen).await
+    }
+
+    async fn cancel(&self, seen: &WorkloadSeen) -> Tried {
+        let name = self.order.step.workload.name.as_str();
         let request = self.writes.clients().await.autoscaling.cancel_instance_refresh().auto_scaling_group_name(name);
         let sent = ask("autoscaling:CancelInstanceRefresh", request.send()).await;
         sent.map_err(|fault| self.sorted(&fault))?;
         let note = Text::new("cancelled: what it has replaced stays, and the group has two versions");
-        Ok(accepted(seen.generation, Some(seen.template.hash), vec![note]))
+        Ok(accepted(seen.generation, Some(seen.template.hash.clone()), vec![note]))
     }
 
     /// A new refresh to where the cancelled one went.
@@ -216,7 +208,7 @@ impl HandsOn<'_> {
         if let Some(why) = step.why_not_hold(Paused::Running, &Bound::of(&seen)) {
             return Err(refused(&why));
         }
-        if present.active().is_some() {
+        if known.active().is_some() {
             return Err(refused("an instance refresh runs already"));
         }
         match known.asked().source {

@@ -28,12 +28,14 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
         (_, Call::Step(_), Action::SetImage { .. }) => Err(Answer::Refused(Text::new(NO_SINGLE_IMAGE))),
         (WorkloadKind::AutoScalingGroup, Call::Step(_), Action::RestoreRevision { .. }) => hands.refresh_group().await,
         (WorkloadKind::AutoScalingGroup, Call::Step(_), Action::Evict { .. }) => hands.terminate().await,
+        (WorkloadKind::AutoScalingGroup, Call::Step(_), Action::EndRollout { .. }) => hands.end_refresh().await,
         (WorkloadKind::AutoScalingGroup, Call::Brake(_), _) => hands.cancel_refresh().await,
         (WorkloadKind::AutoScalingGroup, Call::Release(_), _) => hands.refresh_again().await,
         (WorkloadKind::EcsService, Call::Step(_), Action::RestoreRevision { .. }) => hands.deploy().await,
         (WorkloadKind::EcsService, Call::Step(_), Action::Evict { .. }) => hands.stop_task().await,
         (WorkloadKind::EcsService, Call::Brake(_), _) => hands.stop_deployment().await,
         (WorkloadKind::EcsService, Call::Release(_), _) => hands.deploy_again().await,
+        (WorkloadKind::EcsService, Call::Step(_), Action::EndRollout { .. }) => Err(Answer::Refused(Text::new(NO_END))),
         (kind, ..) => Err(Answer::Refused(Text::new(&format!("not sent: a {kind} can't be operated by this version")))),
     };
     tried.unwrap_or_else(|answer| answer)
@@ -42,6 +44,9 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
 /// Why an image alone can't be set at AWS.
 pub(super) const NO_SINGLE_IMAGE: &str =
     "an image is part of a launch template version or task definition at AWS: make one with it, then go to its number";
+
+/// Why no deployment is ended at ECS so that another can begin.
+pub(super) const NO_END: &str = "not sent: a newer deployment of ECS supersedes the one that runs";
 
 /// An order, and what it takes to carry it out.
 struct HandsOn<'a> {

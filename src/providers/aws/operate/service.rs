@@ -9,7 +9,7 @@ use crate::domain::observation::{Rollout, TemplateHash};
 use crate::domain::plan::{Action, Bound, Paused};
 use crate::domain::text::Text;
 use crate::providers::aws::connect::ask;
-use crate::providers::aws::convert::service::last;
+use crate::providers::aws::convert::service::{is_stoppable, last};
 use crate::providers::aws::convert::time;
 use crate::providers::aws::lookup::{self, PresentService};
 use crate::providers::aws::read;
@@ -38,8 +38,21 @@ impl HandsOn<'_> {
         let present = self.service().await?;
         let seen = present.known(self.keys).workload();
         compared(step, &seen)?;
+        if let Some(arn) = present.leads_back_to(hash) {
+            return self.take_back(arn, seen.generation, hash).await;
+        }
         let force = if seen.template.hash == *hash { Force::Yes } else { Force::No };
         self.update(&present.service, hash, force).await
+    }
+
+    async fn take_back(&self, deployment: &str, generation: u64, definition: &TemplateHash) -> Tried {
+        let request = self.writes.clients().await.ecs.stop_service_deployment().service_deployment_arn(deployment);
+        let request = request.stop_type(StopServiceDeploymentStopType::Rollback);
+        let sent = ask("ecs:StopServiceDeployment", request.send()).await;
+        sent.map_err(|fault| self.sorted(&fault))?;
+        let note = Text::new("the running deployment is taken back, to the digests that it left");
+        // ECS makes another deployment for the way back, which counts on.
+        Ok(accepted(generation + 1, Some(definition.clone()), vec![note]))
     }
 
     async fn update(&self, service: &Service, definition: &TemplateHash, force: Force) -> Tried {
@@ -64,8 +77,12 @@ impl HandsOn<'_> {
         if let Some(why) = step.why_not_hold(Paused::Paused, &Bound::of(&seen)) {
             return Err(refused(&why));
         }
-        let active = |status: Option<&Status>| matches!(status, Some(Status::Pending | Status::InProgress));
-        let running = present.deployments.iter().find(|known| active(known.status()));
+        let is_going_back =
+            |status: Option<&Status>| matches!(status, Some(Status::RollbackRequested | Status::RollbackInProgress));
+        if present.deployments.iter().any(|known| is_going_back(known.status())) {
+            return Err(refused("it is being taken back, and ECS stops no way back: it goes on to its end"));
+        }
+        let running = present.deployments.iter().find(|known| known.status().is_some_and(is_stoppable));
         let Some(arn) = running.and_then(|known| known.service_deployment_arn()) else {
             return Err(refused("no deployment runs: it has come to its end"));
         };

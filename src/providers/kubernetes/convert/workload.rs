@@ -72,6 +72,7 @@ pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceK
         observed_generation: if matches!(kind, Kind::Job | Kind::CronJob) { generation } else { observed },
         desired: desired(kind, raw),
         rollout: rollout(kind, raw, written_at),
+        in_the_way: None,
         strategy: strategy(raw.spec.strategy.as_ref().or(raw.spec.update_strategy.as_ref())),
         undoers: claims::undoers(meta, &owners),
         owners,
