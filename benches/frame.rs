@@ -100,12 +100,14 @@ fn workload(number: usize, now: Timestamp) -> Vec<Observation> {
         observed_generation: 1,
         desired: PODS as u32,
         rollout: Rollout::Stable,
+        running: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),
         requested_since: Some(now - Duration::from_secs(60 * (1 + 997 * number as u64 % 5000))),
         touched_by: None,
         inoperable: None,
+        trouble: None,
     };
     let mut observations = vec![Observation::Workload(Source("workloads"), Box::new(seen))];
     for pod in 0..PODS {

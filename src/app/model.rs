@@ -35,8 +35,11 @@ impl Model {
     /// At the start: places known, nothing heard.
     pub fn new(settings: Settings, now: Timestamp) -> Model {
         let mut fleet = Fleet::new(settings.declarations.clone());
-        for place in settings.places.iter().filter(|place| place.connection == Connection::Wanted) {
-            fleet.add_place(place.id.clone());
+        for place in &settings.places {
+            match place.connection {
+                Connection::Wanted => fleet.add_place(place.id.clone()),
+                Connection::NotConnected => fleet.list_place(place.id.clone()),
+            }
         }
         Model {
             settings,
@@ -59,6 +62,14 @@ impl Model {
                 }
                 None => None,
             }
+        })
+    }
+
+    /// Why nothing may be asked of an operation from here; `None` if it may. Whoever drives it would act on it.
+    pub fn why_not_ask(&self, plan: &Plan) -> Option<Text> {
+        plan.waves.iter().find_map(|wave| {
+            let why = self.settings.read_only(&wave.place)?;
+            Some(Text::new(&format!("{} is read only here: {why}", wave.place)))
         })
     }
 

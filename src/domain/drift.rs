@@ -47,7 +47,7 @@ pub struct Tally {
     pub unknown: u32,
     /// `quarantined`.
     pub quarantined: u32,
-    /// Mixed ones whose rollout is past its deadline; they count as off.
+    /// Mixed ones whose rollout does not go on by itself; they count as off.
     pub overdue: u32,
     /// Healthy ones.
     pub healthy: u32,
@@ -312,7 +312,7 @@ impl<'a> Measure<'a> {
             return say(Verdict::Unknown, why);
         }
         if self.is_replacing(instance) && self.requests_expected(expectation) {
-            return say(Verdict::Mixed, "the rollout has not come to it yet");
+            return say(Verdict::Mixed, &self.why_not_yet());
         }
         let source = match expectation.source {
             ExpectationSource::Configuration => "runs another image than the configuration expects",
@@ -357,6 +357,15 @@ impl<'a> Measure<'a> {
         in_rollout && (!self.is_current(instance) || self.current.is_none())
     }
 
+    /// Why an instance is still as it was.
+    fn why_not_yet(&self) -> String {
+        match &self.workload.rollout {
+            Rollout::Paused => "the rollout is held, and has not come to it".to_string(),
+            Rollout::Failed(why) => format!("the rollout failed before it came to it: {why}"),
+            Rollout::Stable | Rollout::Progressing => "the rollout has not come to it yet".to_string(),
+        }
+    }
+
     fn requests_expected(&self, expectation: &Expectation) -> bool {
         let asked = self.workload.template.containers.iter().find(|asked| asked.name == expectation.container);
         asked.and_then(|asked| asked.image.as_ref()).is_some_and(|asked| {
@@ -376,7 +385,7 @@ impl<'a> Measure<'a> {
     ) -> InstanceVerdict {
         let say = |verdict, reason: &str| InstanceVerdict { verdict, reason: Text::new(reason) };
         if !self.is_current(instance) && self.is_replacing(instance) {
-            return say(Verdict::Mixed, "of an earlier revision; the rollout has not come to it yet");
+            return say(Verdict::Mixed, &format!("of an earlier revision; {}", self.why_not_yet()));
         }
         let Some((_, majority)) = self.majority.iter().find(|(name, _)| *name == container.name) else {
             let is_split = self.compared.contains(&container.name);

@@ -22,7 +22,9 @@ use super::expectation::Declaration;
 use super::history::OwnRecord;
 use super::id::{InstanceKey, PlaceId, Uid, WorkloadId};
 use super::image::{ImageId, ImageRef};
-use super::observation::{InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Source, WorkloadSeen};
+use super::observation::{
+    InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Rollout, Source, WorkloadSeen,
+};
 use super::text::{Letters, Text};
 
 /// All that is known.
@@ -302,11 +304,15 @@ impl Instance {
     }
 }
 
-/// Whether a verdict counts as off there: a mixed one does once the platform has given up on the rollout.
+/// Whether a verdict counts as off there: a mixed one does where the rollout does not go on by itself, because the platform
+/// has given it up or because it is held.
 pub fn is_off(verdict: Verdict, workload: &WorkloadSeen) -> bool {
     match verdict {
         Verdict::Drift | Verdict::Outlier | Verdict::Quarantined => true,
-        Verdict::Mixed => matches!(workload.rollout, super::observation::Rollout::Failed(_)),
+        Verdict::Mixed => match workload.rollout {
+            Rollout::Failed(_) | Rollout::Paused => true,
+            Rollout::Stable | Rollout::Progressing => false,
+        },
         Verdict::Ok | Verdict::Unknown => false,
     }
 }

@@ -22,6 +22,16 @@ pub enum GoodEvidence {
     History,
 }
 
+impl GoodEvidence {
+    /// The word that scripts hold on to.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GoodEvidence::Observed => "observed",
+            GoodEvidence::History => "history",
+        }
+    }
+}
+
 /// One version of a workload that can be gone back to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -81,6 +91,18 @@ pub struct Knowledge<'a> {
     pub own: &'a OwnRecord,
     /// Whether an image is declared (configuration or annotation) for the main container.
     pub declared: Option<&'a ImageRef>,
+}
+
+impl Version {
+    /// What speaks for it, in words.
+    pub fn why_good(&self) -> &'static str {
+        match self.own {
+            Some(OwnVerdict::WentTo) => "an operation of ours went to it and saw it healthy",
+            Some(OwnVerdict::SeenHealthy) => "it was seen healthy here before",
+            Some(OwnVerdict::WentFrom) | None if self.is_running => "healthy instances of it run now",
+            Some(OwnVerdict::WentFrom) | None => "assumed good",
+        }
+    }
 }
 
 /// All versions of a workload, newest first, each judged.
@@ -173,7 +195,11 @@ fn rejection(
     if let Some(why) = revision.left.as_ref().filter(|_| !was_healthy) {
         return Some(why.clone());
     }
-    left.contains(&revision.uid).then(|| Text::new("was rolled back from"))
+    // Where numbers do not rise when a version comes back, one that was never used looks the same.
+    let is_newer = current.is_some_and(|current| revision.number > current.number);
+    let why =
+        if is_newer { "newer than what is asked for: rolled back from, or never used" } else { "was rolled back from" };
+    left.contains(&revision.uid).then(|| Text::new(why))
 }
 
 /// Whether a revision's template asks for another image than the workload does now, in any of its own containers.

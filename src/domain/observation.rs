@@ -166,13 +166,34 @@ pub enum Rollout {
     Failed(Text),
 }
 
-/// A rollout that runs, and that a new one can't simply supersede.
+/// A rollout that runs, where its platform tells it apart from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InTheWay {
+pub struct Running {
+    /// Its own id: another rollout has another.
+    pub id: Text,
     /// What, how far, since when: `instance refresh 08a1 (InProgress, 34%) since 2026-11-26 13:01 UTC`.
     pub what: Text,
-    /// The one template that can be gone back to without ending it first, where there is one.
-    pub leads_back_to: Option<TemplateHash>,
+    /// What may begin while it runs.
+    pub yields: Yields,
+}
+
+/// Whether a rollout makes room for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Yields {
+    /// For any.
+    ToAny,
+    /// Only for its own way back to this template, where it has one. For all else it must be ended first.
+    ToWayBack(Option<TemplateHash>),
+}
+
+impl Yields {
+    /// Whether a rollout to this template may begin.
+    pub fn allows(&self, target: &TemplateHash) -> bool {
+        match self {
+            Yields::ToAny => true,
+            Yields::ToWayBack(back) => back.as_ref() == Some(target),
+        }
+    }
 }
 
 /// How the platform replaces instances, in its own words.
@@ -243,8 +264,8 @@ pub struct WorkloadSeen {
     pub desired: u32,
     /// How far it is.
     pub rollout: Rollout,
-    /// What must be ended before another rollout can begin.
-    pub in_the_way: Option<InTheWay>,
+    /// The rollout that runs now, as far as it can be told from others.
+    pub running: Option<Running>,
     /// How it replaces.
     pub strategy: Strategy,
     /// Who owns the image field.
@@ -257,6 +278,8 @@ pub struct WorkloadSeen {
     pub touched_by: Option<Text>,
     /// Why it can't be operated by this program, if so.
     pub inoperable: Option<Text>,
+    /// Why its platform can't start what it should, in the platform's words: no capacity, a quota, an image that is gone.
+    pub trouble: Option<Text>,
 }
 
 /// A version of a workload that its platform still knows (a ReplicaSet, a ControllerRevision).

@@ -89,6 +89,11 @@ pub struct AwsSurroundings {
     pub region: Option<String>,
     /// Whether the environment holds credentials itself, or says where a container gets them.
     pub has_keys: bool,
+    /// Whether this machine is one of EC2's: then its own role may be all there is.
+    pub is_machine: bool,
+    /// The words that run a command without the terminal; the command itself follows as one word. Without them a helper
+    /// that gets credentials is run as the SDK runs it.
+    pub helper: Option<String>,
 }
 
 /// Ends a process that leads a group of its own, with all that it has started. Given by the runtime, which alone speaks to
@@ -129,6 +134,8 @@ pub enum Standing {
     Current,
     /// One among others.
     Other,
+    /// Nobody has named it; it is taken where there is nothing else.
+    LastResort,
     /// It can't be read; the text says why.
     Broken(Text),
 }

@@ -99,6 +99,12 @@ pub enum Color {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a helper that gets credentials, away from the terminal
+    #[command(name = super::credential_process::NAME, hide = true)]
+    CredentialProcess {
+        /// As AWS's files have it
+        command: String,
+    },
     /// Open the cockpit on a simulated fleet
     Demo {
         /// Which one

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod cockpit;
 pub mod config;
+pub mod credential_process;
 pub mod headless;
 pub mod log;
 pub mod look;

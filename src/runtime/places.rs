@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::cli::Options;
 use super::config::{Config, ConfiguredPlace};
+use super::credential_process;
 use crate::app::settings::{Access, Connection, PlaceSetting};
 use crate::domain::id::PlaceId;
 use crate::domain::policy::{Confirm, Policy, PolicyRule};
@@ -26,6 +27,8 @@ pub struct Chosen {
     pub settings: Vec<PlaceSetting>,
     /// What was found wrong on the way.
     pub notices: Vec<Text>,
+    /// Why places of the configuration can't be asked.
+    pub faults: Vec<String>,
 }
 
 /// The surroundings of this process.
@@ -47,6 +50,8 @@ fn aws_surroundings() -> AwsSurroundings {
     let file = |name: &str, below_home: &str| {
         text(name).map(PathBuf::from).or_else(|| home().map(|home| home.join(below_home)))
     };
+    /// What the firmware says of its maker (EC2 User Guide, "Detect whether a host is an EC2 instance"): asks no network.
+    const VENDOR: &str = "/sys/devices/virtual/dmi/id/sys_vendor";
     const KEYS: [&str; 4] = [
         "AWS_ACCESS_KEY_ID",
         "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -59,6 +64,8 @@ fn aws_surroundings() -> AwsSurroundings {
         profile: text("AWS_PROFILE"),
         region: text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION")),
         has_keys: KEYS.into_iter().any(|name| text(name).is_some()),
+        helper: credential_process::helper(),
+        is_machine: std::fs::read_to_string(VENDOR).is_ok_and(|vendor| vendor.trim() == "Amazon EC2"),
     }
 }
 
@@ -72,7 +79,8 @@ pub fn choose(
     surroundings: &Surroundings,
     policy: &mut Policy,
 ) -> Result<Chosen, String> {
-    let found: Vec<Found> = KINDS.iter().flat_map(|kind| (kind.discover)(surroundings)).collect();
+    let mut found: Vec<Found> = KINDS.iter().flat_map(|kind| (kind.discover)(surroundings)).collect();
+    found.sort_by_key(|found| found.standing == Standing::LastResort);
     let mut chosen = Chosen::default();
     let mut known: BTreeSet<PlaceId> = BTreeSet::new();
     for place in &config.places {
@@ -82,7 +90,14 @@ pub fn choose(
             Access::Operable
         };
         let connection = wanted(options, Connection::Wanted, &place.kind.context(&place.settings));
-        for spec in specs(place, surroundings)? {
+        let expanded = specs(place, surroundings).unwrap_or_else(|why| {
+            // One table that means nothing takes no other place down: it is shown with its fault.
+            chosen.faults.push(why);
+            let id =
+                place.id.clone().unwrap_or_else(|| Text::new(&(place.kind.default_id)(&place.settings, surroundings)));
+            vec![PlaceSpec { id: PlaceId(id), kind: place.kind.name, settings: place.settings.clone() }]
+        });
+        for spec in expanded {
             if !known.insert(spec.id.clone()) {
                 return Err(format!("two places are called {}; give one of them another `id`", spec.id));
             }
@@ -109,7 +124,12 @@ pub fn choose(
             Standing::Current if !from_config => {
                 chosen.add(found.spec, Access::Operable, wanted(options, Connection::Wanted, &context));
             }
-            Standing::Current | Standing::Other => {
+            Standing::LastResort
+                if chosen.settings.iter().all(|known| known.connection == Connection::NotConnected) =>
+            {
+                chosen.add(found.spec, Access::Operable, wanted(options, Connection::Wanted, &context));
+            }
+            Standing::Current | Standing::Other | Standing::LastResort => {
                 let asked = options.all_contexts && context.is_some();
                 let base = if asked { Connection::Wanted } else { Connection::NotConnected };
                 chosen.add(found.spec, Access::Operable, wanted(options, base, &context));

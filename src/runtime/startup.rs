@@ -65,6 +65,27 @@ pub fn read_config(options: &Options) -> anyhow::Result<Config> {
     }
 }
 
+/// Looks at the configuration and at what it means here; the places that it names.
+///
+/// # Errors
+/// Every fault, with what to do.
+pub fn check_config(options: &Options) -> anyhow::Result<String> {
+    let config = read_config(options)?;
+    let surroundings = places::surroundings(options, &config);
+    let mut policy = config.policy.clone();
+    let chosen = places::choose(options, &config, &surroundings, &mut policy).map_err(|error| anyhow!(error))?;
+    let file = config.file.map_or("no configuration file; defaults".to_string(), |file| file.display().to_string());
+    if !chosen.faults.is_empty() {
+        return Err(anyhow!("{file}: {}", chosen.faults.join("\n")));
+    }
+    let asked = chosen.settings.iter().filter(|setting| setting.connection == Connection::Wanted);
+    let ids: Vec<&str> = asked.map(|setting| setting.id.0.as_str()).collect();
+    Ok(match ids.is_empty() {
+        true => format!("{file}: ok; no place is asked"),
+        false => format!("{file}: ok; asks {}", ids.join(", ")),
+    })
+}
+
 /// Reads everything that a session needs. Must run inside the runtime.
 ///
 /// # Errors
@@ -77,13 +98,17 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
     let state_dir = state_dir_of(options)?;
     let mut policy = config.policy.clone();
     let surroundings = places::surroundings(options, &config);
-    let Chosen { specs, mut settings, notices } =
+    let Chosen { specs, mut settings, notices, .. } =
         places::choose(options, &config, &surroundings, &mut policy).map_err(|error| anyhow!(error))?;
     places::narrow(options, &mut settings).map_err(|error| anyhow!(error))?;
     if !settings.iter().any(|setting| setting.connection == Connection::Wanted) {
+        let keys = match surroundings.aws.has_keys {
+            true => "; there are keys for AWS in the environment: set AWS_REGION to use them",
+            false => "",
+        };
         return Err(anyhow!(
-            "there is no place to look at: no [[places]] in the configuration and no current context in a kubeconfig; \
-             name one with --context, or try `rolldeck demo`"
+            "there is no place to look at: no [[places]] in the configuration, no current context in a kubeconfig, no \
+             profile of AWS in force; name one with --context or AWS_PROFILE, or try `rolldeck demo`{keys}"
         ));
     }
     let clock = Clock::System;

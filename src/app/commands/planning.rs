@@ -63,7 +63,8 @@ pub(crate) fn choose(model: &Model, goto: &Goto) -> Chosen {
             RowId::Service(key) => {
                 let workloads = drift::workloads_of(&known, rows.listing(), key);
                 let policy = &known.settings.policy;
-                let meant = meant(goto, Reach::Narrow, known.fleet, policy, known.now, &workloads);
+                // The row shows all kinds of the service, and the plan lists each.
+                let meant = meant(goto, Reach::Wide, known.fleet, policy, known.now, &workloads);
                 chosen.workloads.extend(meant.workloads.iter().map(|workload| workload.id.clone()));
                 chosen.left_out.extend(meant.left_out);
             }

@@ -109,6 +109,7 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
     let facts = [
         ("marks", Some(screens::marks(&judgement.marks)).filter(|marks| !marks.is_empty())),
         ("latent", seen.template.latent.as_ref().map(ToString::to_string)),
+        ("trouble", seen.trouble.as_ref().map(ToString::to_string)),
         ("read only", seen.inoperable.as_ref().map(ToString::to_string)),
         ("operation", seen.touched_by.as_ref().map(|by| format!("last changed by {by}"))),
     ];

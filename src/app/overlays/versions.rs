@@ -16,7 +16,7 @@ use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
 use crate::domain::fleet::Workload;
-use crate::domain::history::{GoodEvidence, Version};
+use crate::domain::history::Version;
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::plan::{Change, Goto};
 use crate::domain::text::{Text, counted};
@@ -159,12 +159,8 @@ pub(crate) fn lines(workload: &Workload, now: jiff::Timestamp, cursor: Option<us
 fn evidence(version: &Version, last_good: Option<&Uid>) -> (Meaning, String) {
     match (&version.evidence, &version.rejected) {
         (Some(evidence), _) => {
-            let word = match evidence {
-                GoodEvidence::Observed => "observed: an operation of ours saw it healthy",
-                GoodEvidence::History => "history: assumed good",
-            };
             let last = if last_good == Some(&version.revision) { "last good, " } else { "" };
-            (Meaning::Ok, format!("= {last}{word}"))
+            (Meaning::Ok, format!("= {last}{}: {}", evidence.as_str(), version.why_good()))
         }
         (None, Some(why)) if why.as_str() == "requested now" => (Meaning::Text, "> requested now".to_string()),
         (None, Some(why)) => (Meaning::Warning, format!("! {why}")),

@@ -21,7 +21,7 @@ pub use workloads::{Totals, WorkloadRow, workload_rows};
 
 use super::model::Model;
 use super::settings::Connection;
-use crate::domain::fleet::Fleet;
+use crate::domain::fleet::{Fleet, Place};
 use crate::domain::id::PlaceId;
 
 /// One answer.
@@ -55,9 +55,10 @@ pub fn report<B>(model: &Model, body: B) -> Report<B> {
     Report { schema: 1, at: model.now, complete: is_complete(model), places: place_summaries(model), body }
 }
 
-/// Whether every place that is asked is live.
+/// Whether every place that is asked is live, and nothing there is kept from us.
 pub fn is_complete(model: &Model) -> bool {
-    wanted(model).all(|id| model.fleet.place(id).is_some_and(|place| place.state.is_live()))
+    let is_whole = |place: &Place| place.state.is_live() && place.limits.is_empty();
+    wanted(model).all(|id| model.fleet.place(id).is_some_and(is_whole))
 }
 
 /// The places that are asked.

@@ -280,7 +280,7 @@ fn row(known: &Known<'_>, key: ServiceKey, workloads: &[&Workload]) -> Option<Dr
         place: worst.id.place.clone(),
         places: places.len(),
         expected: Shown::expected(worst),
-        running: if block == Block::Lately { Shown::requested(worst) } else { Shown::running(worst) },
+        running: Shown::running(worst),
         since: workloads.iter().filter_map(|workload| workload.judgement.since).min(),
         changed_at: workloads
             .iter()
@@ -419,16 +419,22 @@ impl DriftScreen {
             None => format!("asks for {}", requested.text(length)),
         };
         let same: Vec<&&Workload> = workloads.iter().filter(|workload| workload.asks_like(worst)).collect();
-        let usable = same.iter().filter(|workload| workload.last_good().is_some()).count();
+        let places = |of: &mut dyn Iterator<Item = &&Workload>| {
+            of.map(|workload| &workload.id.place).collect::<std::collections::BTreeSet<_>>().len()
+        };
+        let usable = places(&mut same.iter().copied().filter(|workload| workload.last_good().is_some()));
+        let all = places(&mut same.iter().copied());
         let good = match worst.last_good() {
             Some(good) => {
                 let good = Shown::version(good).spoken();
-                format!("; last good {good} usable in {usable} of {}", counted(same.len(), "place"))
+                format!("; last good {good} usable in {usable} of {}", counted(all, "place"))
             }
             None => "; no last good version is known: B picks one".to_string(),
         };
         let reason = &worst.judgement.reason;
-        let hint = worst.seen.inoperable.as_ref().map(|why| format!("; can't be operated: {why}")).unwrap_or_default();
+        let trouble = worst.seen.trouble.as_ref().map(|why| format!("; {why}"));
+        let inoperable = || worst.seen.inoperable.as_ref().map(|why| format!("; can't be operated: {why}"));
+        let hint = trouble.or_else(inoperable).unwrap_or_default();
         vec![
             Line::new(Meaning::Title, format!(" {}", row.key.service)).and(Meaning::Text, format!(": {came}{good}")),
             Line::new(Meaning::Dim, format!(" {}: {reason}{hint}", super::short(&worst.id))),

@@ -170,6 +170,7 @@ fn running(model: &Model) -> Result<&Tracked, Text> {
 
 fn can_pause(model: &Model) -> Result<(), Text> {
     let tracked = running(model)?;
+    can_ask(model, tracked)?;
     match (&tracked.operation.mode, tracked.alive) {
         (Mode::Stopping { .. }, _) => not_now("it is being stopped"),
         (_, Alive::Nobody) => {
@@ -197,6 +198,7 @@ fn pause(model: &mut Model) -> Vec<Effect> {
 
 fn can_stop(model: &Model) -> Result<(), Text> {
     let tracked = running(model)?;
+    can_ask(model, tracked)?;
     if tracked.alive == Alive::Nobody {
         can_drive(model, tracked)?;
     }
@@ -210,11 +212,16 @@ fn stop(model: &mut Model) -> Vec<Effect> {
     let Ok(tracked) = running(model) else { return Vec::new() };
     let id = tracked.operation.id.clone();
     let counts = tracked.operation.counts();
+    let braked = tracked.operation.plan.steps().filter(|step| {
+        let state = tracked.operation.progress(step.id).state;
+        step.brake.exists() && matches!(state, StepState::Sent | StepState::Accepted | StepState::Held)
+    });
+    let braked = u32::try_from(braked.count()).unwrap_or(counts.in_flight);
     let what = format!(
-        "stops here: {} of {} done, {} in flight left to the platform",
+        "stops here: {} of {} done, {braked} in flight held, {} left to the platform",
         counts.done,
         counted(counts.total, "step"),
-        counts.in_flight
+        counts.in_flight.saturating_sub(braked)
     );
     ask(model, &id, Request::Stop, &what)
 }
@@ -223,6 +230,14 @@ fn ask(model: &mut Model, id: &OperationId, request: Request, what: &str) -> Vec
     model.ui.say(&format!("{id} {what}"));
     let who = model.settings.driver.who.clone();
     model.operations.ask(id, ControlRequest::Plain(request), &who)
+}
+
+/// Whether anything may be asked of it from here.
+fn can_ask(model: &Model, tracked: &Tracked) -> Result<(), Text> {
+    match model.why_not_ask(&tracked.operation.plan) {
+        Some(why) => Err(Text::new(&format!("nothing can be asked of {}: {why}", tracked.operation.id))),
+        None => Ok(()),
+    }
 }
 
 /// Whether this process could drive it.

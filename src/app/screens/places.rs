@@ -74,7 +74,7 @@ impl Rows for PlacesScreen {
         self.rows.iter().position(|row| row == id)
     }
     fn orders(&self) -> &'static [&'static str] {
-        &["as configured", "name", "worst"]
+        &["worst", "as configured", "name"]
     }
     fn times(&self, at: usize, known: &Known<'_>) -> Vec<(Clock, Timestamp)> {
         let place = self.rows.get(at).and_then(|id| known.fleet.place(id));
@@ -93,9 +93,9 @@ impl PlacesScreen {
         let mut selected: Vec<&Place> =
             known.fleet.places().iter().filter(|place| is_selected(&matcher, place)).collect();
         match self.listing.order {
-            1 => selected.sort_by(|a, b| a.id.cmp(&b.id)),
-            2 => selected.sort_by_key(|place| rank(&place.state)),
-            _ => selected.sort_by_key(|place| place.state == PlaceState::NotConnected),
+            1 => selected.sort_by_key(|place| place.state == PlaceState::NotConnected),
+            2 => selected.sort_by(|a, b| a.id.cmp(&b.id)),
+            _ => selected.sort_by_key(|place| rank(&place.state)),
         }
         let rows: Vec<PlaceId> = selected.into_iter().map(|place| place.id.clone()).collect();
         let changed = rows != self.rows || self.revision != known.fleet.revision();

@@ -8,6 +8,7 @@ use crate::app::ui::Known;
 use crate::app::widgets::paint::Line;
 use crate::domain::drift::Tally;
 use crate::domain::fleet::Place;
+use crate::domain::observation::PlaceState;
 use crate::domain::text::counted;
 
 /// What the filter line counts.
@@ -46,8 +47,9 @@ impl Totals {
     /// What is said where no row is off. Nothing known is not the same as nothing off, and nothing off is not the same as
     /// all well.
     pub(crate) fn quiet(&self, known: &Known<'_>, filter: &Filter) -> Line {
-        let places = known.fleet.places();
-        let silent: Vec<&Place> = places.iter().filter(|place| !place.state.is_live()).collect();
+        let asked = |place: &&Place| place.state != PlaceState::NotConnected;
+        let places: Vec<&Place> = known.fleet.places().iter().filter(asked).collect();
+        let silent: Vec<&Place> = places.iter().copied().filter(|place| !place.state.is_live()).collect();
         let doubts = self.doubts();
         let but = if doubts.is_empty() { String::new() } else { format!("; {doubts}") };
         let is_filtered = filter.is_on();

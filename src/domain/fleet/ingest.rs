@@ -16,15 +16,30 @@ use crate::domain::observation::{
 use crate::domain::text::{Letters, Text};
 
 impl Fleet {
-    /// Adds a place, loading; a known one keeps what it has.
+    /// Adds a place that is asked: it is loading. One that was asked before keeps what it has.
     pub fn add_place(&mut self, id: PlaceId) {
-        if self.place_numbers.contains_key(&id) {
-            return;
+        match self.place_numbers.get(&id).map(|&number| &mut self.places[usize::from(number)]) {
+            Some(place) if place.state == PlaceState::NotConnected => {
+                place.state = PlaceState::Loading;
+                self.revision += 1;
+            }
+            Some(_) => {}
+            None => self.push_place(id, PlaceState::Loading),
         }
+    }
+
+    /// Adds a place that is known and not asked.
+    pub fn list_place(&mut self, id: PlaceId) {
+        if !self.place_numbers.contains_key(&id) {
+            self.push_place(id, PlaceState::NotConnected);
+        }
+    }
+
+    fn push_place(&mut self, id: PlaceId, state: PlaceState) {
         self.place_numbers.insert(id.clone(), self.places.len() as u16);
         self.places.push(Place {
             id,
-            state: PlaceState::Loading,
+            state,
             heard_at: None,
             identity: PlaceIdentity::default(),
             calls_per_minute: None,

@@ -149,12 +149,13 @@ pub(super) fn derived(
         observed_generation: 0,
         desired: 0,
         rollout: Rollout::Stable,
-        in_the_way: None,
+        running: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),
         requested_since: None,
         touched_by: None,
         inoperable: Some(reason),
+        trouble: None,
     }
 }

@@ -49,13 +49,14 @@ fn workload(image: &str, rollout: Rollout) -> Observation {
             observed_generation: 1,
             desired: 2,
             rollout,
-            in_the_way: None,
+            running: None,
             strategy: crate::domain::observation::Strategy::default(),
             owners: Vec::new(),
             undoers: Vec::new(),
             requested_since: None,
             touched_by: None,
             inoperable: None,
+            trouble: None,
         }),
     )
 }

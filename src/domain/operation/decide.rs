@@ -207,7 +207,9 @@ fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>)
                     Entry::Unresolved { step: step.id, reason: Text::new(&format!("{why}; look at {}", step.workload)) }
                 }
                 None => {
-                    let reason = format!("no progress for {} s", limit.as_secs());
+                    let trouble = world.fleet.workload(&step.workload).and_then(|found| found.seen.trouble.as_ref());
+                    let trouble = trouble.map(|why| format!(": {why}")).unwrap_or_default();
+                    let reason = format!("no progress for {} s{trouble}", limit.as_secs());
                     Entry::Failed { step: step.id, reason: Text::new(&reason) }
                 }
             });
@@ -415,11 +417,11 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
     Some(Entry::Sent { call: Call::Step(step.id), present })
 }
 
-/// The bound facts of a step after the rollout before it was ended, if that has moved the one that it must move: a rollout
-/// that was ended half way is held.
+/// The bound facts of a step after the rollout before it was ended, if that has moved those that it must move: it runs no
+/// longer, and what was ended half way is held.
 fn held_by_its_end(world: &World<'_>, step: &Step) -> Option<Bound> {
     let now = Bound::of(&world.fleet.workload(&step.workload)?.seen);
-    let bound = Bound { paused: now.paused, ..step.bound.clone() };
+    let bound = Bound { paused: now.paused, running: now.running.clone(), ..step.bound.clone() };
     (bound == now && bound != step.bound).then_some(bound)
 }
 

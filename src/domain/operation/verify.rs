@@ -10,7 +10,7 @@ use crate::domain::history::current_revision;
 use crate::domain::id::WorkloadKind;
 use crate::domain::image::{Comparison, ImageId};
 use crate::domain::observation::{ContainerSeen, Health, Phase, Rollout, TemplateHash};
-use crate::domain::plan::{Action, Paused, Step};
+use crate::domain::plan::{Action, Brake, Paused, Step};
 use crate::domain::text::Text;
 
 /// How long an instance that came after the verification may take to get ready before it counts as sick.
@@ -94,6 +94,12 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     }
     if let Rollout::Failed(why) = &seen.rollout {
         return Progress::Failed(why.clone());
+    }
+    let is_ended = step.brake == Brake::CancelRollout && seen.rollout == Rollout::Paused && progress.brake.is_none();
+    if is_ended && receipt.template.as_ref().is_none_or(|template| *template == seen.template.hash) {
+        return Progress::Failed(Text::new(
+            "somebody else has ended its rollout half way: look at who, then plan again",
+        ));
     }
     if receipt.template.as_ref().is_some_and(|template| *template != seen.template.hash) {
         let by: Vec<&str> = seen.owners.iter().map(|owner| owner.manager.as_str()).collect();

@@ -23,6 +23,9 @@ pub struct Bound {
     pub strategy: Strategy,
     /// Who owned the image field.
     pub owners: Vec<FieldOwner>,
+    /// Which rollout ran, where its platform tells it apart from others.
+    #[serde(default)]
+    pub running: Option<Text>,
 }
 
 /// Whether a workload's rollout is held.
@@ -72,8 +75,9 @@ impl Step {
             }
         }
         if let Action::EndRollout { what } = &self.action
-            && workload.seen.in_the_way.is_none()
+            && workload.seen.running.is_none()
         {
+            moved.retain(|difference| !difference.contains("has come to its end"));
             moved.push(Text::new(&format!("the {what} has come to its end")));
         }
         moved
@@ -106,6 +110,7 @@ impl Bound {
             paused: if seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
             strategy: seen.strategy.clone(),
             owners: seen.owners.clone(),
+            running: seen.running.as_ref().map(|running| running.id.clone()),
         }
     }
 
@@ -126,6 +131,12 @@ impl Bound {
             (Paused::Running, Paused::Paused) => differences.push(Text::new("its rollout was paused")),
             (Paused::Paused, Paused::Running) => differences.push(Text::new("its rollout was resumed")),
             _ => {}
+        }
+        match (&self.running, &now.running) {
+            (Some(_), None) => differences.push(Text::new("the rollout that ran has come to its end")),
+            (None, Some(_)) => differences.push(Text::new("a rollout has begun")),
+            (Some(before), Some(after)) if before != after => differences.push(Text::new("another rollout runs now")),
+            (Some(_), Some(_)) | (None, None) => {}
         }
         if self.strategy != now.strategy {
             differences.push(Text::new("its update strategy was changed"));

@@ -8,7 +8,7 @@ use super::compose::is_named;
 use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Follows, Goto, Pick, PlanRequest, Side, Step, Unpause};
 use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};
-use crate::domain::history::{GoodEvidence, Version, current_revision};
+use crate::domain::history::{Version, current_revision};
 use crate::domain::id::{StepId, WorkloadKind};
 use crate::domain::image::ImageRef;
 use crate::domain::observation::{Health, Phase, Rollout};
@@ -38,7 +38,7 @@ pub(super) enum Choice {
 pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice {
     match &request.goto {
         Goto::Expected => match request.pick {
-            Pick::Off => replace(fleet, workload),
+            Pick::Off => replace(request, fleet, workload),
             Pick::Oldest(_) | Pick::Random { .. } => replace_picked(fleet, workload, request.pick),
         },
         Goto::LastGood => match (request.aims.0.get(&workload.id), workload.last_good()) {
@@ -121,15 +121,14 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
         container: workload.judgement.main.clone(),
     };
     let evidence = match (&version.evidence, &version.rejected) {
-        (Some(GoodEvidence::Observed), _) => (CheckVerdict::Pass, "an operation of ours saw it healthy".to_string()),
-        (Some(GoodEvidence::History), _) => (CheckVerdict::Pass, "from the history; assumed good".to_string()),
+        (Some(good), _) => (CheckVerdict::Pass, format!("{}: {}", good.as_str(), version.why_good())),
         (None, Some(why)) => (CheckVerdict::Warn, format!("not a last good version: {why}")),
         (None, None) => (CheckVerdict::Warn, "nothing speaks for it".to_string()),
     };
     let name = version.version.clone().unwrap_or_else(|| Text::new(&format!("revision {}", version.number)));
     let mut checks = vec![check("target", evidence.0, format!("{}: {name}, {}", workload.id, evidence.1))];
-    let in_the_way = workload.seen.in_the_way.as_ref();
-    let Some(in_the_way) = in_the_way.filter(|running| running.leads_back_to.as_ref() != Some(&version.hash)) else {
+    let running = workload.seen.running.as_ref();
+    let Some(in_the_way) = running.filter(|running| !running.yields.allows(&version.hash)) else {
         checks.extend(rollout_checks(workload));
         return Choice::Steps { steps: vec![roll(workload, action, to)], checks };
     };
@@ -209,7 +208,7 @@ fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &
     Choice::Steps { steps: vec![roll(workload, action, to)], checks }
 }
 
-fn replace(fleet: &Fleet, workload: &Workload) -> Choice {
+fn replace(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice {
     let off: Vec<&Instance> = fleet
         .instances_of(workload)
         .filter(|instance| instance.seen.phase.is_counted() && instance.is_off(workload))
@@ -224,8 +223,14 @@ fn replace(fleet: &Fleet, workload: &Workload) -> Choice {
     if !is_target_healthy(fleet, workload) {
         return would_spread();
     }
+    if asks_for_target && workload.seen.rollout == Rollout::Paused {
+        let mut versions = workload.judgement.versions.iter();
+        if let Some(own) = versions.find(|version| version.hash == workload.seen.template.hash) {
+            return go_to(request, fleet, workload, own);
+        }
+    }
     if asks_for_target && would_come_again(workload, &off) {
-        return not_at_its_end();
+        return not_at_its_end(workload);
     }
     match target {
         Some(image) if !asks_for_target => {
@@ -284,7 +289,7 @@ fn replace_picked(fleet: &Fleet, workload: &Workload, pick: Pick) -> Choice {
         return would_spread();
     }
     if would_come_again(workload, &instances) {
-        return not_at_its_end();
+        return not_at_its_end(workload);
     }
     Choice::Steps { steps: evictions(workload, &instances), checks: stale_pull(workload) }
 }
@@ -299,10 +304,18 @@ fn would_come_again(workload: &Workload, instances: &[&Instance]) -> bool {
     workload.seen.rollout != Rollout::Stable && instances.iter().any(is_of_another)
 }
 
-fn not_at_its_end() -> Choice {
+fn not_at_its_end(workload: &Workload) -> Choice {
+    let hint = match workload.seen.rollout {
+        Rollout::Stable | Rollout::Progressing => {
+            "wait for the rollout, or go back to the last good version: b, or `plan rollback`"
+        }
+        Rollout::Paused | Rollout::Failed(_) => {
+            "pick a version to go to (B, or --to-revision), or go back to the last good one: b, or `plan rollback`"
+        }
+    };
     refused(
         "its rollout has not come to an end: instances of the earlier version would be made again as they are",
-        "wait for the rollout, or go back to the last good version: b, or `plan rollback`",
+        hint,
     )
 }
 

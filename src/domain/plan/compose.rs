@@ -278,6 +278,11 @@ impl Draft {
             let hint = format!("leave it out with -kind:{}", workload.id.kind);
             return self.refuse(Some(workload), reason, &hint);
         }
+        if let Some(twin) = self.steps.iter().find(|step| step.bound.uid == workload.seen.uid) {
+            let twin = twin.workload.place.clone();
+            let detail = format!("{}: it is the same one as in {twin}, seen through another place", workload.id);
+            return self.check("left out", CheckVerdict::Warn, detail);
+        }
         match choose(request, fleet, workload) {
             Choice::Refused { reason, hint } => self.refuse(Some(workload), &reason, &hint),
             Choice::AlreadyThere(detail) => {

@@ -9,20 +9,26 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_config::identity::IdentityCache;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
-use aws_sdk_ec2::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_ec2::config::interceptors::{
+    AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
+};
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::config::timeout::TimeoutConfig;
 use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_ec2::error::{BoxError, ProvideErrorMetadata, SdkError};
 
 use super::fault::Fault;
+use super::profiles;
 use crate::providers::{Calls, Mutations};
 
 const CONNECT: Duration = Duration::from_secs(5);
 /// A page of 1,000 instances over a slow line.
-const ATTEMPT: Duration = Duration::from_secs(20);
+const ATTEMPT: Duration = Duration::from_secs(30);
+/// Longer than a helper may take that gets credentials.
+const SIGN_IN: Duration = Duration::from_secs(28);
 const READ_ATTEMPTS: u32 = 3;
 
 /// How one account and region is reached.
@@ -34,6 +40,8 @@ pub(super) struct Link {
     pub endpoint_url: Option<String>,
     /// AWS's own files, where they are.
     pub files: Vec<(EnvConfigFileKind, PathBuf)>,
+    /// What runs a helper that gets credentials (`credential_process`) away from the terminal.
+    pub helper: Option<String>,
     /// Loaded once; dropped when the credentials were refused, so that a new sign-in is found.
     pub config: Mutex<Option<SdkConfig>>,
     pub calls: Arc<Calls>,
@@ -87,6 +95,42 @@ impl Intercept for Count {
     }
 }
 
+/// Refuses an answer that is not all there. The SDK's reader of XML takes the end of the text for the end of a list.
+#[derive(Debug)]
+struct Whole;
+
+impl Intercept for Whole {
+    fn name(&self) -> &'static str {
+        "rolldeck whole answers"
+    }
+
+    fn read_after_deserialization(
+        &self,
+        context: &AfterDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let response = context.response();
+        match response.body().bytes() {
+            Some(body) if response.status().is_success() && !is_whole(body) => Err("the answer is cut off".into()),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// Whether a text of XML ends with what it begins with, or one of JSON with a brace.
+fn is_whole(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    if text.starts_with('{') {
+        return text.ends_with('}');
+    }
+    let text = text.strip_prefix("<?xml").and_then(|rest| rest.split_once("?>")).map_or(text, |(_, rest)| rest).trim();
+    let Some(opened) = text.strip_prefix('<') else { return false };
+    let name = opened.split(|end: char| end.is_whitespace() || end == '>' || end == '/').next().unwrap_or_default();
+    !name.is_empty() && text.ends_with(&format!("</{name}>"))
+}
+
 impl Link {
     async fn config(&self) -> SdkConfig {
         if let Some(config) = self.config.lock().unwrap_or_else(PoisonError::into_inner).clone() {
@@ -96,8 +140,14 @@ impl Link {
         // The SDK takes no empty set of files: where neither is there, an empty one stands for both.
         let none = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
         let present = self.files.iter().filter(|(_, path)| path.exists());
-        let files = present.fold(none, |files, (kind, path)| files.with_file(*kind, path));
-        let loader = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts);
+        let files = present.fold(none, |files, (kind, path)| match (&self.helper, std::fs::read_to_string(path)) {
+            (Some(helper), Ok(text)) => files.with_contents(*kind, profiles::with_helper(&text, helper)),
+            // The SDK says what is wrong with it.
+            (None, _) | (_, Err(_)) => files.with_file(*kind, path),
+        });
+        let identities = IdentityCache::lazy().load_timeout(SIGN_IN).build();
+        let loader =
+            aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).identity_cache(identities);
         let mut loader = loader.profile_files(files.build());
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
@@ -125,11 +175,20 @@ impl Link {
             Sends::UpTo(attempts) => RetryConfig::standard().with_max_attempts(attempts),
         };
         let count = || Count(self.calls.clone());
-        let sts = aws_sdk_sts::config::Builder::from(&config).retry_config(retries.clone()).interceptor(count());
-        let ec2 = aws_sdk_ec2::config::Builder::from(&config).retry_config(retries.clone()).interceptor(count());
-        let autoscaling =
-            aws_sdk_autoscaling::config::Builder::from(&config).retry_config(retries.clone()).interceptor(count());
-        let ecs = aws_sdk_ecs::config::Builder::from(&config).retry_config(retries).interceptor(count());
+        let sts = aws_sdk_sts::config::Builder::from(&config)
+            .retry_config(retries.clone())
+            .interceptor(count())
+            .interceptor(Whole);
+        let ec2 = aws_sdk_ec2::config::Builder::from(&config)
+            .retry_config(retries.clone())
+            .interceptor(count())
+            .interceptor(Whole);
+        let autoscaling = aws_sdk_autoscaling::config::Builder::from(&config)
+            .retry_config(retries.clone())
+            .interceptor(count())
+            .interceptor(Whole);
+        let ecs =
+            aws_sdk_ecs::config::Builder::from(&config).retry_config(retries).interceptor(count()).interceptor(Whole);
         Clients {
             sts: aws_sdk_sts::Client::from_conf(sts.build()),
             ec2: aws_sdk_ec2::Client::from_conf(ec2.build()),
@@ -211,4 +270,21 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     sent.await.map_err(|error| Fault::of(action, &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_with_its_end_is_whole() {
+        let xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<R xmlns=\"x\"><a><b>1</b></a></R>\n";
+        assert!(is_whole(xml.as_bytes()));
+        for cut in xml.trim_end().char_indices().map(|(at, _)| at) {
+            assert!(!is_whole(&xml.as_bytes()[..cut]), "{}", &xml[..cut]);
+        }
+        assert!(
+            is_whole(b"{}") && is_whole(b" {\"a\": [1]} ") && !is_whole(b"{\"a\": [1]") && !is_whole(b"login, please")
+        );
+    }
 }

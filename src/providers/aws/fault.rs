@@ -47,9 +47,7 @@ impl Fault {
         match error {
             SdkError::ConstructionFailure(_) => Fault::NotSent(said(&innermost(error))),
             SdkError::TimeoutError(_) => Fault::NoAnswer(said("no answer in time")),
-            SdkError::DispatchFailure(failure) if never_connected(error) || failure.is_user() => {
-                Fault::NotSent(said(&innermost(error)))
-            }
+            SdkError::DispatchFailure(_) if never_connected(error) => Fault::NotSent(said(&innermost(error))),
             SdkError::DispatchFailure(_) => Fault::NoAnswer(said(&innermost(error))),
             SdkError::ServiceError(service) => {
                 let status = service.raw().status().as_u16();

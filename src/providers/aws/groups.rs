@@ -7,29 +7,33 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh, LaunchTemplateSpecification};
-use futures::{StreamExt as _, stream};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::connect::Clients;
-use super::convert::group::Known;
+use super::convert::group::{self, Known};
 use super::convert::launch;
 use super::convert::machine::{self, Members};
 use super::fault::Fault;
-use super::read;
+use super::read::{self, Pages};
 use super::report::Report;
 use super::templates::{Templates, Wanted};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::Uid;
 use crate::domain::observation::{Observation, Rollout, Source};
+use crate::domain::text::Text;
 
 pub(super) const GROUPS: Source = Source("groups");
 pub(super) const MACHINES: Source = Source("machines");
 pub(super) const REFRESHES: Source = Source("instance refreshes");
 pub(super) const TEMPLATES: Source = Source("launch templates");
+pub(super) const ACTIVITIES: Source = Source("scaling activities");
 pub(super) const CONFIGURATIONS: Source = Source("launch configurations");
 
 /// A group where nothing happens has its refreshes looked at in every so many looks.
 const QUIET: u64 = 10;
+/// Groups that are short of instances and whose launches are looked at in one look.
+const SHORT: usize = 10;
 /// Requests under way at once.
 const AT_A_TIME: usize = 4;
 
@@ -44,6 +48,8 @@ pub(super) struct Groups {
     marks: HashMap<String, u64>,
     /// Images of launch configurations, which never change.
     configured: HashMap<String, String>,
+    /// Why groups that are short of instances can't launch more.
+    troubles: HashMap<String, Text>,
     /// Groups that the last look found moving, or off what they are asked for.
     of_interest: HashSet<String>,
 }
@@ -74,6 +80,7 @@ impl Groups {
         report.or_limit(TEMPLATES, self.templates.refresh(clients, &wanted).await)?;
         self.look_at_configurations(clients, &groups, report).await?;
         self.look_at_refreshes(clients, &groups, report).await?;
+        self.look_at_launches(clients, &groups, report).await?;
         let now = Timestamp::now();
         let mut asked = HashMap::new();
         let mut rows = vec![Observation::ListStarted(GROUPS)];
@@ -97,13 +104,14 @@ impl Groups {
     }
 
     fn known<'a>(&'a self, group: &'a AutoScalingGroup, keys: &'a ServiceKeys, now: Timestamp) -> Known<'a> {
-        let refreshes = self.refreshes.get(name(group)).map(Vec::as_slice).unwrap_or_default();
+        let refreshes = self.refreshes.get(name(group)).map(Vec::as_slice);
         let configured = group.launch_configuration_name().and_then(|name| self.configured.get(name));
         Known {
             group,
             refreshes,
             templates: &self.templates,
             configured_image: configured.map(String::as_str),
+            trouble: self.troubles.get(name(group)),
             keys,
             now,
         }
@@ -183,6 +191,37 @@ impl Groups {
         Ok(())
     }
 
+    /// Why the groups that are short of instances are so.
+    async fn look_at_launches(
+        &mut self,
+        clients: &Clients,
+        groups: &[AutoScalingGroup],
+        report: &mut Report<'_>,
+    ) -> Result<(), Fault> {
+        let short = groups.iter().filter(|group| group::is_short(group)).map(name).take(SHORT);
+        let looked = short.map(|name| async move {
+            let found = match read::activities(clients, name).await {
+                // Deleted since the groups were listed.
+                Err(fault) if fault.code() == "ValidationError" => Ok(Vec::new()),
+                found => found,
+            };
+            Ok((name.to_string(), group::why_launches_fail(&found?)))
+        });
+        let looked: Vec<_> = looked.collect();
+        let looked: Result<Vec<(String, Option<Text>)>, Fault> =
+            stream::iter(looked).buffer_unordered(AT_A_TIME).try_collect().await;
+        let looked = match looked {
+            Err(Fault::Throttled(why)) => {
+                report.limit(ACTIVITIES, why);
+                return Ok(());
+            }
+            looked => report.or_limit(ACTIVITIES, looked)?,
+        };
+        let troubled = looked.into_iter().flatten().filter_map(|(name, why)| Some((name, why?)));
+        self.troubles = troubled.collect();
+        Ok(())
+    }
+
     async fn look_at_machines(
         &self,
         clients: &Clients,
@@ -192,7 +231,7 @@ impl Groups {
     ) -> Result<(), Fault> {
         let mut members = Members::of(groups);
         let mut named: HashSet<String> = HashSet::new();
-        let mut token = None;
+        let (mut token, mut pages) = (None, Pages::of("ec2:DescribeInstanceImageMetadata"));
         report.send(vec![Observation::ListStarted(MACHINES)]).await;
         loop {
             let Some((page, next)) = report.or_limit(MACHINES, read::machines(clients, token).await)? else { break };
@@ -208,7 +247,7 @@ impl Groups {
                 }
             }
             report.send(rows).await;
-            token = next;
+            token = pages.next(next)?;
             if token.is_none() {
                 break;
             }

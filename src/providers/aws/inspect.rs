@@ -5,15 +5,18 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_autoscaling::types::LifecycleState;
 use aws_sdk_ec2::types::{InstanceType, LaunchTemplateSpecification};
+use aws_sdk_ecs::types::Service;
 use jiff::Timestamp;
 
 use super::commands;
 use super::connect::{Clients, Reads, Writes, ask};
-use super::convert::group::Health;
+use super::convert::group::{Health, why_launches_fail};
 use super::convert::launch::Source;
 use super::convert::service::last;
 use super::fault::Fault;
+use super::groups::name;
 use super::lookup::{self, PresentGroup};
 use super::operate::{NEEDED, NO_END, NO_SINGLE_IMAGE, Way, desired_json, way_to};
 use super::read;
@@ -98,6 +101,8 @@ async fn group(
         return Ok(());
     }
     inspection.checks.push(processes(step, &present));
+    inspection.checks.extend(launches(clients, step, &present).await);
+    inspection.checks.extend(alarms(step, &present));
     if let Action::Evict { name, .. } = &step.action {
         inspection.equivalent = Some(commands::terminate(reads.link(), name));
         inspection.checks.extend(protection(step, &present, Some(name)));
@@ -148,23 +153,45 @@ fn processes(step: &Step, present: &PresentGroup) -> Check {
     }
 }
 
+/// Whether the group can launch at all: a refresh would wait for that as long as AWS lets it.
+async fn launches(clients: &Clients, step: &Step, present: &PresentGroup) -> Option<Check> {
+    let (verdict, detail) = match read::activities(clients, name(&present.group)).await {
+        Ok(found) => (CheckVerdict::Warn, why_launches_fail(&found)?.to_string()),
+        Err(fault) => (CheckVerdict::Unknown, format!("how its last launches went can't be asked: {fault}")),
+    };
+    Some(check(step, "launches", verdict, &detail))
+}
+
+/// A refresh of ours names no alarms: one that rings already would end the way back before it has begun.
+fn alarms(step: &Step, present: &PresentGroup) -> Option<Check> {
+    let newest = present.refreshes.first().and_then(|newest| newest.preferences()?.alarm_specification());
+    let named: Vec<&str> = newest.map(|known| known.alarms()).unwrap_or_default().iter().map(String::as_str).collect();
+    if named.is_empty() || matches!(step.action, Action::Evict { .. }) {
+        return None;
+    }
+    let detail = format!("its last refresh was bound to {}; this one is not: watch them", named.join(", "));
+    Some(check(step, "alarms", CheckVerdict::Warn, &detail))
+}
+
 fn are(names: &[&str]) -> String {
     format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
 
 /// A refresh waits for protected instances up to an hour, then fails (Auto Scaling API reference, `RefreshPreferences`).
 fn protection(step: &Step, present: &PresentGroup, only: Option<&str>) -> Option<Check> {
-    let members = present.group.instances().iter();
-    let is_meant = |id: Option<&str>| only.is_none_or(|only| id == Some(only));
-    let count = members
-        .filter(|member| member.protected_from_scale_in() == Some(true) && is_meant(member.instance_id()))
-        .count();
-    let detail = match (count, only) {
-        (0, _) => return None,
-        (_, Some(_)) => "it is protected from scale-in: somebody wants it kept".to_string(),
-        (count, None) => {
-            format!("{count} of its instances protected from scale-in: the refresh waits for them, up to an hour")
-        }
+    let meant =
+        || present.group.instances().iter().filter(|member| only.is_none_or(|id| member.instance_id() == Some(id)));
+    let protected = meant().filter(|member| member.protected_from_scale_in() == Some(true)).count();
+    let standby = meant().filter(|member| member.lifecycle_state() == Some(&LifecycleState::Standby)).count();
+    let detail = match (protected, standby, only) {
+        (0, 0, _) => return None,
+        (0, _, Some(_)) => "it is in standby: somebody has taken it out of service".to_string(),
+        (_, _, Some(_)) => "it is protected from scale-in: somebody wants it kept".to_string(),
+        (protected, standby, None) => format!(
+            "{protected} of its instances protected from scale-in, {standby} in standby: the refresh waits for them up to an \
+             hour, longer than the policy's step_timeout may be; take that off first (aws autoscaling set-instance-protection, \
+             exit-standby)"
+        ),
     };
     Some(check(step, "protection", CheckVerdict::Warn, &detail))
 }
@@ -246,6 +273,7 @@ async fn service(
         inspection.refusals.push((why, Text::new("go back where it is driven from")));
         return Ok(());
     }
+    inspection.checks.extend(alarms_of_service(step, &present.service));
     match &step.action {
         Action::Evict { instance, .. } => {
             inspection.equivalent = Some(commands::stop_task(reads.link(), &step.workload, last(&instance.0)));
@@ -268,6 +296,15 @@ async fn service(
         Action::SetImage { .. } => {}
     }
     Ok(())
+}
+
+/// Alarms that the service itself is bound to end any deployment, ours too.
+fn alarms_of_service(step: &Step, service: &Service) -> Option<Check> {
+    let alarms = service.deployment_configuration()?.alarms()?;
+    let is_bound = alarms.enable() && !alarms.alarm_names().is_empty() && step.action.is_rollout();
+    let what = if alarms.rollback() { "takes it back" } else { "ends it" };
+    let detail = format!("{} watch each deployment: one that rings {what}", alarms.alarm_names().join(", "));
+    is_bound.then(|| check(step, "alarms", CheckVerdict::Warn, &detail))
 }
 
 /// Whether the task definition can still be deployed, and whether its tags may have moved since.

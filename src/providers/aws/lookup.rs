@@ -17,6 +17,7 @@ use super::templates::Templates;
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::WorkloadId;
 use crate::domain::observation::TemplateHash;
+use crate::domain::text::Text;
 
 /// A group as it is now.
 pub(super) struct PresentGroup {
@@ -43,7 +44,15 @@ impl PresentGroup {
     /// What is known of it.
     pub(super) fn known<'a>(&'a self, keys: &'a ServiceKeys) -> group::Known<'a> {
         let (group, refreshes, templates) = (&self.group, &*self.refreshes, &self.templates);
-        group::Known { group, refreshes, templates, configured_image: None, keys, now: Timestamp::now() }
+        group::Known {
+            group,
+            refreshes: Some(refreshes),
+            templates,
+            configured_image: None,
+            trouble: None,
+            keys,
+            now: Timestamp::now(),
+        }
     }
 
     /// Whether a refresh is being cancelled.
@@ -69,25 +78,58 @@ impl PresentService {
     }
 }
 
-/// The group of a workload; `None` if it is gone.
+/// How often what decides is read again because it was changed while the rest was read.
+const ATTEMPTS: usize = 3;
+
+/// The group of a workload; `None` if it is gone. The group itself is read last: it is what a write would overwrite.
 pub(super) async fn group(clients: &Clients, id: &WorkloadId) -> Result<Option<PresentGroup>, Fault> {
-    let Some(group) = read::groups(clients, Some(&id.name)).await?.into_iter().next() else { return Ok(None) };
-    let refreshes = read::refreshes(clients, name(&group)).await?;
-    let mut templates = Templates::default();
-    let by_name = HashMap::from([(name(&group).to_string(), refreshes)]);
-    templates.refresh(clients, &wanted(std::slice::from_ref(&group), &by_name)).await?;
-    let refreshes = by_name.into_values().flatten().collect();
-    Ok(Some(PresentGroup { group, refreshes, templates }))
+    let asks = |group: &AutoScalingGroup| {
+        let (template, policy) = (group.launch_template().cloned(), group.mixed_instances_policy().cloned());
+        (template, policy, group.launch_configuration_name().map(ToString::to_string))
+    };
+    for _ in 0..ATTEMPTS {
+        let Some(before) = read::groups(clients, Some(&id.name)).await?.into_iter().next() else { return Ok(None) };
+        let refreshes = read::refreshes(clients, name(&before)).await?;
+        let mut templates = Templates::default();
+        let by_name = HashMap::from([(name(&before).to_string(), refreshes)]);
+        templates.refresh(clients, &wanted(std::slice::from_ref(&before), &by_name)).await?;
+        let Some(group) = read::groups(clients, Some(&id.name)).await?.into_iter().next() else { return Ok(None) };
+        if asks(&before) == asks(&group) {
+            let refreshes = by_name.into_values().flatten().collect();
+            return Ok(Some(PresentGroup { group, refreshes, templates }));
+        }
+    }
+    Err(Fault::Throttled(Text::new("it is being changed faster than it can be read")))
 }
 
-/// The service of a workload; `None` if it is gone.
+/// The service of a workload; `None` if it is gone. The service itself is read last: it is what a write would overwrite.
 pub(super) async fn service(clients: &Clients, id: &WorkloadId) -> Result<Option<PresentService>, Fault> {
     let cluster = id.namespace.as_deref().unwrap_or("default");
+    for _ in 0..ATTEMPTS {
+        let Some(before) = service_named(clients, cluster, id).await? else { return Ok(None) };
+        let mut present = around(clients, cluster, before).await?;
+        let Some(now) = service_named(clients, cluster, id).await? else { return Ok(None) };
+        let asks = |raw: &Service| {
+            (raw.task_definition().map(ToString::to_string), raw.current_service_deployment().map(ToString::to_string))
+        };
+        if asks(&present.service) == asks(&now) {
+            present.service = now;
+            return Ok(Some(present));
+        }
+    }
+    Err(Fault::Throttled(Text::new("it is being changed faster than it can be read")))
+}
+
+async fn service_named(clients: &Clients, cluster: &str, id: &WorkloadId) -> Result<Option<Service>, Fault> {
     let found = match read::services_named(clients, cluster, vec![id.name.to_string()]).await {
         Err(fault) if fault.code() == "ClusterNotFoundException" => return Ok(None),
         found => found?,
     };
-    let Some(raw) = found.into_iter().find(|found| found.status() != Some("INACTIVE")) else { return Ok(None) };
+    Ok(found.into_iter().find(|found| found.status() != Some("INACTIVE")))
+}
+
+/// A service with its deployments and revisions.
+async fn around(clients: &Clients, cluster: &str, raw: Service) -> Result<PresentService, Fault> {
     let deployments = match read::deployments(clients, cluster, raw.service_arn().unwrap_or_default()).await {
         Err(Fault::Refused { .. }) => Vec::new(),
         found => found?,
@@ -105,5 +147,5 @@ pub(super) async fn service(clients: &Clients, id: &WorkloadId) -> Result<Option
     arns.sort();
     arns.dedup();
     let revisions = read::revisions(clients, &arns).await?;
-    Ok(Some(PresentService { service: raw, deployments, running, revisions }))
+    Ok(PresentService { service: raw, deployments, running, revisions })
 }

@@ -97,6 +97,11 @@ fn check(settings: &Table) -> Vec<SettingFault> {
 }
 
 fn connect(spec: PlaceSpec, surroundings: Surroundings, mutations: Mutations) -> Result<Connected, ConnectError> {
+    // Where its globs and names mean nothing, the place is shown with that.
+    profiles::expand(&spec.settings, &surroundings).map_err(|why| ConnectError {
+        what: format!("{} is not configured as it must be: {why}", spec.id),
+        hint: "correct the settings of the place, or AWS_PROFILE".to_string(),
+    })?;
     let settings = Settings::parse(&spec.settings).map_err(|faults| misconfigured(&spec.id, &faults))?;
     let of_profile = || profiles::region_of(settings.profile.as_deref()?, &surroundings.aws);
     let region = settings.region.clone().or_else(of_profile).or_else(|| surroundings.aws.region.clone());
@@ -110,6 +115,7 @@ fn connect(spec: PlaceSpec, surroundings: Surroundings, mutations: Mutations) ->
         role_arn: settings.role_arn,
         endpoint_url: settings.endpoint_url,
         files: files.into_iter().filter_map(|(kind, file)| Some((kind, file?))).collect(),
+        helper: surroundings.aws.helper,
         ..Link::default()
     });
     let (reads, keys, acted) = (Reads::new(link.clone()), surroundings.service_keys, Arc::new(Notify::new()));

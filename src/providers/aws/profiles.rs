@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::KIND;
 use super::settings;
 use crate::domain::id::PlaceId;
+use crate::domain::look::quoted;
 use crate::providers::{AwsSurroundings, Found, PlaceSpec, Standing, Surroundings, Table};
 
 /// A profile, as far as it is read here.
@@ -27,6 +28,9 @@ pub(super) fn discover(surroundings: &Surroundings) -> Vec<Found> {
     let mut found: Vec<Found> = Vec::new();
     if let Some(settings) = &in_force {
         found.push(Found { spec: spec(settings, &profiles, aws, &[]), standing: Standing::Current });
+    } else if aws.is_machine {
+        let settings = settings_of(None, aws.region.as_ref());
+        found.push(Found { spec: spec(&settings, &profiles, aws, &[]), standing: Standing::LastResort });
     }
     for profile in &profiles {
         let settings = settings_of(Some(&profile.name), profile.region.as_ref().or(aws.region.as_ref()));
@@ -48,10 +52,30 @@ pub(super) fn default_id(settings: &Table, surroundings: &Surroundings) -> Strin
 /// The places that one table of the configuration means.
 ///
 /// # Errors
-/// A glob that matches nothing, with what there is.
+/// A glob that matches nothing, or a profile that is in neither file, with what there is.
 pub(super) fn expand(settings: &Table, surroundings: &Surroundings) -> Result<Vec<Table>, String> {
-    let names: Vec<String> = read(&surroundings.aws).into_iter().map(|profile| profile.name).collect();
-    settings::expand(settings, &names)
+    let aws = &surroundings.aws;
+    let names: Vec<String> = read(aws).into_iter().map(|profile| profile.name).collect();
+    let expanded = settings::expand(settings, &names)?;
+    let used = expanded.iter().map(|table| table.get("profile").and_then(Value::as_str).or(aws.profile.as_deref()));
+    match used.flatten().find(|used| !names.iter().any(|name| name == used)) {
+        Some(missing) => {
+            let list = if names.is_empty() { "none".to_string() } else { names.join(", ") };
+            Err(format!("`profile`: AWS's files have no profile {missing}; there are: {list}"))
+        }
+        None => Ok(expanded),
+    }
+}
+
+/// A file of AWS's, with each `credential_process` run by `helper`, which gets the command as its last word.
+pub(super) fn with_helper(text: &str, helper: &str) -> String {
+    let line = |line: &str| match line.split_once('=') {
+        Some((key, command)) if key.trim() == "credential_process" && !command.trim().is_empty() => {
+            format!("credential_process = {helper} {}", quoted(command.trim()))
+        }
+        Some(_) | None => line.to_string(),
+    };
+    text.lines().map(line).collect::<Vec<String>>().join("\n")
 }
 
 /// The region of a profile, as its file says.
@@ -235,6 +259,26 @@ region = eu-central-1
         assert_eq!(current(keys(None)), None);
         assert_eq!(current(AwsSurroundings::default()).as_deref(), Some("aws/default/us-east-1"));
         assert!(discover(&Surroundings::default()).is_empty());
+        let aws = AwsSurroundings { is_machine: true, ..AwsSurroundings::default() };
+        let on_ec2 = discover(&Surroundings { aws, ..Surroundings::default() });
+        assert_eq!((ids(&on_ec2), &on_ec2[0].standing), (vec!["aws/default"], &Standing::LastResort));
+    }
+
+    #[test]
+    fn a_credential_process_is_handed_to_the_helper() {
+        let text = "[profile a]\nregion = eu-west-1\n  credential_process=get 'it' $HOME\n[b]\ncredential_process =\n";
+        let wanted = "[profile a]\nregion = eu-west-1\ncredential_process = run it 'get '\\''it'\\'' $HOME'\n[b]\ncredential_process =";
+        assert_eq!(with_helper(text, "run it"), wanted);
+    }
+
+    #[test]
+    fn a_profile_that_is_nowhere_is_named() {
+        let (_folder, surroundings) = surroundings(AwsSurroundings::default());
+        let expanded = |table: serde_json::Value| expand(table.as_object().expect("a table"), &surroundings);
+        let why = expanded(serde_json::json!({"profile": "prodd"})).expect_err("it is not there");
+        assert!(why.contains("no profile prodd; there are: default, prod,"), "{why}");
+        assert_eq!(expanded(serde_json::json!({"profile": "prod"})).map(|tables| tables.len()), Ok(1));
+        assert_eq!(expanded(serde_json::json!({"region": "eu-west-1"})).map(|tables| tables.len()), Ok(1));
     }
 
     #[test]

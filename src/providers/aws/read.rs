@@ -2,7 +2,9 @@
 //!
 //! Never keeps anything; a page that fails fails the whole list.
 
-use aws_sdk_autoscaling::types::{AutoScalingGroup, InstanceRefresh};
+use std::collections::HashSet;
+
+use aws_sdk_autoscaling::types::{Activity, AutoScalingGroup, InstanceRefresh};
 use aws_sdk_ec2::types::{Filter, InstanceImageMetadata};
 use aws_sdk_ecs::types::{
     DesiredStatus, Service, ServiceDeployment, ServiceDeploymentBrief, ServiceField, ServiceRevision, Task,
@@ -14,22 +16,51 @@ use super::connect::{Clients, ask};
 use super::fault::Fault;
 use crate::domain::text::Text;
 
+/// No list of an account is longer: 10,000 pages are a million instances at least.
+const MOST_PAGES: usize = 10_000;
+
 /// Requests of one list under way at once.
 const AT_A_TIME: usize = 8;
 
 /// States of machines that are there: one that was stopped serves nobody, one that is gone may be listed for an hour.
 const PRESENT: [&str; 4] = ["pending", "running", "shutting-down", "stopping"];
 
+/// Pages of one list: never the same one twice, and not without end.
+pub(super) struct Pages {
+    action: &'static str,
+    seen: HashSet<String>,
+}
+
+impl Pages {
+    /// A list begins.
+    pub(super) fn of(action: &'static str) -> Pages {
+        Pages { action, seen: HashSet::new() }
+    }
+
+    /// Where the next page begins, from what the last one says.
+    ///
+    /// # Errors
+    /// The list has no end.
+    pub(super) fn next(&mut self, token: Option<String>) -> Result<Option<String>, Fault> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
+        if self.seen.len() >= MOST_PAGES || !self.seen.insert(token.clone()) {
+            return Err(Fault::Failed(Text::new(&format!("{}: its list has no end", self.action))));
+        }
+        Ok(Some(token))
+    }
+}
+
 /// All groups, or the one of this name, with their members.
 pub(super) async fn groups(clients: &Clients, name: Option<&str>) -> Result<Vec<AutoScalingGroup>, Fault> {
     let mut found = Vec::new();
+    let mut pages = Pages::of("autoscaling:DescribeAutoScalingGroups");
     let mut token: Option<String> = None;
     loop {
         let request = clients.autoscaling.describe_auto_scaling_groups().include_instances(true).max_records(100);
         let request = request.set_auto_scaling_group_names(name.map(|name| vec![name.to_string()]));
         let answer = ask("autoscaling:DescribeAutoScalingGroups", request.set_next_token(token.take()).send()).await?;
         found.extend(answer.auto_scaling_groups.unwrap_or_default());
-        token = answer.next_token.filter(|token| !token.is_empty());
+        token = pages.next(answer.next_token)?;
         if token.is_none() {
             return Ok(found);
         }
@@ -42,6 +73,13 @@ pub(super) async fn refreshes(clients: &Clients, group: &str) -> Result<Vec<Inst
     let answer = ask("autoscaling:DescribeInstanceRefreshes", request.send()).await?;
     // In this order AWS gives them (Auto Scaling API reference); one that is pending may have no start yet.
     Ok(answer.instance_refreshes.unwrap_or_default())
+}
+
+/// The newest scaling activities of a group, newest first.
+pub(super) async fn activities(clients: &Clients, group: &str) -> Result<Vec<Activity>, Fault> {
+    let request = clients.autoscaling.describe_scaling_activities().auto_scaling_group_name(group).max_records(10);
+    let answer = ask("autoscaling:DescribeScalingActivities", request.send()).await?;
+    Ok(answer.activities.unwrap_or_default())
 }
 
 /// The image of each of these launch configurations.
@@ -85,12 +123,13 @@ pub(super) async fn machines_named(clients: &Clients, ids: &[String]) -> Result<
 /// The ARNs of all ECS clusters.
 pub(super) async fn clusters(clients: &Clients) -> Result<Vec<String>, Fault> {
     let mut found = Vec::new();
+    let mut pages = Pages::of("ecs:ListClusters");
     let mut token: Option<String> = None;
     loop {
         let request = clients.ecs.list_clusters().max_results(100).set_next_token(token.take());
         let answer = ask("ecs:ListClusters", request.send()).await?;
         found.extend(answer.cluster_arns.unwrap_or_default());
-        token = answer.next_token.filter(|token| !token.is_empty());
+        token = pages.next(answer.next_token)?;
         if token.is_none() {
             return Ok(found);
         }
@@ -100,20 +139,21 @@ pub(super) async fn clusters(clients: &Clients) -> Result<Vec<String>, Fault> {
 /// All services of a cluster.
 pub(super) async fn services(clients: &Clients, cluster: &str) -> Result<Vec<Service>, Fault> {
     let mut arns = Vec::new();
+    let mut pages = Pages::of("ecs:ListServices");
     let mut token: Option<String> = None;
     loop {
         let request = clients.ecs.list_services().cluster(cluster).max_results(100).set_next_token(token.take());
         let answer = ask("ecs:ListServices", request.send()).await?;
         arns.extend(answer.service_arns.unwrap_or_default());
-        token = answer.next_token.filter(|token| !token.is_empty());
+        token = pages.next(answer.next_token)?;
         if token.is_none() {
             break;
         }
     }
     // Ten services a call (ECS API reference, `DescribeServices`).
-    let pages: Vec<_> = arns.chunks(10).map(|arns| services_named(clients, cluster, arns.to_vec())).collect();
-    let pages: Vec<Vec<Service>> = stream::iter(pages).buffered(AT_A_TIME).try_collect().await?;
-    Ok(pages.into_iter().flatten().collect())
+    let described: Vec<_> = arns.chunks(10).map(|arns| services_named(clients, cluster, arns.to_vec())).collect();
+    let described: Vec<Vec<Service>> = stream::iter(described).buffered(AT_A_TIME).try_collect().await?;
+    Ok(described.into_iter().flatten().collect())
 }
 
 /// At most ten services by ARN or name.
@@ -177,13 +217,14 @@ pub(super) async fn task_arns(
         TasksOf::Service(name) => Some(name.to_string()),
     };
     let mut found = Vec::new();
+    let mut pages = Pages::of("ecs:ListTasks");
     let mut token: Option<String> = None;
     loop {
         let request = clients.ecs.list_tasks().cluster(cluster).max_results(100).desired_status(desired.clone());
         let request = request.set_service_name(service.clone()).set_next_token(token.take());
         let answer = ask("ecs:ListTasks", request.send()).await?;
         found.extend(answer.task_arns.unwrap_or_default());
-        token = answer.next_token.filter(|token| !token.is_empty());
+        token = pages.next(answer.next_token)?;
         if token.is_none() {
             return Ok(found);
         }

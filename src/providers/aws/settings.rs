@@ -79,6 +79,13 @@ impl Settings {
         if settings.endpoint_url.as_ref().is_some_and(|url| !is_url(url)) {
             faults.push(fault("endpoint_url", "is no address; it must begin with http:// or https://"));
         }
+        // It is shown and written down: a password in it would be too.
+        let names_somebody = |url: &String| {
+            url.split("://").nth(1).is_some_and(|rest| rest.split('/').next().is_some_and(|host| host.contains('@')))
+        };
+        if settings.endpoint_url.as_ref().is_some_and(names_somebody) {
+            faults.push(fault("endpoint_url", "must hold neither a user nor a password"));
+        }
         if faults.is_empty() { Ok(settings) } else { Err(faults) }
     }
 }

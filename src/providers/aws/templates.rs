@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::connect::{Clients, ask};
 use super::fault::Fault;
+use super::read::Pages;
 use crate::domain::text::Text;
 
 /// How many of a template's newest versions are kept to go back to.
@@ -200,13 +201,21 @@ struct Query<'a> {
 
 async fn numbers_of(clients: &Clients, ids: &[&String]) -> Result<Vec<(String, i64, i64)>, Fault> {
     let ids: Vec<String> = ids.iter().map(|id| (*id).clone()).collect();
-    let request = clients.ec2.describe_launch_templates().set_launch_template_ids(Some(ids));
-    let answer = ask("ec2:DescribeLaunchTemplates", request.send()).await?;
-    let numbers = answer.launch_templates().iter().filter_map(|template| {
-        let id = template.launch_template_id()?.to_string();
-        Some((id, template.latest_version_number()?, template.default_version_number()?))
-    });
-    Ok(numbers.collect())
+    let mut found = Vec::new();
+    let mut token: Option<String> = None;
+    let mut pages = Pages::of("ec2:DescribeLaunchTemplates");
+    loop {
+        let request = clients.ec2.describe_launch_templates().set_launch_template_ids(Some(ids.clone()));
+        let answer = ask("ec2:DescribeLaunchTemplates", request.set_next_token(token.take()).send()).await?;
+        found.extend(answer.launch_templates().iter().filter_map(|template| {
+            let id = template.launch_template_id()?.to_string();
+            Some((id, template.latest_version_number()?, template.default_version_number()?))
+        }));
+        token = pages.next(answer.next_token)?;
+        if token.is_none() {
+            return Ok(found);
+        }
+    }
 }
 
 async fn versions_of(clients: &Clients, query: &Query<'_>) -> Result<Vec<(i64, Version)>, Fault> {
@@ -236,6 +245,7 @@ async fn resolved(clients: &Clients, query: &Query<'_>) -> Result<Vec<(i64, Opti
 async fn raw(clients: &Clients, query: &Query<'_>, resolve: bool) -> Result<Vec<LaunchTemplateVersion>, Fault> {
     let mut found = Vec::new();
     let mut token: Option<String> = None;
+    let mut pages = Pages::of("ec2:DescribeLaunchTemplateVersions");
     loop {
         let mut request = clients
             .ec2
@@ -250,7 +260,7 @@ async fn raw(clients: &Clients, query: &Query<'_>, resolve: bool) -> Result<Vec<
         }
         let answer = ask("ec2:DescribeLaunchTemplateVersions", request.send()).await?;
         found.extend(answer.launch_template_versions.unwrap_or_default());
-        token = answer.next_token.filter(|token| !token.is_empty());
+        token = pages.next(answer.next_token)?;
         if token.is_none() {
             return Ok(found);
         }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::commands;
 use super::connect::{Clients, Reads, ask};
 use super::fault::Fault;
-use super::groups::{CONFIGURATIONS, GROUPS, Groups, MACHINES, REFRESHES, TEMPLATES};
+use super::groups::{ACTIVITIES, CONFIGURATIONS, GROUPS, Groups, MACHINES, REFRESHES, TEMPLATES};
 use super::report::{Order, Report, Told};
 use super::services::{DEPLOYMENTS, SERVICES, Services};
 use super::tasks::DEFINITIONS;
@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(15);
 
 /// What is read to understand the rows of others.
-const ROWLESS: [Source; 5] = [REFRESHES, TEMPLATES, CONFIGURATIONS, DEPLOYMENTS, DEFINITIONS];
+const ROWLESS: [Source; 6] = [ACTIVITIES, REFRESHES, TEMPLATES, CONFIGURATIONS, DEPLOYMENTS, DEFINITIONS];
 
 /// What a watch needs to know.
 pub(super) struct Watch<'a> {

@@ -68,13 +68,14 @@ pub(super) fn workload_seen(cloud: &Cloud, workload: &Workload) -> WorkloadSeen 
         observed_generation: workload.observed,
         desired: workload.desired,
         rollout: rollout(workload),
-        in_the_way: None,
+        running: None,
         strategy: workload.strategy.clone(),
         owners: vec![workload.owner.clone()],
         undoers: blueprint.reverter.iter().map(|(undoer, _)| undoer.clone()).collect(),
         requested_since: Some(cloud.time(workload.requested_since)),
         touched_by: workload.mark.clone(),
         inoperable: None,
+        trouble: None,
     }
 }
 
@@ -136,14 +137,7 @@ pub(super) fn instance_seen(cloud: &Cloud, workload: &Workload, instance: &Insta
 
 /// The facts that a step on a workload is bound to, as they are now.
 pub(super) fn bound(cloud: &Cloud, workload: &Workload) -> Bound {
-    let seen = workload_seen(cloud, workload);
-    Bound {
-        uid: seen.uid,
-        template: seen.template.hash,
-        paused: if seen.rollout == Rollout::Paused { Paused::Paused } else { Paused::Running },
-        strategy: seen.strategy,
-        owners: seen.owners,
-    }
+    Bound::of(&workload_seen(cloud, workload))
 }
 
 /// Who we are in a place.

@@ -198,14 +198,15 @@ fn place(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Optio
     let read_only = table.boolean("read_only").unwrap_or(false);
     let settings = table.rest();
     for fault in (kind.check)(&settings) {
-        table.fault_at(&fault.key, &fault.message, "");
+        table.fault_at(&fault.key, &format!("`{}` {}", fault.key, fault.message), "");
     }
     let label = id.clone().unwrap_or_else(|| kind_name.clone());
     for (name, value) in [("production", production.to_string()), ("read_only", read_only.to_string())] {
         note(origins, table, file, &format!("places.{label}.{name}"), name, &value);
     }
     for (key, value) in &settings {
-        note(origins, table, file, &format!("places.{label}.{key}"), key, &value.to_string());
+        let text = value.as_str().map_or_else(|| value.to_string(), ToString::to_string);
+        note(origins, table, file, &format!("places.{label}.{key}"), key, &text);
     }
     let confirm = if production { Confirm::Code } else { Confirm::YesForSmall };
     Some(ConfiguredPlace { id: id.map(|id| Text::new(&id)), kind, settings, confirm, read_only })

@@ -180,6 +180,9 @@ fn find<'a>(session: &'a Session, operation: &OperationId) -> anyhow::Result<&'a
 fn ask(session: &mut Session, operation: &OperationId, request: ControlRequest) -> anyhow::Result<()> {
     let who = session.model.settings.driver.who.clone();
     let tracked = find(session, operation)?;
+    if let Some(why) = session.model.why_not_ask(&tracked.operation.plan) {
+        return Err(anyhow!("nothing can be asked of {operation}: {why}"));
+    }
     if tracked.alive == Alive::Nobody
         && tracked.operation.ended.is_none()
         && let Some(why) = session.model.why_not_drive(&tracked.operation.plan)

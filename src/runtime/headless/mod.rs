@@ -16,9 +16,10 @@ pub use follow::follow_all;
 pub use print::Exit;
 
 use super::cli::{Cli, Command, ConfigCommand, Options, PlanCommand};
+use super::credential_process;
 use super::log;
 use super::session::Session;
-use super::startup::{Stepping, open, open_journal, prepare_session, read_config, state_dir_of};
+use super::startup::{Stepping, check_config, open, open_journal, prepare_session, read_config, state_dir_of};
 use super::store::Journal;
 use crate::app::report::wanted;
 use crate::domain::observation::PlaceState;
@@ -30,11 +31,9 @@ use crate::domain::observation::PlaceState;
 pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
     let options = cli.options;
     match command {
+        Command::CredentialProcess { command } => credential_process::run(&command),
         Command::Config(ConfigCommand::Check) => {
-            let config = read_config(&options)?;
-            let file =
-                config.file.map_or("no configuration file; defaults".to_string(), |file| file.display().to_string());
-            print::line(&format!("{file}: ok"))?;
+            print::line(&check_config(&options)?)?;
             Ok(Exit::Done)
         }
         Command::Config(ConfigCommand::Show) => {

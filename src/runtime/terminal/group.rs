@@ -2,7 +2,21 @@
 //!
 //! Never ends anything that was not started by it.
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process_group, setsid};
+
+/// Leaves the terminal for good: neither this process nor what it starts can open it any more.
+pub fn leave_terminal() {
+    // Who leads a group can't, and has been started to do just this: then the terminal stays within reach.
+    let _ = setsid();
+}
+
+/// Has a process that is about to be started lead a group of its own, which `end_group` can end.
+pub fn lead_a_group(command: &mut Command) -> &mut Command {
+    command.process_group(0)
+}
 
 /// Ends a process that was started as the leader of a group of its own, with all that it has started.
 pub fn end_group(leader: u32) {
@@ -14,16 +28,15 @@ pub fn end_group(leader: u32) {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader, Read};
-    use std::os::unix::process::CommandExt;
-    use std::process::{Command, Stdio};
+    use std::process::Stdio;
 
     use super::*;
 
     #[test]
     fn what_the_leader_has_started_ends_with_it() {
         let mut command = Command::new("sh");
-        command.args(["-c", "sleep 1000 & echo started; wait"]).stdout(Stdio::piped()).process_group(0);
-        let mut leader = command.spawn().expect("a shell");
+        command.args(["-c", "sleep 1000 & echo started; wait"]).stdout(Stdio::piped());
+        let mut leader = lead_a_group(&mut command).spawn().expect("a shell");
         let mut output = BufReader::new(leader.stdout.take().expect("piped"));
         let mut line = String::new();
         output.read_line(&mut line).expect("it says that it has started");

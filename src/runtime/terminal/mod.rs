@@ -7,7 +7,7 @@ mod keyboard;
 mod screen;
 mod signals;
 
-pub use group::end_group;
+pub use group::{end_group, lead_a_group, leave_terminal};
 pub use keyboard::Keyboard;
 pub use screen::{Canvas, Screen, install_panic_hook, size};
 pub use signals::{Asked, Signals};

@@ -101,6 +101,37 @@ fn irreversible(region: &Region) -> String {
 }
 
 #[test]
+fn a_way_back_that_is_another_one_by_now_is_not_sent() {
+    let Some(region) = region_or_skip("a_way_back_that_is_another_one_by_now_is_not_sent") else { return };
+    let (old, new) = (region.image("checkout-41", "v41"), region.image("checkout-42", "v42"));
+    let template = region.template("checkout", &old);
+    region.version(&template, &new);
+    region.group("checkout", &template, "1", 4, &[]);
+    region.refresh("checkout", &template, 2, 75);
+    region.step(2);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (plan, code, _) = desk.plan(&["rollback", "checkout"]);
+    region.step(8);
+    let said = desk.run(&["apply", &plan, "--code", &code]).ended(1).to_string();
+    assert!(said.contains("has come to its end"), "{said}");
+    assert_eq!((region.newest("checkout"), region.refreshes("checkout").len()), ("Successful".to_string(), 1));
+}
+
+#[test]
+fn a_refresh_that_somebody_else_ends_has_failed() {
+    let Some(region) = region_or_skip("a_refresh_that_somebody_else_ends_has_failed") else { return };
+    bad_release(&region, 4);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let (apply, _) = begin(&desk, &["rollback", "checkout"]);
+    region.step(2);
+    region.get(region.autoscaling.cancel_instance_refresh().auto_scaling_group_name("checkout").send());
+    let failed = apply.end_in(&region).operation("failed", 1);
+    assert!(text(&failed["reason"]).contains("somebody else has ended its rollout"), "{failed}");
+}
+
+#[test]
 fn a_refresh_that_cant_be_taken_back_is_ended_first() {
     let Some(region) = region_or_skip("a_refresh_that_cant_be_taken_back_is_ended_first") else { return };
     irreversible(&region);
@@ -144,10 +175,15 @@ fn a_cancelled_refresh_is_held_and_goes_on_by_another() {
     desk.region(&region);
     let (apply, operation) = begin(&desk, &["rollback", "checkout"]);
     region.step(2);
+    // Who may change nothing asks nothing of those who may.
+    let said = desk.run(&["--read-only", "pause", &operation]).ended(2).to_string();
+    assert!(said.contains("read only"), "{said}");
     let held = desk.run(&["pause", &operation]).operation("paused", 0);
     assert_eq!(held["debts"][0]["what"], "its rollout is held", "{held}");
     region.step(1);
     assert_eq!(region.newest("checkout"), "Cancelled");
+    let drift = desk.run(&["drift"]).ended(1).json();
+    assert!(text(&drift["rows"][0]["reason"]).contains("held"), "a rollout that does not go on is off: {drift}");
     let left = region.versions("checkout");
     assert!(left.contains(&"1".to_string()) && left.contains(&"2".to_string()), "two versions: {left:?}");
     let resume = desk.start(&["resume", &operation]);

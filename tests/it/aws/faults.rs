@@ -18,7 +18,7 @@ fn run(test: &str, check: impl AsyncFn(Watched, Relay)) {
         let relay = Relay::to_aws(region.moto().port());
         let files = tempfile::tempdir().expect("a folder");
         write_files(files.path());
-        check(Watched::of(region.name(), &relay.url(), files), relay).await;
+        check(Watched::of(region.name(), relay.url(), files), relay).await;
     });
 }
 
@@ -141,5 +141,70 @@ fn each_answer_says_whether_anything_was_done_and_nothing_is_sent_twice() {
             "{answer:?}"
         );
         assert_eq!(relay.changes().len(), 6, "each was sent once");
+    });
+}
+
+#[test]
+fn half_an_answer_is_none_and_a_list_without_end_ends() {
+    run("half_an_answer_is_none_and_a_list_without_end_ends", async |mut watched, relay| {
+        watched.until_live().await;
+        macro_rules! stale_by {
+            ($action:literal, $answer:expr) => {{
+                relay.refuse(Some(|head, body| (aws_action(head, body)? == $action).then(|| $answer)));
+                watched.until("it is stale", |place| matches!(place.state, PlaceState::Stale(_))).await;
+                assert_eq!(watched.fleet.instance_count(), 3, "what was known stays");
+                relay.refuse(None);
+                watched.until_live().await;
+            }};
+        }
+        let half = "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups>";
+        stale_by!("DescribeAutoScalingGroups", http(200, "text/xml", half_of_a_list()));
+        assert!(half_of_a_list().starts_with(half));
+        stale_by!("ListClusters", http(200, "application/x-amz-json-1.1", ""));
+        stale_by!("DescribeAutoScalingGroups", http(200, "text/xml", &endless(half_of_a_list())));
+    });
+}
+
+fn half_of_a_list() -> &'static str {
+    "<DescribeAutoScalingGroupsResponse><DescribeAutoScalingGroupsResult><AutoScalingGroups><member>\
+     <AutoScalingGroupName>other</AutoScalingGroupName><MinSize>0</MinSize><MaxSize>1</MaxSize>\
+     <DesiredCapacity>0</DesiredCapacity></member>"
+}
+
+fn endless(half: &str) -> String {
+    format!(
+        "{half}</AutoScalingGroups><NextToken>again</NextToken></DescribeAutoScalingGroupsResult>\
+         </DescribeAutoScalingGroupsResponse>"
+    )
+}
+
+#[test]
+fn what_a_group_of_two_versions_should_run_is_not_known_without_its_refreshes() {
+    let Some(region) = region_or_skip("what_a_group_of_two_versions_should_run_is_not_known_without_its_refreshes")
+    else {
+        return;
+    };
+    let (template, ..) = bad_release(&region, 4);
+    region.refresh("checkout", &template, 1, 75);
+    region.step(2);
+    region.get(region.autoscaling.cancel_instance_refresh().auto_scaling_group_name("checkout").send());
+    region.step(1);
+    let relay = Relay::to_aws(region.moto().port());
+    relay.refuse(Some(|head, body| {
+        (aws_action(head, body)? == "DescribeInstanceRefreshes").then(|| aws_error(head, 403, "AccessDenied"))
+    }));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let files = tempfile::tempdir().expect("a folder");
+        write_files(files.path());
+        let mut watched = Watched::of(region.name(), relay.url(), files);
+        watched.until_live().await;
+        let group = watched.fleet.workloads().next().expect("one");
+        assert_eq!(
+            (group.judgement.tally.drift, &group.judgement.expected),
+            (0, &None),
+            "nothing is said to be expected"
+        );
+        assert!(group.seen.inoperable.as_ref().is_some_and(|why| why.contains("refreshes can't be read")));
     });
 }

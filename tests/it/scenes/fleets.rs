@@ -109,7 +109,7 @@ impl World {
 
     /// What a provider reports of it.
     pub(crate) fn observations(&self, deployment: &Deployment<'_>) -> Vec<Observation> {
-        let uid = format!("{}/{}", deployment.namespace, deployment.name);
+        let uid = format!("{}/{}/{}", deployment.place, deployment.namespace, deployment.name);
         let asked = deployment.versions.last().copied().unwrap_or("v1");
         let pods: u32 = deployment.pods.iter().map(|(_, healthy, unhealthy)| healthy + unhealthy).sum();
         let desired = pods + u32::from(deployment.stray) + deployment.missing;
@@ -140,10 +140,11 @@ impl World {
                 }],
                 _ => Vec::new(),
             },
-            in_the_way: None,
+            running: None,
             requested_since: Some(self.ago(deployment.changed)),
             touched_by: None,
             inoperable: None,
+            trouble: None,
         };
         let mut observations = vec![Observation::Workload(SOURCE, Box::new(seen))];
         for (number, version) in deployment.versions.iter().enumerate() {
@@ -215,7 +216,7 @@ impl World {
 
     /// The pods of one version of a Deployment end.
     pub(crate) fn end_pods(&mut self, deployment: &Deployment<'_>, version: &str, numbers: std::ops::Range<u32>) {
-        let owner = format!("{}/{}", deployment.namespace, deployment.name);
+        let owner = format!("{}/{}/{}", deployment.place, deployment.namespace, deployment.name);
         let gone = numbers.map(|number| Observation::Gone(PODS, Uid::new(&format!("{owner}-{version}-{number}"))));
         self.observe(deployment.place, gone.collect());
     }

@@ -4,7 +4,10 @@
 //! A group's own settings change only when a refresh has succeeded. So what is asked of it is what its newest refresh asks
 //! for, as long as that runs or was stopped half way; else its own settings (reference `aws.md` sections 0 and 1.3).
 
-use aws_sdk_autoscaling::types::{AutoScalingGroup, Instance, InstanceRefresh, InstanceRefreshStatus as Status};
+use aws_sdk_autoscaling::types::{
+    Activity, AutoScalingGroup, Instance, InstanceRefresh, InstanceRefreshStatus as Status, LifecycleState,
+    ScalingActivityStatusCode,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::launch::{Source, desired_source, hash, is_of, source, source_of_policy};
@@ -12,7 +15,7 @@ use super::{Tags, service, time, undoers};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::observation::{
-    ContainerSpec, InTheWay, RevisionSeen, Role, Rollout, Strategy, Template, TemplateHash, WorkloadSeen,
+    ContainerSpec, RevisionSeen, Role, Rollout, Running, Strategy, Template, TemplateHash, WorkloadSeen, Yields,
 };
 use crate::domain::text::Text;
 use crate::providers::aws::templates::{Templates, Version};
@@ -41,12 +44,14 @@ pub(in crate::providers::aws) struct Asked {
 pub(in crate::providers::aws) struct Known<'a> {
     /// The group.
     pub group: &'a AutoScalingGroup,
-    /// Its refreshes, newest first.
-    pub refreshes: &'a [InstanceRefresh],
+    /// Its refreshes, newest first; `None` where they can't be read.
+    pub refreshes: Option<&'a [InstanceRefresh]>,
     /// Launch templates and images.
     pub templates: &'a Templates,
     /// The image of its launch configuration, where it has one.
     pub configured_image: Option<&'a str>,
+    /// Why its last launch failed, if it did.
+    pub trouble: Option<&'a Text>,
     /// Which tags name the service.
     pub keys: &'a ServiceKeys,
     /// Now.
@@ -65,10 +70,17 @@ impl Known<'_> {
         }
     }
 
-    /// What is asked of it now.
+    fn records(&self) -> &[InstanceRefresh] {
+        self.refreshes.unwrap_or_default()
+    }
+
+    /// What is asked of it now. Where its refreshes can't be read and its members are of several versions, nobody knows.
     pub(in crate::providers::aws) fn asked(&self) -> Asked {
         let own = self.own();
-        let Some(newest) = self.refreshes.first() else {
+        if self.refreshes.is_none() && self.has_missed_any(&own) {
+            return Asked { source: Source::Unknown, rollout: Rollout::Stable, is_ahead: false };
+        }
+        let Some(newest) = self.records().first() else {
             return Asked { source: own, rollout: Rollout::Stable, is_ahead: false };
         };
         let desired = newest.desired_configuration().and_then(|desired| desired_source(desired, self.templates));
@@ -107,7 +119,7 @@ impl Known<'_> {
 
     /// The refresh that is under way, if one is.
     pub(in crate::providers::aws) fn active(&self) -> Option<&InstanceRefresh> {
-        self.refreshes.iter().find(|refresh| {
+        self.records().iter().find(|refresh| {
             matches!(
                 refresh.status(),
                 Some(
@@ -123,7 +135,7 @@ impl Known<'_> {
 
     /// A group takes one refresh at a time. The one that runs can be taken back to the group's own settings, and only where
     /// it leads from one numbered version with a plain image to another (reference `aws.md` section 0.4).
-    fn in_the_way(&self) -> Option<InTheWay> {
+    pub(in crate::providers::aws) fn running(&self) -> Option<Running> {
         let active = self.active().filter(|active| active.status() != Some(&Status::Cancelling))?;
         let is_pinned = |source: &Source| match source {
             Source::Template { id, named, number: Some(number), .. } => {
@@ -149,7 +161,7 @@ impl Known<'_> {
             active.start_time().and_then(time).map(|at| format!(" since {}", at.strftime("%Y-%m-%d %H:%M UTC")));
         let short = id.split('-').next().unwrap_or(id);
         let what = format!("instance refresh {short} ({status}, {percent}%){}", since.unwrap_or_default());
-        Some(InTheWay { what: Text::new(&what), leads_back_to })
+        Some(Running { id: Text::new(id), what: Text::new(&what), yields: Yields::ToWayBack(leads_back_to) })
     }
 
     /// When the version was made that a group launches from.
@@ -176,7 +188,7 @@ impl Known<'_> {
         let asked = self.asked();
         let tags = tags(self.group);
         let name = self.group.auto_scaling_group_name().unwrap_or_default();
-        let generation = generation(self.refreshes);
+        let generation = generation(self.records());
         WorkloadSeen {
             uid: uid(self.group),
             kind: WorkloadKind::AutoScalingGroup,
@@ -191,12 +203,13 @@ impl Known<'_> {
             desired: self.desired(),
             requested_since: self.requested_since(&asked),
             rollout: asked.rollout.clone(),
-            in_the_way: self.in_the_way(),
+            running: self.running(),
             strategy: self.strategy(),
             owners: Vec::new(),
             undoers: undoers(&tags),
             touched_by: None,
             inoperable: self.why_inoperable(&asked, &tags),
+            trouble: self.trouble.cloned(),
         }
     }
 
@@ -254,7 +267,7 @@ impl Known<'_> {
             matches!(desired, Some(Source::Template { id: of, named, number: Some(to), .. })
                 if of == id && to == number && is_numbered(&named))
         };
-        let newest = self.refreshes.iter().find(to_it).and_then(|newest| newest.status());
+        let newest = self.records().iter().find(to_it).and_then(|newest| newest.status());
         // One that failed may have failed for want of capacity: that speaks against nothing.
         match newest {
             Some(Status::RollbackSuccessful | Status::RollbackInProgress | Status::RollbackFailed) => {
@@ -267,7 +280,7 @@ impl Known<'_> {
 
     /// Whether a version was made while this group went elsewhere by refreshes, none of them to it, and nothing runs it.
     fn has_never_run(&self, id: &str, number: i64) -> bool {
-        let successful = self.refreshes.iter().filter(|refresh| refresh.status() == Some(&Status::Successful));
+        let successful = self.records().iter().filter(|refresh| refresh.status() == Some(&Status::Successful));
         let first = successful.filter_map(|refresh| refresh.start_time().and_then(time)).min();
         let made = self.version(id, number).and_then(|version| version.created_at);
         let wanted = number.to_string();
@@ -353,7 +366,7 @@ impl Known<'_> {
             desired.is_some_and(|desired| desired.is_same(&asked.source))
         };
         // A refresh to what was there already changes nothing.
-        let first_to_it = self.refreshes.iter().take_while(goes_there).last();
+        let first_to_it = self.records().iter().take_while(goes_there).last();
         let of_refresh = first_to_it.and_then(|refresh| refresh.start_time()).and_then(time);
         match &asked.source {
             Source::Template { id, number: Some(number), .. } => {
@@ -395,6 +408,9 @@ impl Known<'_> {
                 Source::Configuration(_) => {
                     "it launches from a launch configuration, which has no versions: move it to a launch template".to_string()
                 }
+                Source::Unknown if self.refreshes.is_none() => {
+                    "its instance refreshes can't be read: what is asked of it is not known".to_string()
+                }
                 Source::Unknown => "it names no launch template".to_string(),
             }
         };
@@ -421,6 +437,21 @@ impl Health {
         let max = policy.and_then(|policy| policy.max_healthy_percentage()).filter(|max| (100..=200).contains(max));
         Health { min: min.unwrap_or(90), max: max.unwrap_or(110) }
     }
+}
+
+/// Why the newest launch of a group failed; `None` if it did not.
+pub(in crate::providers::aws) fn why_launches_fail(activities: &[Activity]) -> Option<Text> {
+    let is_launch = |activity: &&Activity| activity.description().is_some_and(|text| text.starts_with("Launching"));
+    let newest = activities.iter().find(is_launch)?;
+    let failed = newest.status_code() == Some(&ScalingActivityStatusCode::Failed);
+    failed.then(|| Text::new(&format!("its last launch failed: {}", newest.status_message().unwrap_or("no reason"))))
+}
+
+/// Whether it has fewer instances in service than it should.
+pub(in crate::providers::aws) fn is_short(group: &AutoScalingGroup) -> bool {
+    let in_service = |member: &&Instance| member.lifecycle_state() == Some(&LifecycleState::InService);
+    let count = group.instances().iter().filter(in_service).count();
+    count < usize::try_from(group.desired_capacity().unwrap_or(0)).unwrap_or(0)
 }
 
 /// Counts refreshes, newest first: by when the newest began. AWS tells seconds, so those of one second are counted on; and
@@ -497,7 +528,15 @@ mod tests {
     fn asked(group: &AutoScalingGroup, refreshes: &[InstanceRefresh]) -> (Option<i64>, Rollout) {
         let (templates, keys) = (Templates::default(), ServiceKeys::default());
         let now = Timestamp::from_second(NOW).expect("a time");
-        let known = Known { group, refreshes, templates: &templates, configured_image: None, keys: &keys, now };
+        let known = Known {
+            group,
+            refreshes: Some(refreshes),
+            templates: &templates,
+            configured_image: None,
+            trouble: None,
+            keys: &keys,
+            now,
+        };
         let asked = known.asked();
         let Source::Template { number, .. } = asked.source else { panic!("{asked:?}") };
         (number, asked.rollout)

@@ -159,13 +159,14 @@ pub(in crate::providers::aws) fn alone(
         observed_generation: 0,
         desired: u32::from(phase.is_counted()),
         rollout: Rollout::Stable,
-        in_the_way: None,
+        running: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),
         requested_since: None,
         touched_by: None,
         inoperable: Some(Text::new(&why)),
+        trouble: None,
     };
     let instance = InstanceSeen {
         uid: Uid::new(id),

@@ -17,8 +17,8 @@ use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::image::{DigestKind, ImageId, ImageRef};
 use crate::domain::observation::{
-    ContainerSeen, ContainerSpec, Health, InstanceSeen, Owner, Phase, RevisionSeen, Role, Rollout, Strategy, Template,
-    TemplateHash, WorkloadSeen,
+    ContainerSeen, ContainerSpec, Health, InstanceSeen, Owner, Phase, RevisionSeen, Role, Rollout, Running, Strategy,
+    Template, TemplateHash, WorkloadSeen, Yields,
 };
 use crate::domain::text::Text;
 
@@ -58,13 +58,14 @@ impl Known<'_> {
             observed_generation: generation,
             desired: u32::try_from(raw.desired_count()).unwrap_or(0),
             rollout: self.rollout(),
-            in_the_way: None,
+            running: self.running(),
             strategy: strategy(raw),
             owners: Vec::new(),
             undoers: undoers(&tags),
             requested_since: began,
             touched_by: None,
             inoperable: why_inoperable(raw),
+            trouble: trouble(raw),
         }
     }
 
@@ -131,6 +132,15 @@ impl Known<'_> {
         let target = self.revisions.iter().find(|known| known.service_revision_arn() == target);
         let left = target.and_then(|target| target.task_definition());
         current.status().is_some_and(is_way_back) && left.is_some() && left != self.service.task_definition()
+    }
+
+    /// A newer deployment supersedes the one that runs.
+    fn running(&self) -> Option<Running> {
+        let current = self.current().filter(|current| current.status().is_some_and(is_stoppable))?;
+        let id = last(current.service_deployment_arn()?);
+        let status = current.status().map(|status| status.as_str()).unwrap_or_default();
+        let what = format!("deployment {id} ({status})");
+        Some(Running { id: Text::new(id), what: Text::new(&what), yields: Yields::ToAny })
     }
 
     fn rollout(&self) -> Rollout {
@@ -291,13 +301,14 @@ pub(in crate::providers::aws) fn family(task: &Task, desired: u32) -> WorkloadSe
         observed_generation: 0,
         desired,
         rollout: Rollout::Stable,
-        in_the_way: None,
+        running: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),
         requested_since: None,
         touched_by: None,
         inoperable: Some(Text::new("no service would start another in its place")),
+        trouble: None,
     }
 }
 
@@ -387,6 +398,14 @@ fn strategy(raw: &Service) -> Strategy {
         max_unavailable: min.map(|min| Text::new(&format!("{}%", (100 - min).max(0)))),
         max_surge: max.map(|max| Text::new(&format!("{}%", (max - 100).max(0)))),
     }
+}
+
+/// What ECS tells of tasks that it can't start or keep, if that is the last that it tells.
+fn trouble(raw: &Service) -> Option<Text> {
+    let told = raw.events().first()?.message()?;
+    let is_bad = ["unable to", "unhealthy", "failed"].iter().any(|word| told.contains(word));
+    let is_short = raw.running_count() < raw.desired_count() || raw.deployments().len() > 1;
+    (is_bad && is_short).then(|| Text::new(told))
 }
 
 fn why_inoperable(raw: &Service) -> Option<Text> {

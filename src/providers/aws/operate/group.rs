@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use aws_sdk_autoscaling::types::{
-    AutoScalingGroup, DesiredConfiguration, LaunchTemplateSpecification, RefreshPreferences,
+    AutoScalingGroup, DesiredConfiguration, InstancesDistribution, LaunchTemplateOverrides,
+    LaunchTemplateSpecification, RefreshPreferences,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Answer, HandsOn, Tried, accepted, compared, gone, not_sent, refused};
 use crate::domain::expectation::ServiceKeys;
@@ -58,14 +59,14 @@ pub(in crate::providers::aws) fn way_to(
             Text::new("its instance types were changed since: plan again"),
         ));
     }
-    let Some(in_the_way) = known.workload().in_the_way.filter(|_| step.follows == Follows::Nothing) else {
+    let Some(running) = known.running().filter(|_| step.follows == Follows::Nothing) else {
         return Ok(Way::Start(template, number));
     };
-    if in_the_way.leads_back_to.as_ref() == Some(wanted) {
+    if running.yields.allows(wanted) {
         return Ok(Way::Rollback);
     }
     Err((
-        Text::new(&format!("{} can't be taken back to version {number}", in_the_way.what)),
+        Text::new(&format!("{} can't be taken back to version {number}", running.what)),
         Text::new("wait for its end, or plan again: it is ended first then"),
     ))
 }
@@ -91,14 +92,50 @@ fn desired(group: &AutoScalingGroup, template: &str, number: i64) -> DesiredConf
     DesiredConfiguration::builder().mixed_instances_policy(policy).build()
 }
 
-/// The same for a command line; a mixed instances policy is named, not written out.
+/// The same for a command line.
 pub(in crate::providers::aws) fn desired_json(group: &AutoScalingGroup, template: &str, number: i64) -> String {
     let spec = json!({"LaunchTemplateId": template, "Version": number.to_string()});
     let written = match group.mixed_instances_policy() {
         None => json!({"LaunchTemplate": spec}),
-        Some(_) => json!({"MixedInstancesPolicy": {"LaunchTemplate": {"LaunchTemplateSpecification": spec}}}),
+        Some(policy) => json!({"MixedInstancesPolicy": without_nulls(json!({
+            "LaunchTemplate": without_nulls(json!({
+                "LaunchTemplateSpecification": spec,
+                "Overrides": policy.launch_template().map(|of_policy| overrides_json(of_policy.overrides())),
+            })),
+            "InstancesDistribution": policy.instances_distribution().map(distribution_json),
+        }))}),
     };
     written.to_string()
+}
+
+fn overrides_json(overrides: &[LaunchTemplateOverrides]) -> Vec<Value> {
+    let one = |one: &LaunchTemplateOverrides| {
+        without_nulls(json!({
+            "InstanceType": one.instance_type(),
+            "WeightedCapacity": one.weighted_capacity(),
+            // Sent as they are; a command line has no room for them.
+            "InstanceRequirements": one.instance_requirements().map(|_| "as the group has them"),
+        }))
+    };
+    overrides.iter().map(one).collect()
+}
+
+fn distribution_json(distribution: &InstancesDistribution) -> Value {
+    without_nulls(json!({
+        "OnDemandAllocationStrategy": distribution.on_demand_allocation_strategy(),
+        "OnDemandBaseCapacity": distribution.on_demand_base_capacity(),
+        "OnDemandPercentageAboveBaseCapacity": distribution.on_demand_percentage_above_base_capacity(),
+        "SpotAllocationStrategy": distribution.spot_allocation_strategy(),
+        "SpotInstancePools": distribution.spot_instance_pools(),
+        "SpotMaxPrice": distribution.spot_max_price(),
+    }))
+}
+
+fn without_nulls(mut value: Value) -> Value {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|_, field| !field.is_null());
+    }
+    value
 }
 
 impl HandsOn<'_> {
@@ -184,7 +221,7 @@ impl HandsOn<'_> {
         let present = self.group().await?;
         let seen = present.known(self.keys).workload();
         compared(&self.order.step, &seen)?;
-        if seen.in_the_way.is_none() {
+        if seen.running.is_none() {
             return Err(refused("no instance refresh runs any more: plan again"));
         }
         self.cancel(&seen).await
@@ -223,6 +260,8 @@ impl HandsOn<'_> {
     pub(super) async fn terminate(&self) -> Tried {
         let step = &self.order.step;
         let Action::Evict { instance, name, image } = &step.action else { return Err(refused("it is no machine")) };
+        let clients = self.reads.clients().await;
+        let launched = read::machines_named(&clients, &[instance.0.to_string()]).await.map_err(not_sent)?;
         let present = self.group().await?;
         compared(step, &present.known(self.keys).workload())?;
         let member = present.group.instances().iter().find(|member| member.instance_id() == Some(instance.0.as_str()));
@@ -234,8 +273,6 @@ impl HandsOn<'_> {
             let why = format!("not sent: {process} is suspended in the group, nothing would come in its place");
             return Err(Answer::Blocked(Text::new(&why)));
         }
-        let clients = self.reads.clients().await;
-        let launched = read::machines_named(&clients, &[instance.0.to_string()]).await.map_err(not_sent)?;
         let launched = launched.first().and_then(|known| known.image_metadata()).and_then(|known| known.image_id());
         let running = member.image_id().or(launched);
         if image.as_ref().is_some_and(|image| running.is_some_and(|running| running != image.as_str())) {

@@ -112,11 +112,11 @@ impl HandsOn<'_> {
     pub(super) async fn stop_task(&self) -> Tried {
         let step = &self.order.step;
         let Action::Evict { instance, name, image } = &step.action else { return Err(refused("it is no task")) };
+        let clients = self.reads.clients().await;
+        let cluster = step.workload.namespace.as_deref().unwrap_or("default");
+        let found = read::tasks(&clients, cluster, vec![instance.0.to_string()]).await.map_err(not_sent)?;
         let present = self.service().await?;
         compared(step, &present.known(self.keys).workload())?;
-        let cluster = present.service.cluster_arn().unwrap_or_default();
-        let clients = self.reads.clients().await;
-        let found = read::tasks(&clients, cluster, vec![instance.0.to_string()]).await.map_err(not_sent)?;
         let Some(task) = found.first().filter(|task| task.desired_status() == Some("RUNNING")) else {
             return Err(refused(&format!("task {name} is already gone")));
         };

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::slim::{OwnerReference, StrategySpec, Workload, WorkloadMeta};
+use super::super::slim::{OwnerReference, StrategySpec, Workload, WorkloadMeta, WorkloadStatus};
 use super::{claims, count, main_container, template_of, time};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
@@ -72,13 +72,14 @@ pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceK
         observed_generation: if matches!(kind, Kind::Job | Kind::CronJob) { generation } else { observed },
         desired: desired(kind, raw),
         rollout: rollout(kind, raw, written_at),
-        in_the_way: None,
+        running: None,
         strategy: strategy(raw.spec.strategy.as_ref().or(raw.spec.update_strategy.as_ref())),
         undoers: claims::undoers(meta, &owners),
         owners,
         requested_since: written_at.or_else(|| time(meta.creation_timestamp.as_str())),
         touched_by: meta.annotations.get("rolldeck.dev/operation").map(Text::new),
         inoperable: inoperable(kind, meta, controller),
+        trouble: trouble(&raw.status),
         template,
     };
     Seen::Workload(Box::new(seen), written_at)
@@ -167,6 +168,13 @@ fn deployment_rollout(raw: &Workload<'_>, is_observed: bool, desired: u32, writt
     let is_replaced = count(status.updated_replicas) == desired && count(status.replicas) == desired;
     let is_available = count(status.available_replicas) == desired;
     if is_observed && is_replaced && (is_available || was_complete) { Rollout::Stable } else { Rollout::Progressing }
+}
+
+/// Why pods can't be made (a quota, an admission webhook): the platform goes on trying.
+fn trouble(status: &WorkloadStatus<'_>) -> Option<Text> {
+    let failure = status.conditions.iter().find(|condition| condition.kind.as_str() == "ReplicaFailure");
+    let failure = failure.filter(|condition| condition.status.as_str() == "True")?;
+    Some(Text::new(&format!("{}: {}", failure.reason.as_str(), failure.message.as_str())))
 }
 
 fn strategy(raw: Option<&StrategySpec>) -> Strategy {
