@@ -43,7 +43,9 @@ pub fn start(state_dir: &Path, verbose: u8) -> io::Result<()> {
     let subscriber = tracing_subscriber::fmt().with_writer(Mutex::new(log)).with_ansi(false).with_max_level(level);
     // Told there, a fault of the log would be written across the screen.
     // Libraries tell which key signed a request, and at the lower levels the request itself: of them warnings alone are kept.
-    let targets = Targets::new().with_default(LevelFilter::WARN).with_target("rolldeck", level);
+    // What aws_config warns of is told as the state of the place; in its words there may be those of others.
+    let targets = Targets::new().with_default(LevelFilter::WARN).with_target("aws_config", LevelFilter::OFF);
+    let targets = targets.with_target("rolldeck", level);
     let subscriber = subscriber.log_internal_errors(false).finish().with(targets);
     // Only a test that starts twice in one process finds one there already.
     let _ = tracing::subscriber::set_global_default(subscriber);

@@ -32,6 +32,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The longest of them.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(15);
 
+/// A look that takes longer makes what is shown stale.
+const SLOW: Duration = Duration::from_secs(30);
+/// One that takes longer is given up.
+const LONGEST: Duration = Duration::from_secs(300);
+
 /// What is read to understand the rows of others.
 const ROWLESS: [Source; 6] = [ACTIVITIES, REFRESHES, TEMPLATES, CONFIGURATIONS, DEPLOYMENTS, DEFINITIONS];
 
@@ -78,14 +83,26 @@ impl Watch<'_> {
         loop {
             let began = Timestamp::now();
             let order = if was_live { Order::Later } else { Order::First };
-            let looked = tokio::select! {
-                looked = self.look(&mut kept, sink, (began, order)) => looked,
-                // What is read now may be older than what we did.
-                () = self.acted.notified() => {
-                    kept.groups.doubt();
-                    continue;
+            let looked = {
+                let look = tokio::time::timeout(LONGEST, self.look(&mut kept, sink, (began, order)));
+                tokio::pin!(look);
+                loop {
+                    tokio::select! {
+                        looked = &mut look => break Some(looked),
+                        // What is read now may be older than what we did.
+                        () = self.acted.notified() => break None,
+                        () = tokio::time::sleep(SLOW), if said.is_live() => {
+                            said = PlaceState::Stale(Text::new("its answers take long"));
+                            sink.send(Timestamp::now(), vec![Observation::Place(said.clone())]).await;
+                        }
+                    }
                 }
             };
+            let Some(looked) = looked else {
+                kept.groups.doubt();
+                continue;
+            };
+            let looked = looked.unwrap_or_else(|_| Err(Fault::NoAnswer(Text::new("a look came to no end"))));
             let (state, pause) = match &looked {
                 Ok(Found::Everything) => {
                     (failures, slowed) = (0, slowed / 2);

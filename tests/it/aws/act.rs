@@ -346,6 +346,38 @@ fn read_only_sends_nothing_that_could_change_something_and_no_key_is_kept() {
 }
 
 #[test]
+fn what_a_credential_process_says_beside_credentials_is_shown_to_nobody() {
+    let name = "what_a_credential_process_says_beside_credentials_is_shown_to_nobody";
+    let Some(region) = region_or_skip(name) else { return };
+    bad_release(&region, 2);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    let folder = desk.directory().join(".aws");
+    let helper = |script: &str| {
+        std::fs::remove_file(folder.join("credentials")).ok();
+        let file = folder.join("helper.sh");
+        std::fs::write(&file, script).expect("written");
+        let config = format!("[default]\ncredential_process = sh '{}'\n", file.display());
+        std::fs::write(folder.join("config"), config).expect("written");
+    };
+    helper("echo s3cret-canary >&2; exit 3");
+    let said = desk.run(&["places", "-vv"]);
+    assert!(said.to_string().contains("the credential_process failed (exit status: 3)"), "{said}");
+    let is_told = |said: &crate::journeys::desk::Said| said.to_string().contains("s3cret-canary");
+    assert!(!is_told(&said), "{said}");
+    for (path, content) in desk.files().into_iter().filter(|(path, _)| !path.starts_with(&folder)) {
+        assert!(!content.windows(13).any(|part| part == b"s3cret-canary"), "{}", path.display());
+    }
+    // One that works is used, and finds no terminal.
+    helper(
+        "(: </dev/tty) 2>/dev/null && exit 4\n\
+         echo '{\"Version\": 1, \"AccessKeyId\": \"AKIATEST\", \"SecretAccessKey\": \"s3cret-canary\"}'",
+    );
+    let said = desk.run(&["fleet"]);
+    assert_eq!(said.json()["rows"][0]["workload"], "checkout", "{said}");
+}
+
+#[test]
 fn what_moved_since_the_plan_is_not_overwritten() {
     let Some(region) = region_or_skip("what_moved_since_the_plan_is_not_overwritten") else { return };
     let (template, ..) = bad_release(&region, 2);

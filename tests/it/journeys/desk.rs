@@ -104,6 +104,10 @@ impl Desk {
         fs::write(self.kubeconfig(), config.to_string()).expect("written");
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.directory.path().join("kubeconfig")
     }
