@@ -124,6 +124,9 @@ pub struct Step {
     pub brake: Brake,
     /// A pause that the step takes off.
     pub unpause: Unpause,
+    /// A share of the instances that goes before the rest, held by the platform itself.
+    #[serde(default)]
+    pub first: Option<First>,
     /// Whether it can only begin once an earlier step has ended what runs there.
     #[serde(default)]
     pub follows: Follows,
@@ -202,6 +205,15 @@ pub enum Unpause {
     NotPaused,
     /// The workload is held; the same request releases it, else it would be accepted and do nothing.
     Release,
+}
+
+/// A share of a workload's instances that is replaced before the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct First {
+    /// How many, in percent: 1 to 99.
+    pub percent: u8,
+    /// How long the platform waits then, before it goes on by itself.
+    pub hold: Duration,
 }
 
 /// What a step of the same workload must have done before.

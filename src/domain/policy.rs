@@ -17,6 +17,9 @@ pub struct PlacePolicy {
     pub floor_percent: u8,
     /// How long a wave must stay healthy before the next one starts.
     pub bake: Duration,
+    /// How many of a workload's instances are replaced first, in percent; the rest follows once they have stayed healthy for as
+    /// long as a wave must. Where its platform can hold a rollout by itself.
+    pub first_percent: Option<u8>,
     /// How long a step may go without progress before it has failed.
     pub step_timeout: Duration,
     /// Whether small plans there ask for a code like all others.
@@ -34,7 +37,7 @@ pub enum Confirm {
 }
 
 /// An exception for some places.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyRule {
     /// Glob over place ids.
     pub places: Text,
@@ -42,6 +45,8 @@ pub struct PolicyRule {
     pub floor_percent: Option<u8>,
     /// Instead of the bake.
     pub bake: Option<Duration>,
+    /// Instead of the share that goes first.
+    pub first_percent: Option<u8>,
     /// Instead of the time-out.
     pub step_timeout: Option<Duration>,
     /// Instead of the confirmation.
@@ -68,6 +73,7 @@ impl Default for PlacePolicy {
         PlacePolicy {
             floor_percent: 75,
             bake: Duration::from_secs(60),
+            first_percent: None,
             step_timeout: Duration::from_secs(600),
             confirm: Confirm::Code,
         }
@@ -93,6 +99,7 @@ impl Policy {
         for rule in self.rules.iter().filter(|rule| glob_matches(&rule.places, &place.0)) {
             policy.floor_percent = rule.floor_percent.unwrap_or(policy.floor_percent);
             policy.bake = rule.bake.unwrap_or(policy.bake);
+            policy.first_percent = rule.first_percent.or(policy.first_percent);
             policy.step_timeout = rule.step_timeout.unwrap_or(policy.step_timeout);
             policy.confirm = rule.confirm.unwrap_or(policy.confirm);
         }

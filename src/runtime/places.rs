@@ -217,13 +217,7 @@ pub fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
 }
 
 fn exception(id: &PlaceId) -> PolicyRule {
-    PolicyRule {
-        places: id.0.clone(),
-        floor_percent: None,
-        bake: None,
-        step_timeout: None,
-        confirm: Some(Confirm::YesForSmall),
-    }
+    PolicyRule { places: id.0.clone(), confirm: Some(Confirm::YesForSmall), ..PolicyRule::default() }
 }
 
 fn context_of(spec: &PlaceSpec) -> Option<String> {

@@ -108,7 +108,7 @@ pub(crate) fn is_uniform(plan: &Plan) -> bool {
 
 fn wave_lines(plan: &Plan, number: usize, wave: &Wave, equivalents: Equivalents, add: &mut dyn FnMut(Line)) {
     let gate = match wave.gate {
-        Gate::Open => "at once".to_string(),
+        Gate::Open => "starts at once".to_string(),
         Gate::Healthy(bake) => format!("after wave {number} stayed healthy for {}", seconds(bake.as_secs())),
     };
     let replaced: u32 = wave.steps.iter().map(|step| step.instances).sum();
@@ -153,6 +153,14 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
     add(Line::new(Meaning::Key, format!("    {} ", step.id))
         .and(Meaning::Text, format!("{name}  "))
         .and(Meaning::Text, what));
+    if let Some(first) = step.first {
+        let text = format!(
+            "        first {}%; then it waits {} and goes on by itself: x s stops it there",
+            first.percent,
+            seconds(first.hold.as_secs())
+        );
+        add(Line::new(Meaning::Text, text));
+    }
     if step.unpause == Unpause::Release {
         add(Line::new(Meaning::Warning, "        its rollout is held now; the same request releases it"));
     }

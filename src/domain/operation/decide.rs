@@ -190,7 +190,8 @@ fn settle_lost_brakes(operation: &Operation, gates: &mut Gates, world: &World<'_
 fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
     for step in steps_in(operation, StepState::Accepted) {
         let progress = operation.progress(step.id);
-        let limit = world.policy.for_place(&step.workload.place).step_timeout;
+        let held = step.first.map_or(Duration::ZERO, |first| first.hold);
+        let limit = world.policy.for_place(&step.workload.place).step_timeout + held;
         let (count, unseen) = match progress_of(step, progress, world.fleet) {
             Progress::Done(detail) => return Some(Entry::Verified { step: step.id, detail }),
             Progress::Failed(reason) => return Some(Entry::Failed { step: step.id, reason }),

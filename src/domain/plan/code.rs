@@ -67,9 +67,14 @@ fn content_of(step: &Step) -> String {
         also_goes_back: _,
         brake,
         unpause,
+        first,
         follows,
         equivalent: _,
         bound,
     } = step;
-    format!("{id}|{workload}|{action:?}|{}|{}|{brake:?}|{unpause:?}|{follows:?}|{bound:?}", from.label(), to.label())
+    format!(
+        "{id}|{workload}|{action:?}|{}|{}|{brake:?}|{unpause:?}|{first:?}|{follows:?}|{bound:?}",
+        from.label(),
+        to.label()
+    )
 }

@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use super::choose::{Choice, choose};
 use super::floor::{Floor, healthy_floor};
 use super::meant::meant;
-use super::{Check, CheckVerdict, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
+use super::{Check, CheckVerdict, First, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
 use crate::domain::fleet::{Fleet, Workload};
-use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId};
+use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
 use crate::domain::observation::{Applies, Health, TemplateHash, Undoer};
 use crate::domain::policy::{Confirm, Policy};
@@ -289,7 +289,8 @@ impl Draft {
                 self.already_there += 1;
                 self.check("already there", CheckVerdict::Pass, format!("{}: {detail}", workload.id));
             }
-            Choice::Steps { steps, checks } => {
+            Choice::Steps { mut steps, checks } => {
+                self.hold_after_first(policy, workload, &mut steps);
                 self.look_at_floor(policy, fleet, workload, &steps);
                 self.checks.extend(checks);
                 self.steps.extend(steps);
@@ -309,6 +310,21 @@ impl Draft {
 
     fn check(&mut self, name: &str, verdict: CheckVerdict, detail: String) {
         self.checks.push(Check { name: Text::new(name), verdict, detail: Text::new(&detail) });
+    }
+
+    /// The share that goes first, where the policy asks for one and the platform can hold a rollout there by itself.
+    fn hold_after_first(&mut self, policy: &Policy, workload: &Workload, steps: &mut [Step]) {
+        let policy = policy.for_place(&workload.id.place);
+        let Some(percent) = policy.first_percent else { return };
+        for step in steps.iter_mut().filter(|step| step.action.is_rollout()) {
+            if workload.id.kind == WorkloadKind::AutoScalingGroup {
+                step.first = Some(First { percent, hold: policy.bake });
+            } else {
+                let detail =
+                    format!("{}: {percent}% first is not possible there: it replaces all at once", workload.id);
+                self.check("first", CheckVerdict::Warn, detail);
+            }
+        }
     }
 
     /// The platform itself must keep enough instances while it replaces: what its strategy may take away is compared

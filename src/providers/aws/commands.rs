@@ -3,9 +3,13 @@
 //! Never run by this program.
 
 use super::connect::Link;
+use serde_json::json;
+
 use super::convert::group::Health;
+use super::operate::{checkpoint_delay, checkpoints};
 use crate::domain::id::{WorkloadId, WorkloadKind};
 use crate::domain::look::{LookCommands, quoted};
+use crate::domain::plan::Step;
 use crate::domain::text::Text;
 
 /// `--profile` and `--region` as the place has them.
@@ -43,11 +47,14 @@ pub(super) fn look(link: &Link) -> LookCommands {
 }
 
 /// Starts an instance refresh to a numbered version.
-pub(super) fn start_refresh(link: &Link, id: &WorkloadId, desired: &str, health: Health) -> Text {
-    let preferences = format!(
-        r#"{{"MinHealthyPercentage":{},"MaxHealthyPercentage":{},"SkipMatching":true}}"#,
-        health.min, health.max
-    );
+pub(super) fn start_refresh(link: &Link, step: &Step, desired: &str, health: Health) -> Text {
+    let mut preferences =
+        json!({"MinHealthyPercentage": health.min, "MaxHealthyPercentage": health.max, "SkipMatching": true});
+    if let Some(first) = step.first {
+        preferences["CheckpointPercentages"] = json!(checkpoints(first));
+        preferences["CheckpointDelay"] = json!(checkpoint_delay(first));
+    }
+    let (id, preferences) = (&step.workload, preferences.to_string());
     command(
         link,
         &[

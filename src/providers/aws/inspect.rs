@@ -114,7 +114,7 @@ async fn group(
         Ok(Way::Start(template, number)) => {
             let health = Health::of(&present.group);
             let desired = desired_json(&present.group, &template, number);
-            inspection.equivalent = Some(commands::start_refresh(reads.link(), &step.workload, &desired, health));
+            inspection.equivalent = Some(commands::start_refresh(reads.link(), step, &desired, health));
             if let Source::Template { named, .. } = &own
                 && named.starts_with('$')
             {

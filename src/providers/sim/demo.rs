@@ -166,10 +166,8 @@ fn policy(scenario: &Scenario) -> Policy {
     policy.base.step_timeout = scene.step_timeout.map_or(policy.base.step_timeout, |limit| limit.0);
     let easy = scenario.places.iter().filter(|place| !place.production).map(|place| PolicyRule {
         places: Text::new(place.id.get_ref()),
-        floor_percent: None,
-        bake: None,
-        step_timeout: None,
         confirm: Some(Confirm::YesForSmall),
+        ..PolicyRule::default()
     });
     policy.rules.extend(easy);
     policy

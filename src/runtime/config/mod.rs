@@ -242,6 +242,7 @@ fn policy(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Poli
     policy.base = PlacePolicy {
         floor_percent: base.floor_percent.unwrap_or(policy.base.floor_percent),
         bake: base.bake.unwrap_or(policy.base.bake),
+        first_percent: base.first_percent,
         step_timeout: base.step_timeout.unwrap_or(policy.base.step_timeout),
         confirm: policy.base.confirm,
     };
@@ -252,7 +253,7 @@ fn policy(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Poli
     if let Some(lately) = time(table, "changed_lately") {
         policy.changed_lately = lately;
     }
-    for key in ["floor", "bake", "step_timeout", "changed_lately"] {
+    for key in ["floor", "bake", "first", "step_timeout", "changed_lately"] {
         if let (Some(line), Some(value)) = (table.line_of(key), table.string_again(key)) {
             origins.push(Setting { key: format!("policy.{key}"), value, origin: format!("{file}:{line}") });
         }
@@ -275,6 +276,7 @@ fn rule(table: &Table<'_, '_>) -> PolicyRule {
         places: Text::default(),
         floor_percent: table.parsed("floor", "a percentage from \"0%\" to \"100%\"", percent),
         bake: time(table, "bake"),
+        first_percent: table.parsed("first", "a percentage from \"1%\" to \"99%\"", share),
         step_timeout: time(table, "step_timeout"),
         confirm: None,
     }
@@ -287,6 +289,13 @@ fn time(table: &Table<'_, '_>, key: &'static str) -> Option<Duration> {
 fn percent(raw: &str) -> Result<u8, String> {
     let number = raw.strip_suffix('%').and_then(|number| number.parse::<u8>().ok()).filter(|&number| number <= 100);
     number.ok_or_else(|| format!("`{raw}` is no percentage"))
+}
+
+fn share(raw: &str) -> Result<u8, String> {
+    percent(raw).and_then(|number| match number {
+        1..=99 => Ok(number),
+        _ => Err(format!("`{raw}` is no share that could go first")),
+    })
 }
 
 fn registry(table: &Table<'_, '_>) -> Option<Registry> {
@@ -305,6 +314,7 @@ fn add_defaults(config: &mut Config) {
         ("services.keys", config.service_keys.0.iter().map(Text::as_str).collect::<Vec<&str>>().join(", ")),
         ("policy.floor", format!("{}%", base.floor_percent)),
         ("policy.bake", format!("{}s", base.bake.as_secs())),
+        ("policy.first", base.first_percent.map_or("all at once".to_string(), |percent| format!("{percent}%"))),
         ("policy.step_timeout", format!("{}s", base.step_timeout.as_secs())),
         ("policy.changed_lately", format!("{}s", config.policy.changed_lately.as_secs())),
     ];

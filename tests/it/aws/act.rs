@@ -23,6 +23,24 @@ fn preferences(region: &Region) -> (Option<i32>, Option<i32>, Option<bool>) {
     (preferences.min_healthy_percentage(), preferences.max_healthy_percentage(), preferences.skip_matching())
 }
 
+#[test]
+fn a_share_goes_first_and_the_group_waits_there() {
+    let Some(region) = region_or_skip("a_share_goes_first_and_the_group_waits_there") else { return };
+    bad_release(&region, 4);
+    let desk = Desk::at(&[]);
+    desk.region(&region);
+    desk.configure("[[policy.places]]\nplaces = \"aws/*\"\nfirst = \"25%\"\nbake = \"2s\"");
+    let (plan, code, shown) = desk.plan(&["rollback", "checkout"]);
+    let step = &shown["waves"][0]["steps"][0];
+    assert_eq!(step["first_percent"], json!(25));
+    assert!(text(&step["equivalent"]).contains(r#""CheckpointPercentages":[25,100]"#), "{step}");
+    desk.start(&["apply", &plan, "--code", &code]).end_in(&region).operation("done", 0);
+    let refreshes = region.refreshes("checkout");
+    let preferences = refreshes[0].preferences().expect("preferences");
+    assert_eq!((preferences.checkpoint_percentages(), preferences.checkpoint_delay()), (&[25, 100][..], Some(2)));
+    assert_eq!(region.versions("checkout"), ["1"; 4]);
+}
+
 /// Begins a rollback; returns when its refresh was taken.
 fn begin(desk: &Desk, arguments: &[&str]) -> (crate::journeys::desk::Running, String) {
     let (plan, code, _) = desk.plan(arguments);

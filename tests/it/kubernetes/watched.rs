@@ -126,6 +126,7 @@ impl Watched {
             also_goes_back: Vec::new(),
             brake: Brake::PauseRollout,
             unpause: Unpause::NotPaused,
+            first: None,
             follows: Follows::Nothing,
             equivalent: Text::default(),
             bound: Bound::of(&workload.seen),

@@ -14,7 +14,7 @@ use super::{Answer, HandsOn, Tried, accepted, compared, gone, not_sent, refused}
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::Uid;
 use crate::domain::observation::{Rollout, TemplateHash, WorkloadSeen};
-use crate::domain::plan::{Action, Bound, Follows, Paused, Step};
+use crate::domain::plan::{Action, Bound, First, Follows, Paused, Step};
 use crate::domain::text::Text;
 use crate::providers::aws::connect::ask;
 use crate::providers::aws::convert::group::{Health, generation, uid};
@@ -77,6 +77,16 @@ fn version_of(revision: &Uid, number: u64) -> Option<(String, i64)> {
     let (template, written) = version.split_once(':')?;
     let written: i64 = written.parse().ok()?;
     (written.unsigned_abs() == number).then(|| (template.to_string(), written))
+}
+
+/// Where a refresh waits: after the first share, and not after the last (Auto Scaling API reference, `RefreshPreferences`).
+pub(in crate::providers::aws) fn checkpoints(first: First) -> Vec<i32> {
+    vec![i32::from(first.percent), 100]
+}
+
+/// How long, in seconds; two days at most.
+pub(in crate::providers::aws) fn checkpoint_delay(first: First) -> i32 {
+    i32::try_from(first.hold.as_secs().min(172_800)).unwrap_or(172_800)
 }
 
 /// What a group shall launch from: a numbered version, with its instance types as they are.
@@ -190,6 +200,8 @@ impl HandsOn<'_> {
             .min_healthy_percentage(health.min)
             .max_healthy_percentage(health.max)
             .skip_matching(true)
+            .set_checkpoint_percentages(self.order.step.first.map(checkpoints))
+            .set_checkpoint_delay(self.order.step.first.map(checkpoint_delay))
             .build();
         let clients = self.writes.clients().await;
         let request = clients.autoscaling.start_instance_refresh().auto_scaling_group_name(name);

@@ -16,7 +16,7 @@ use crate::domain::observation::{TemplateHash, WorkloadSeen};
 use crate::domain::plan::{Action, Bound, Step};
 use crate::domain::text::Text;
 
-pub(super) use group::{NEEDED, Way, desired_json, way_to};
+pub(super) use group::{NEEDED, Way, checkpoint_delay, checkpoints, desired_json, way_to};
 
 /// What stands in the way of sending: an answer of its own.
 type Tried = Result<Answer, Answer>;
