@@ -11,4 +11,5 @@ mod scale;
 mod see;
 mod tasks;
 mod together;
+mod trouble;
 mod watched;
