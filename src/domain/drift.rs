@@ -343,12 +343,8 @@ impl<'a> Measure<'a> {
 
     /// Whether an instance is of the revision that the template asks for; where revisions are not known, all are.
     fn is_current(&self, instance: &InstanceSeen) -> bool {
-        match (&instance.owner, self.current) {
-            (Some(owner), Some(current)) if self.revisions.iter().any(|revision| revision.uid == owner.uid) => {
-                owner.uid == *current
-            }
-            _ => true,
-        }
+        let own = self.revisions.iter().find(|revision| revision.made(instance));
+        own.zip(self.current).is_none_or(|(own, current)| own.uid == *current)
     }
 
     /// Whether an instance is an old one in a rollout, on its way or stuck. Where nothing is moving it is a stray.

@@ -247,6 +247,9 @@ fn left_behind(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Uid
             numbers.map(move |number| (number, revision))
         })
         .collect();
+    let returns = revisions.iter().filter_map(|came| Some((overtaken(revisions, came)?, came)));
+    sequence.extend(returns);
+    // Stable: what is only known to have been there before stands before what came then.
     sequence.sort_by_key(|(number, _)| *number);
     // What is requested now came last, even where its platform has not given it its new number yet.
     if let Some(current) = current_revision(revisions, &knowledge.requested.hash)
@@ -277,6 +280,18 @@ fn left_behind(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Uid
     left
 }
 
+/// ControllerRevisions keep no past numbers, but still show that a version came back: it was made before another one and
+/// has a higher number. It had been there before the lowest of those. (Elsewhere a version's time may be that of its last
+/// use, which proves nothing.)
+fn overtaken(revisions: &[RevisionSeen], came: &RevisionSeen) -> Option<u64> {
+    came.label.as_ref()?;
+    let between = revisions.iter().filter(|other| {
+        let is_younger = other.created_at.zip(came.created_at).is_some_and(|(other, came)| other > came);
+        is_younger && other.number < came.number
+    });
+    between.map(|other| other.number.saturating_sub(1)).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +313,7 @@ mod tests {
             created_at: None,
             cause: None,
             left: None,
+            label: None,
         }
     }
 

@@ -301,6 +301,17 @@ pub struct RevisionSeen {
     pub cause: Option<Text>,
     /// Why its platform's own records speak against it, where they do (an instance refresh to it was rolled back).
     pub left: Option<Text>,
+    /// What its instances call it (`InstanceSeen::revision`), where they name the workload itself as their owner.
+    pub label: Option<Text>,
+}
+
+impl RevisionSeen {
+    /// Whether this instance was made from it.
+    pub fn made(&self, instance: &InstanceSeen) -> bool {
+        let Some(owner) = &instance.owner else { return false };
+        let is_called_so = self.label.is_some() && self.label == instance.revision;
+        owner.uid == self.uid || (is_called_so && owner.uid == self.workload)
+    }
 }
 
 impl PlaceState {

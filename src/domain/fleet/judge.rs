@@ -8,7 +8,7 @@ use crate::domain::expectation::{ExpectationSource, Expected, expected_of};
 use crate::domain::history::{self, Knowledge, OwnRecord};
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::image::ImageId;
-use crate::domain::observation::{Health, Phase, Rollout};
+use crate::domain::observation::{Health, InstanceSeen, Phase, Rollout};
 use crate::domain::text::Text;
 
 impl Fleet {
@@ -51,11 +51,15 @@ impl Fleet {
                 verdicts.push((*at, verdict));
             }
         }
-        let learnt = |revision: &Uid, container: &str| learnt_image(&rows, revision, container);
+        let revision_of = |uid: &Uid| workload.revisions.iter().find(|revision| revision.uid == *uid);
+        let learnt = |owner: &Uid, container: &str| match revision_of(owner) {
+            Some(revision) => learnt_image(&rows, |seen| revision.made(seen), container),
+            None => learnt_image(&rows, |seen| seen.owner.as_ref().is_some_and(|known| known.uid == *owner), container),
+        };
         let own = self.records.get(&workload.id).cloned().unwrap_or_default();
-        let running = |revision: &Uid| {
+        let running = |uid: &Uid| {
             rows.iter().any(|(_, instance)| {
-                let is_of = instance.seen.owner.as_ref().is_some_and(|owner| owner.uid == *revision);
+                let is_of = revision_of(uid).is_some_and(|revision| revision.made(&instance.seen));
                 is_of && instance.seen.phase == Phase::Running && instance.seen.health == Health::Healthy
             })
         };
@@ -241,10 +245,13 @@ fn marks(workload: &Workload, is_touched: bool) -> Vec<Mark> {
 
 /// The exact image that instances of a revision (or, where there are none, of a workload) run in a container, if they
 /// all agree.
-fn learnt_image(rows: &[(u32, &Instance)], owner: &Uid, container: &str) -> Option<ImageId> {
+fn learnt_image(
+    rows: &[(u32, &Instance)],
+    is_of: impl Fn(&InstanceSeen) -> bool,
+    container: &str,
+) -> Option<ImageId> {
     let mut found: Option<&ImageId> = None;
-    let of_owner = |instance: &&Instance| instance.seen.owner.as_ref().is_some_and(|known| known.uid == *owner);
-    for instance in rows.iter().map(|(_, instance)| *instance).filter(of_owner) {
+    for instance in rows.iter().map(|(_, instance)| *instance).filter(|instance| is_of(&instance.seen)) {
         let running = instance.seen.containers.iter().find(|seen| seen.name == *container);
         match (found, running.and_then(|seen| seen.running.as_ref())) {
             (_, None) => {}

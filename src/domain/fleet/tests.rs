@@ -73,6 +73,7 @@ fn revision(image: &str, number: u64) -> Observation {
             created_at: None,
             cause: None,
             left: None,
+            label: None,
         }),
     )
 }

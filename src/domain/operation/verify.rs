@@ -109,11 +109,8 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
         };
         return Progress::Failed(Text::new(&why));
     }
-    let current = current_revision(&workload.revisions, &seen.template.hash).map(|revision| &revision.uid);
-    let is_new = |instance: &Instance| match (&instance.seen.owner, current) {
-        (Some(owner), Some(current)) => owner.uid == *current,
-        _ => false,
-    };
+    let current = current_revision(&workload.revisions, &seen.template.hash);
+    let is_new = |instance: &Instance| current.is_some_and(|current| current.made(&instance.seen));
     let mut done = 0;
     let mut left_over = 0;
     let mut astray: Vec<&Instance> = Vec::new();

@@ -146,10 +146,8 @@ fn stay(fleet: &Fleet, workload: &Workload) -> Choice {
     if workload.seen.rollout == Rollout::Progressing {
         return Choice::AlreadyThere("asks for it already; the rollout is on its way".to_string());
     }
-    let current = current_revision(&workload.revisions, &workload.seen.template.hash).map(|revision| &revision.uid);
     let is_stuck = |instance: &&Instance| {
-        let is_of_another = instance.seen.owner.as_ref().zip(current).is_some_and(|(owner, uid)| owner.uid != *uid);
-        instance.seen.phase.is_counted() && (is_of_another || instance.is_off(workload))
+        instance.seen.phase.is_counted() && (is_of_another(workload, instance) || instance.is_off(workload))
     };
     let stuck: Vec<&Instance> = fleet.instances_of(workload).filter(is_stuck).collect();
     if stuck.is_empty() {
@@ -297,11 +295,13 @@ fn replace_picked(fleet: &Fleet, workload: &Workload, pick: Pick) -> Choice {
 /// Whether some of these would be made again as they are: of another version than what is asked for, while the rollout to
 /// that has not come to an end.
 fn would_come_again(workload: &Workload, instances: &[&Instance]) -> bool {
-    let current = current_revision(&workload.revisions, &workload.seen.template.hash).map(|revision| &revision.uid);
-    let is_of_another = |instance: &&Instance| {
-        instance.seen.owner.as_ref().zip(current).is_some_and(|(owner, current)| owner.uid != *current)
-    };
-    workload.seen.rollout != Rollout::Stable && instances.iter().any(is_of_another)
+    workload.seen.rollout != Rollout::Stable && instances.iter().any(|instance| is_of_another(workload, instance))
+}
+
+/// Whether an instance is of another version than what is asked for; not known where that version isn't.
+fn is_of_another(workload: &Workload, instance: &Instance) -> bool {
+    let current = current_revision(&workload.revisions, &workload.seen.template.hash);
+    instance.seen.owner.is_some() && current.is_some_and(|current| !current.made(&instance.seen))
 }
 
 fn not_at_its_end(workload: &Workload) -> Choice {

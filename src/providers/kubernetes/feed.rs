@@ -85,6 +85,7 @@ impl Feed {
         let (group, name) = match listed {
             Listed::Nodes => ("/api/v1", "nodes"),
             Listed::Pods => ("/api/v1", "pods"),
+            Listed::Revisions => ("/apis/apps/v1", "controllerrevisions"),
             Listed::Workloads(Kind::Deployment) => ("/apis/apps/v1", "deployments"),
             Listed::Workloads(Kind::ReplicaSet) => ("/apis/apps/v1", "replicasets"),
             Listed::Workloads(Kind::StatefulSet) => ("/apis/apps/v1", "statefulsets"),

@@ -1,5 +1,5 @@
 //! From the bytes of a list or watch to observations, with the little that one list must know of another: the platforms
-//! of nodes for pods, the templates of ReplicaSets for pods and Deployments.
+//! of nodes for pods, the templates of versions for pods and for the workloads that have them.
 //!
 //! Never holds a pod: what is known of instances is kept by the fleet alone.
 
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::client::{Fault, malformed};
 use super::convert::{self, Asked, Kind, Seen, Surrounding};
-use super::slim::{Event, Node, Notice, OwnerReference, Pod, Workload};
+use super::slim::{ControllerRevision, Event, Node, Notice, OwnerReference, Pod, Workload};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::observation::{Observation, RevisionSeen, Source, TemplateHash, WorkloadSeen};
@@ -22,6 +22,8 @@ pub(super) enum Listed {
     Nodes,
     /// Workloads and their versions.
     Workloads(Kind),
+    /// The versions of StatefulSets and DaemonSets.
+    Revisions,
     /// Instances.
     Pods,
 }
@@ -42,14 +44,15 @@ pub(super) struct Known {
     platforms: HashMap<String, Text>,
     /// What templates ask for, by the uid that their pods name as their owner.
     asked: HashMap<Text, Asked>,
-    deployments: HashMap<Uid, Deployed>,
-    revisions: HashMap<Uid, Vec<Brief>>,
+    rolled: HashMap<Uid, Rolled>,
+    revisions: HashMap<Text, Vec<Brief>>,
     workload_of: HashMap<Uid, (Source, Uid)>,
     /// The uids of lists that are being made.
     listing: HashMap<Source, HashSet<Uid>>,
 }
 
-struct Deployed {
+/// A workload whose versions are listed apart from it.
+struct Rolled {
     source: Source,
     seen: WorkloadSeen,
     written_at: Option<Timestamp>,
@@ -57,6 +60,9 @@ struct Deployed {
 
 struct Brief {
     uid: Uid,
+    /// What its pods call it, where they do not name it as their owner.
+    label: Option<Text>,
+    number: u64,
     hash: TemplateHash,
     created_at: Option<Timestamp>,
     /// Whether it came back after others: then its age says nothing about when it was asked for.
@@ -70,7 +76,7 @@ impl Known {
             keys,
             platforms: HashMap::new(),
             asked: HashMap::new(),
-            deployments: HashMap::new(),
+            rolled: HashMap::new(),
             revisions: HashMap::new(),
             workload_of: HashMap::new(),
             listing: HashMap::new(),
@@ -87,9 +93,8 @@ impl Known {
         let Some(present) = self.listing.remove(&source) else { return };
         let of_source = self.workload_of.iter().filter(|(uid, (of, _))| *of == source && !present.contains(*uid));
         let mut gone: Vec<Uid> = of_source.map(|(uid, _)| uid.clone()).collect();
-        let deployments =
-            self.deployments.iter().filter(|(uid, known)| known.source == source && !present.contains(*uid));
-        gone.extend(deployments.map(|(uid, _)| uid.clone()));
+        let rolled = self.rolled.iter().filter(|(uid, known)| known.source == source && !present.contains(*uid));
+        gone.extend(rolled.map(|(uid, _)| uid.clone()));
         for uid in gone {
             self.forget(&uid);
         }
@@ -112,6 +117,13 @@ impl Known {
             Listed::Workloads(kind) => {
                 let raw: Workload<'_> = read(bytes)?;
                 self.put_workload(kind, source, &raw, out);
+                raw.metadata.resource_version.as_str().to_string()
+            }
+            Listed::Revisions => {
+                let raw: ControllerRevision<'_> = read(bytes)?;
+                if let Some(revision) = convert::controller_revision(&raw) {
+                    self.put_revision(source, Box::new(revision), out);
+                }
                 raw.metadata.resource_version.as_str().to_string()
             }
             Listed::Pods => {
@@ -167,10 +179,19 @@ impl Known {
 
     fn put_pod(&mut self, source: Source, pod: &Pod<'_>, out: &mut Vec<Observation>) {
         let owner = OwnerReference::controller(&pod.metadata.owner_references);
-        let asked = owner.and_then(|owner| self.asked.get(owner.uid.as_str()));
+        let asked = owner.and_then(|owner| self.asked_of(owner.uid.as_str(), pod));
         let platform = self.platforms.get(pod.spec.node_name.as_str()).cloned();
         let surrounding = Surrounding { keys: &self.keys, platform, asked };
         out.push(Observation::Instance(source, Box::new(convert::instance(pod, &surrounding))));
+    }
+
+    /// What the template asks for that a pod was made from. Where versions are known by name, that of another one would
+    /// only mislead.
+    fn asked_of(&self, owner: &str, pod: &Pod<'_>) -> Option<&Asked> {
+        let Some(siblings) = self.revisions.get(owner) else { return self.asked.get(owner) };
+        let name = convert::revision_of(pod)?;
+        let own = siblings.iter().find(|known| known.label.as_ref() == Some(&name))?;
+        self.asked.get(own.uid.0.as_str())
     }
 
     fn put_workload(&mut self, kind: Kind, source: Source, raw: &Workload<'_>, out: &mut Vec<Observation>) {
@@ -179,10 +200,11 @@ impl Known {
                 if let Some(present) = self.listing.get_mut(&source) {
                     present.insert(seen.uid.clone());
                 }
-                if seen.kind == WorkloadKind::Deployment {
+                if kind.has_versions() {
                     seen.requested_since = self.since(&seen, written_at);
-                    self.deployments.insert(seen.uid.clone(), Deployed { source, seen: (*seen).clone(), written_at });
-                } else {
+                    self.rolled.insert(seen.uid.clone(), Rolled { source, seen: (*seen).clone(), written_at });
+                }
+                if seen.kind != WorkloadKind::Deployment {
                     self.asked.insert(seen.uid.0.clone(), convert::asked_of(&seen.template));
                     self.workload_of.insert(seen.uid.clone(), (source, seen.uid.clone()));
                 }
@@ -200,33 +222,40 @@ impl Known {
         self.workload_of.insert(revision.uid.clone(), (source, revision.workload.clone()));
         let brief = Brief {
             uid: revision.uid.clone(),
+            label: revision.label.clone(),
+            number: revision.number,
             hash: revision.template.hash.clone(),
             created_at: revision.created_at,
             has_returned: !revision.past_numbers.is_empty(),
         };
-        let siblings = self.revisions.entry(revision.workload.clone()).or_default();
+        let siblings = self.revisions.entry(revision.workload.0.clone()).or_default();
         siblings.retain(|known| known.uid != brief.uid);
         siblings.push(brief);
         let workload = revision.workload.clone();
         out.push(Observation::Revision(source, revision));
-        // A Deployment that came before its ReplicaSet did not know yet since when it asks for this.
-        let Some(known) = self.deployments.get(&workload) else { return };
+        // A workload that came before its version did not know yet since when it asks for this.
+        let Some(known) = self.rolled.get(&workload) else { return };
         let since = self.since(&known.seen, known.written_at);
         if since != known.seen.requested_since && !self.listing.contains_key(&known.source) {
-            let known = self.deployments.get_mut(&workload).expect("it was there a moment ago");
+            let known = self.rolled.get_mut(&workload).expect("it was there a moment ago");
             known.seen.requested_since = since;
             out.push(Observation::Workload(known.source, Box::new(known.seen.clone())));
         }
     }
 
-    /// Since when a Deployment asks for its template: the age of the ReplicaSet that was made for it, unless that one has
-    /// come back from the past; then the time at which the owner of the image last wrote.
+    /// Since when a workload asks for its template: the age of the version that was made for it, unless that one has come
+    /// back from the past; then the time at which the owner of the image last wrote.
     fn since(&self, seen: &WorkloadSeen, written_at: Option<Timestamp>) -> Option<Timestamp> {
-        let siblings = self.revisions.get(&seen.uid).into_iter().flatten();
-        let same = siblings.filter(|known| known.hash == seen.template.hash);
+        let siblings = self.revisions.get(&seen.uid.0).map(Vec::as_slice).unwrap_or_default();
+        let same = siblings.iter().filter(|known| known.hash == seen.template.hash);
         let current = same.min_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.uid.cmp(&b.uid)));
+        // A ControllerRevision keeps no past numbers: a younger one with a lower number was in between.
+        let has_returned = |current: &Brief| {
+            let is_between = |other: &Brief| other.created_at > current.created_at && other.number < current.number;
+            current.has_returned || siblings.iter().any(is_between)
+        };
         match current {
-            Some(current) if !current.has_returned => current.created_at,
+            Some(current) if !has_returned(current) => current.created_at,
             Some(current) => written_at.max(current.created_at),
             None => written_at.or(seen.requested_since),
         }
@@ -234,13 +263,13 @@ impl Known {
 
     fn forget(&mut self, uid: &Uid) {
         self.asked.remove(&uid.0);
-        self.deployments.remove(uid);
+        self.rolled.remove(uid);
         if let Some((_, workload)) = self.workload_of.remove(uid)
-            && let Some(siblings) = self.revisions.get_mut(&workload)
+            && let Some(siblings) = self.revisions.get_mut(&workload.0)
         {
             siblings.retain(|known| known.uid != *uid);
             if siblings.is_empty() {
-                self.revisions.remove(&workload);
+                self.revisions.remove(&workload.0);
             }
         }
     }

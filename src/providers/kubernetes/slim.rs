@@ -265,6 +265,17 @@ pub(super) struct WorkloadSpec<'a> {
     pub selector: Option<Value>,
 }
 
+/// A version of a StatefulSet or DaemonSet.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ControllerRevision<'a> {
+    #[serde(borrow)]
+    pub metadata: WorkloadMeta<'a>,
+    /// The patch that puts it back, for those two kinds: nothing but `spec.template`. Other programs keep other things here.
+    pub data: Value,
+    pub revision: i64,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(super) struct JobTemplate<'a> {

@@ -35,12 +35,13 @@ const SIGN_IN_AGAIN: Duration = Duration::from_secs(30);
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// In this order the first lists are made, so that the owner of each row is known before it.
-const ORDER: [Listed; 8] = [
+const ORDER: [Listed; 9] = [
     Listed::Nodes,
     Listed::Workloads(Kind::Deployment),
     Listed::Workloads(Kind::ReplicaSet),
     Listed::Workloads(Kind::StatefulSet),
     Listed::Workloads(Kind::DaemonSet),
+    Listed::Revisions,
     Listed::Workloads(Kind::Job),
     Listed::Workloads(Kind::CronJob),
     Listed::Pods,

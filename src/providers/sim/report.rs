@@ -84,6 +84,7 @@ pub(super) fn revision_seen(cloud: &Cloud, workload: &Workload, index: u16) -> R
     let revision = &workload.revisions[usize::from(index)];
     RevisionSeen {
         left: None,
+        label: None,
         uid: workload.revision_uid(index),
         workload: workload.uid(),
         number: revision.number,

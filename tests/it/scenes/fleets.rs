@@ -160,6 +160,7 @@ impl World {
                     created_at: Some(self.ago(made)),
                     cause: (*version == "v42").then(|| Text::new("release 42, ticket OPS-7")),
                     left: None,
+                    label: None,
                 }),
             ));
         }

@@ -239,6 +239,7 @@ impl Known<'_> {
                 created_at: version.and_then(|version| version.created_at),
                 cause: version.and_then(|version| version.description.clone()),
                 left: self.why_left(id, number),
+                label: None,
             }
         };
         numbers.into_iter().map(revision).collect()
@@ -255,6 +256,7 @@ impl Known<'_> {
             created_at: None,
             cause: None,
             left: None,
+            label: None,
         })
     }
 

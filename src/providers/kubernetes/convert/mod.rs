@@ -4,10 +4,12 @@
 
 mod claims;
 mod pod;
+mod revision;
 mod template;
 mod workload;
 
-pub(super) use pod::{Surrounding, instance, platform};
+pub(super) use pod::{Surrounding, instance, platform, revision_of};
+pub(super) use revision::controller_revision;
 pub(super) use template::{Asked, asked_of, hash_of, main_container, template_of};
 pub(super) use workload::{Kind, Seen, workload};
 

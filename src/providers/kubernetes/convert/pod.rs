@@ -41,7 +41,7 @@ pub(in super::super) fn instance(pod: &Pod<'_>, surrounding: &Surrounding<'_>) -
         ),
         namespace: meta.namespace.filled().map(Text::new),
         name: Text::new(meta.name.as_str()),
-        revision: label("controller-revision-hash").map(Text::new),
+        revision: revision_of(pod),
         phase,
         health,
         reason: if health == Health::Healthy { None } else { reason(pod) },
@@ -51,6 +51,17 @@ pub(in super::super) fn instance(pod: &Pod<'_>, surrounding: &Surrounding<'_>) -
         restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
         touched: touched(pod, surrounding.asked),
     }
+}
+
+/// The name of the ControllerRevision that a pod was made from: a StatefulSet writes it into the label, a DaemonSet only
+/// its last part.
+pub(in super::super) fn revision_of(pod: &Pod<'_>) -> Option<Text> {
+    let label = pod.metadata.labels.get("controller-revision-hash")?;
+    let owner = OwnerReference::controller(&pod.metadata.owner_references);
+    Some(match owner.filter(|owner| owner.kind.as_str() == "DaemonSet") {
+        Some(owner) => Text::new(&format!("{}-{label}", owner.name.as_str())),
+        None => Text::new(label),
+    })
 }
 
 /// Name and platform (`linux/arm64`) of a node.

@@ -51,10 +51,10 @@ pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceK
     let main = main_container(&template_value);
     let first = template.containers.first().map(|container| container.name.clone());
     let (owners, written_at) = match kind {
-        Kind::Deployment => {
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
             claims::image_owners(meta.managed_fields, main.as_ref().or(first.as_ref()).map_or("", Text::as_str))
         }
-        Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::CronJob => (Vec::new(), None),
+        Kind::ReplicaSet | Kind::Job | Kind::CronJob => (Vec::new(), None),
     };
     let label = |key: &str| template_value["metadata"]["labels"][key].as_str();
     let generation = meta.generation.unwrap_or(0).max(0).unsigned_abs();
@@ -86,6 +86,14 @@ pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceK
 }
 
 impl Kind {
+    /// Whether its versions are objects of their own.
+    pub(in super::super) fn has_versions(self) -> bool {
+        match self {
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => true,
+            Kind::ReplicaSet | Kind::Job | Kind::CronJob => false,
+        }
+    }
+
     /// The same, in the domain's words.
     pub(in super::super) fn workload_kind(self) -> WorkloadKind {
         match self {
@@ -105,6 +113,7 @@ fn revision(kind: Kind, meta: &WorkloadMeta<'_>, workload: &str, template: Templ
     let past = meta.annotations.get("deployment.kubernetes.io/revision-history").unwrap_or_default();
     RevisionSeen {
         left: None,
+        label: None,
         uid: Uid::new(meta.uid.as_str()),
         workload: Uid::new(workload),
         // A job has no number: the runs of a CronJob are told apart by their time.
