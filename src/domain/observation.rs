@@ -205,6 +205,9 @@ pub struct Strategy {
     pub max_unavailable: Option<Text>,
     /// How many may run on top: a number or a percentage.
     pub max_surge: Option<Text>,
+    /// Instances whose number is lower than this stay as they are (StatefulSet); 0: none does.
+    #[serde(default)]
+    pub partition: u32,
 }
 
 /// Who last set the image in the workload's template (Kubernetes: managedFields).

@@ -5,6 +5,7 @@
 
 mod debts;
 mod decide;
+mod follows;
 mod step;
 mod verify;
 

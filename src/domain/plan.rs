@@ -4,6 +4,7 @@
 //! Never holds a template or a secret: a step names the source (uid, number, hash), its body is made again when sent.
 
 mod bound;
+mod by_hand;
 mod choose;
 mod code;
 mod compose;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 pub use bound::{Bound, Paused};
+pub(in crate::domain) use by_hand::{is_held_back, is_stuck};
 pub use code::Code;
 pub use compose::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, compose, select};
 pub use floor::Floor;
@@ -225,6 +227,8 @@ pub enum Follows {
     Nothing,
     /// It has ended the rollout that runs there.
     EndOfRollout,
+    /// It has put the template in force from which an instance is made again.
+    NewTemplate,
 }
 
 /// One thing that was looked at.

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::follows::{Turn, turn_of};
 use super::verify::{Bake, Hold, Progress, Recovered, bake_of, progress_of, recover, seen_hold};
 use super::{Mode, Operation, StepProgress, StepState};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
 use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Bound, Floor, Follows, Gate, Paused, Step};
+use crate::domain::plan::{Action, Floor, Follows, Gate, Paused, Step, is_stuck};
 use crate::domain::policy::Policy;
 use crate::domain::text::{Text, counted};
 
@@ -383,15 +384,12 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
             return None;
         }
     }
-    if step.follows == Follows::EndOfRollout {
-        let ends = |other: &&Step| other.workload == step.workload && matches!(other.action, Action::EndRollout { .. });
-        let is_ended = |other: &Step| operation.progress(other.id).state == StepState::Verified;
-        if !operation.plan.steps().find(ends).is_some_and(is_ended) {
-            gates.waiting_for = Some(Text::new("what runs there must have ended"));
+    match turn_of(operation, world, step) {
+        Turn::Now => {}
+        Turn::First(entry) => return Some(entry),
+        Turn::Waits(why) => {
+            gates.waiting_for = Some(why);
             return None;
-        }
-        if let Some(bound) = held_by_its_end(world, step) {
-            return Some(Entry::Rebound { step: step.id, bound: Box::new(bound) });
         }
     }
     if let Some(why) = rolls_below_floor(world, step) {
@@ -400,7 +398,11 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
     }
     let mut present: Vec<Uid> = Vec::new();
     if matches!(step.action, Action::Evict { .. }) {
-        let others = operation.plan.steps().filter(|other| other.workload == step.workload && other.id != step.id);
+        // The rollout that it follows is under way all the time.
+        let is_followed = |other: &Step| step.follows == Follows::NewTemplate && other.action.is_rollout();
+        let others = operation.plan.steps().filter(|other| {
+            other.workload == step.workload && other.id != step.id && !is_followed(other)
+        });
         let busy = others.into_iter().any(|other| {
             matches!(operation.progress(other.id).state, StepState::Sent | StepState::Accepted | StepState::Held)
         });
@@ -418,14 +420,6 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
     Some(Entry::Sent { call: Call::Step(step.id), present })
 }
 
-/// The bound facts of a step after the rollout before it was ended, if that has moved those that it must move: it runs no
-/// longer, and what was ended half way is held.
-fn held_by_its_end(world: &World<'_>, step: &Step) -> Option<Bound> {
-    let now = Bound::of(&world.fleet.workload(&step.workload)?.seen);
-    let bound = Bound { paused: now.paused, running: now.running.clone(), ..step.bound.clone() };
-    (bound == now && bound != step.bound).then_some(bound)
-}
-
 /// Why the platform itself might leave too few healthy ones now: counts may have moved since the plan was made.
 fn rolls_below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
     if !step.action.is_rollout() {
@@ -433,7 +427,7 @@ fn rolls_below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
     }
     let workload = world.fleet.workload(&step.workload)?;
     let floor = world.policy.for_place(&step.workload.place).floor_percent;
-    let Floor { left, needed, .. } = Floor::of_rollout(workload, floor);
+    let Floor { left, needed, .. } = Floor::of_rollout(world.fleet, workload, step, floor);
     let is_short = workload.judgement.tally.healthy > 0 && left < needed;
     let desired = workload.seen.desired;
     is_short.then(|| Text::new(&format!("its strategy may leave {left} of {desired} healthy, the floor is {needed}")))
@@ -449,7 +443,8 @@ fn below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
     let floor = world.policy.for_place(&step.workload.place).floor_percent;
     let needed = crate::domain::plan::healthy_floor(workload.seen.desired, floor);
     let left = tally.healthy.saturating_sub(u32::from(is_healthy));
-    let is_moving = workload.seen.rollout == Rollout::Progressing;
+    // It would be on its way for ever where the platform waits for just this one.
+    let is_moving = workload.seen.rollout == Rollout::Progressing && !is_stuck(workload, target);
     if is_healthy && (left < needed || left == 0) {
         return Some(Text::new(&format!("{left} of {} would be left, the floor is {needed}", workload.seen.desired)));
     }

@@ -10,7 +10,7 @@ use crate::domain::history::current_revision;
 use crate::domain::id::WorkloadKind;
 use crate::domain::image::{Comparison, ImageId};
 use crate::domain::observation::{ContainerSeen, Health, Phase, Rollout, TemplateHash};
-use crate::domain::plan::{Action, Brake, Paused, Step};
+use crate::domain::plan::{Action, Brake, Paused, Step, is_held_back};
 use crate::domain::text::Text;
 
 /// How long an instance that came after the verification may take to get ready before it counts as sick.
@@ -52,9 +52,9 @@ pub fn progress_of(step: &Step, progress: &StepProgress, fleet: &Fleet) -> Progr
     };
     match &step.action {
         Action::RestoreRevision { .. } | Action::SetImage { .. } => rolled(step, progress, fleet, workload),
-        Action::Evict { instance, .. } => {
+        Action::Evict { instance, name, .. } => {
             let old = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
-            evicted(step, progress, fleet, workload, old)
+            evicted(step, progress, fleet, workload, (name, old))
         }
         Action::EndRollout { what } => match workload.seen.rollout {
             Rollout::Progressing => Progress::OnItsWay { done: 0, total: 0 },
@@ -113,11 +113,14 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     let is_new = |instance: &Instance| current.is_some_and(|current| current.made(&instance.seen));
     let mut done = 0;
     let mut left_over = 0;
+    let mut held_back = 0;
     let mut astray: Vec<&Instance> = Vec::new();
     for instance in fleet.instances_of(workload) {
         match instance.seen.phase {
             // An ended pod is none any more: its controller has made another.
             Phase::Succeeded | Phase::Failed => {}
+            // Nobody waits for those that its partition leaves as they are.
+            phase if is_held_back(workload, instance) => held_back += u32::from(phase.is_counted()),
             // Its replacement is counted; where pods go all the time there is always such a one.
             Phase::Draining if is_new(instance) => {}
             _ if is_new(instance) && is_healthy(instance) && runs_target(step, instance) => done += 1,
@@ -128,20 +131,23 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
         }
     }
     let is_settled = seen.rollout == Rollout::Stable && current.is_some() && left_over == 0;
-    if let (true, Some(instance)) = (is_settled && done + astray.len() as u32 == seen.desired, astray.first()) {
+    let total = seen.desired.saturating_sub(held_back);
+    if let (true, Some(instance)) = (is_settled && done + astray.len() as u32 == total, astray.first()) {
         let image = running_of(step, instance).map(|image| image.short(12).to_string()).unwrap_or_default();
         let (count, of) = (astray.len(), seen.desired);
         let why = format!("all are new, and {count} of {of} run another image: {image}; its tag has moved since");
         return Progress::Failed(Text::new(&why));
     }
-    if is_settled && done == seen.desired {
+    if is_settled && done == total {
         let image = step.to.image.as_ref().map_or_else(|| step.to.label(), |image| image.short(12).to_string());
-        return Progress::Done(Text::new(&format!(
-            "{done} of {} run {image} and are healthy; none is left",
-            seen.desired
-        )));
+        let rest = match held_back {
+            0 => "none is left".to_string(),
+            stay => format!("{stay} below its partition stay as they are"),
+        };
+        let of = seen.desired;
+        return Progress::Done(Text::new(&format!("{done} of {of} run {image} and are healthy; {rest}")));
     }
-    Progress::OnItsWay { done, total: seen.desired }
+    Progress::OnItsWay { done, total }
 }
 
 fn evicted(
@@ -149,14 +155,18 @@ fn evicted(
     progress: &StepProgress,
     fleet: &Fleet,
     workload: &Workload,
-    old: Option<&Instance>,
+    (name, old): (&Text, Option<&Instance>),
 ) -> Progress {
     if old.is_some() {
         return Progress::OnItsWay { done: 0, total: 1 };
     }
     let new = fleet
         .instances_of(workload)
-        .find(|instance| instance.seen.phase.is_counted() && !progress.present.contains(&instance.seen.uid));
+        .find(|instance| {
+            let is_new = instance.seen.phase.is_counted() && !progress.present.contains(&instance.seen.uid);
+            // There a place has a name, and others may be made anew at the same time.
+            is_new && (workload.id.kind != WorkloadKind::StatefulSet || instance.seen.name == *name)
+        });
     match new {
         Some(new) if is_healthy(new) && runs_target(step, new) => {
             Progress::Done(Text::new(&format!("{} took its place and is healthy", new.seen.name)))

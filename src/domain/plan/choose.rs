@@ -5,10 +5,11 @@
 use sha2::{Digest as _, Sha256};
 
 use super::compose::is_named;
+use super::by_hand::{is_held_back, is_of_another, is_stuck};
 use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Follows, Goto, Pick, PlanRequest, Side, Step, Unpause};
 use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};
-use crate::domain::history::{Version, current_revision};
+use crate::domain::history::Version;
 use crate::domain::id::{StepId, WorkloadKind};
 use crate::domain::image::ImageRef;
 use crate::domain::observation::{Health, Phase, Rollout};
@@ -143,17 +144,30 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
 
 /// The template already asks for the target; what is not on it yet must be made again, instance by instance.
 fn stay(fleet: &Fleet, workload: &Workload) -> Choice {
-    if workload.seen.rollout == Rollout::Progressing {
-        return Choice::AlreadyThere("asks for it already; the rollout is on its way".to_string());
-    }
-    let is_stuck = |instance: &&Instance| {
-        instance.seen.phase.is_counted() && (is_of_another(workload, instance) || instance.is_off(workload))
+    let is_left = |instance: &&Instance| {
+        instance.seen.phase.is_counted()
+            && !is_held_back(workload, instance)
+            && match workload.seen.rollout {
+                // The platform comes to them, but for those that it waits for.
+                Rollout::Progressing => is_stuck(workload, instance),
+                Rollout::Stable | Rollout::Paused | Rollout::Failed(_) => {
+                    is_of_another(workload, instance) || instance.is_off(workload)
+                }
+            }
     };
-    let stuck: Vec<&Instance> = fleet.instances_of(workload).filter(is_stuck).collect();
-    if stuck.is_empty() {
-        return Choice::AlreadyThere("asks for it and every instance is on it".to_string());
+    let left: Vec<&Instance> = fleet.instances_of(workload).filter(is_left).collect();
+    match (left.is_empty(), &workload.seen.rollout) {
+        (false, _) => Choice::Steps { steps: evictions(workload, &left), checks: Vec::new() },
+        (true, Rollout::Progressing) => {
+            Choice::AlreadyThere("asks for it already; the rollout is on its way".to_string())
+        }
+        (true, Rollout::Stable | Rollout::Paused | Rollout::Failed(_)) if workload.seen.strategy.partition > 0 => {
+            Choice::AlreadyThere("asks for it, and every instance that its partition lets go is on it".to_string())
+        }
+        (true, Rollout::Stable | Rollout::Paused | Rollout::Failed(_)) => {
+            Choice::AlreadyThere("asks for it and every instance is on it".to_string())
+        }
     }
-    Choice::Steps { steps: evictions(workload, &stuck), checks: Vec::new() }
 }
 
 fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &ImageRef) -> Choice {
@@ -209,7 +223,9 @@ fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &
 fn replace(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice {
     let off: Vec<&Instance> = fleet
         .instances_of(workload)
-        .filter(|instance| instance.seen.phase.is_counted() && instance.is_off(workload))
+        .filter(|instance| {
+            instance.seen.phase.is_counted() && (instance.is_off(workload) || is_stuck(workload, instance))
+        })
         .collect();
     let expectation = workload.judgement.expected.as_ref();
     let target = expectation.and_then(|expectation| expectation.main()).and_then(|target| target.reference.clone());
@@ -293,18 +309,23 @@ fn replace_picked(fleet: &Fleet, workload: &Workload, pick: Pick) -> Choice {
 }
 
 /// Whether some of these would be made again as they are: of another version than what is asked for, while the rollout to
-/// that has not come to an end.
+/// that has not come to an end, or will not come to them.
 fn would_come_again(workload: &Workload, instances: &[&Instance]) -> bool {
-    workload.seen.rollout != Rollout::Stable && instances.iter().any(|instance| is_of_another(workload, instance))
-}
-
-/// Whether an instance is of another version than what is asked for; not known where that version isn't.
-fn is_of_another(workload: &Workload, instance: &Instance) -> bool {
-    let current = current_revision(&workload.revisions, &workload.seen.template.hash);
-    instance.seen.owner.is_some() && current.is_some_and(|current| !current.made(&instance.seen))
+    let is_moving = workload.seen.rollout != Rollout::Stable;
+    instances.iter().any(|instance| {
+        is_of_another(workload, instance)
+            && (is_held_back(workload, instance) || is_moving && !is_stuck(workload, instance))
+    })
 }
 
 fn not_at_its_end(workload: &Workload) -> Choice {
+    if workload.seen.rollout == Rollout::Stable {
+        let partition = workload.seen.strategy.partition;
+        return refused(
+            &format!("instances below its partition {partition} would be made again as they are"),
+            "lower the partition, or leave these instances as they are",
+        );
+    }
     let hint = match workload.seen.rollout {
         Rollout::Stable | Rollout::Progressing => {
             "wait for the rollout, or go back to the last good version: b, or `plan rollback`"
@@ -336,7 +357,7 @@ fn roll(workload: &Workload, action: Action, to: Side) -> Step {
         instances: workload.seen.desired,
         total: workload.seen.desired,
         also_goes_back: Vec::new(),
-        brake: brake_of(workload.id.kind),
+        brake: brake_of(workload),
         unpause: if paused { Unpause::Release } else { Unpause::NotPaused },
         first: None,
         follows: Follows::Nothing,
@@ -345,14 +366,18 @@ fn roll(workload: &Workload, action: Action, to: Side) -> Step {
     }
 }
 
-/// What stops a rollout of this kind where it is.
-fn brake_of(kind: WorkloadKind) -> Brake {
-    match kind {
-        WorkloadKind::Deployment => Brake::PauseRollout,
+/// What stops a rollout of a workload where it is.
+fn brake_of(workload: &Workload) -> Brake {
+    match workload.id.kind {
+        WorkloadKind::StatefulSet | WorkloadKind::DaemonSet if workload.seen.strategy.kind == "OnDelete" => {
+            Brake::None(Text::new("it replaces nothing by itself: after a stop no more is evicted"))
+        }
+        WorkloadKind::Deployment | WorkloadKind::StatefulSet => Brake::PauseRollout,
         WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService => Brake::CancelRollout,
-        WorkloadKind::StatefulSet
-        | WorkloadKind::DaemonSet
-        | WorkloadKind::ReplicaSet
+        WorkloadKind::DaemonSet => {
+            Brake::None(Text::new("a DaemonSet has no brake: the platform finishes what it has started"))
+        }
+        WorkloadKind::ReplicaSet
         | WorkloadKind::Job
         | WorkloadKind::CronJob
         | WorkloadKind::Pod
@@ -362,7 +387,7 @@ fn brake_of(kind: WorkloadKind) -> Brake {
     }
 }
 
-fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Step> {
+pub(super) fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Step> {
     let to = match workload.judgement.expected.as_ref().and_then(|expectation| expectation.main()) {
         Some(target) => Side {
             reference: target.reference.clone(),
@@ -450,6 +475,6 @@ fn stale_pull(workload: &Workload) -> Vec<Check> {
     vec![check("stale pull", CheckVerdict::Warn, detail)]
 }
 
-fn check(name: &str, verdict: CheckVerdict, detail: String) -> Check {
+pub(super) fn check(name: &str, verdict: CheckVerdict, detail: String) -> Check {
     Check { name: Text::new(name), verdict, detail: Text::new(&detail) }
 }

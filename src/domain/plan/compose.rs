@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use super::choose::{Choice, choose};
 use super::floor::{Floor, healthy_floor};
 use super::meant::meant;
-use super::{Check, CheckVerdict, First, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
+use super::by_hand;
+use super::{Check, CheckVerdict, First, Follows, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
@@ -289,7 +290,8 @@ impl Draft {
                 self.already_there += 1;
                 self.check("already there", CheckVerdict::Pass, format!("{}: {detail}", workload.id));
             }
-            Choice::Steps { mut steps, checks } => {
+            Choice::Steps { mut steps, mut checks } => {
+                by_hand::follow(fleet, workload, &mut steps, &mut checks);
                 self.hold_after_first(policy, workload, &mut steps);
                 self.look_at_floor(policy, fleet, workload, &steps);
                 self.checks.extend(checks);
@@ -335,9 +337,15 @@ impl Draft {
         let tally = workload.judgement.tally;
         let needed = healthy_floor(desired, floor);
         let strategy = &workload.seen.strategy;
-        let rolls = steps.iter().any(|step| step.action.is_rollout());
+        let roll = steps.iter().find(|step| step.action.is_rollout());
+        // Where the platform replaces nothing by itself, what follows does, one at a time.
+        let roll = roll.filter(|_| strategy.kind != "OnDelete");
+        let rolls = roll.is_some();
         let missing = u32::from(!rolls && steps.iter().any(|step| takes_healthy(fleet, workload, step)));
-        let left = if rolls { Floor::of_rollout(workload, floor).left } else { desired.saturating_sub(missing) };
+        let left = match roll {
+            Some(step) => Floor::of_rollout(fleet, workload, step, floor).left,
+            None => desired.saturating_sub(missing),
+        };
         if tally.healthy == 0 || desired == 0 {
             let detail = format!("{}: no instance is healthy now, nothing can be lost", workload.id);
             self.check("healthy floor", CheckVerdict::Warn, detail);
@@ -395,7 +403,9 @@ impl Draft {
         let title = title(verb, workloads, &self.steps);
         let content = format!("{now}|{title}|{:?}", self.steps);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
-        let replaces = |step: &&Step| !matches!(step.action, super::Action::EndRollout { .. });
+        let replaces = |step: &&Step| {
+            !matches!(step.action, super::Action::EndRollout { .. }) && step.follows != Follows::NewTemplate
+        };
         let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
         let abort_leaves = if brakeless {
             "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
@@ -453,22 +463,14 @@ fn title(verb: Verb, workloads: &[&Workload], steps: &[Step]) -> Text {
         1..=3 => services.into_iter().map(Text::as_str).collect::<Vec<&str>>().join(", "),
         more => counted(more, "service"),
     };
-    let replacing = steps.iter().filter(|step| !matches!(step.action, super::Action::EndRollout { .. }));
+    let replacing = steps.iter().filter(|step| {
+        !matches!(step.action, super::Action::EndRollout { .. }) && step.follows != Follows::NewTemplate
+    });
     let sides: BTreeSet<(String, String)> = replacing.map(|step| (step.from.label(), step.to.label())).collect();
     match (sides.len(), sides.first()) {
         (1, Some((from, to))) if from != to => Text::new(&format!("{} {what}: {from} -> {to}", verb.as_str())),
         (1, Some((from, _))) => Text::new(&format!("{} {what}: {from}", verb.as_str())),
         _ => Text::new(&format!("{} {what}", verb.as_str())),
-    }
-}
-
-impl crate::domain::observation::Strategy {
-    /// In words: `RollingUpdate, max unavailable 25%, max surge 1`.
-    pub fn describe(&self) -> String {
-        let mut words = vec![self.kind.to_string()];
-        words.extend(self.max_unavailable.as_ref().map(|value| format!("max unavailable {value}")));
-        words.extend(self.max_surge.as_ref().map(|value| format!("max surge {value}")));
-        words.join(", ")
     }
 }
 

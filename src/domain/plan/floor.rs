@@ -2,7 +2,11 @@
 //!
 //! Never looks at what a policy is for: it counts.
 
-use crate::domain::fleet::Workload;
+use super::Step;
+use super::by_hand::healthy_to_go;
+use crate::domain::fleet::{Fleet, Workload};
+use crate::domain::id::WorkloadKind;
+use crate::domain::observation::Strategy;
 
 /// What a rollout may leave healthy, and what the policy needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,14 +19,42 @@ pub struct Floor {
 
 impl Floor {
     /// For a rollout of a workload, with the floor in percent of what it should have.
-    pub fn of_rollout(workload: &Workload, floor_percent: u8) -> Floor {
+    pub fn of_rollout(fleet: &Fleet, workload: &Workload, step: &Step, floor_percent: u8) -> Floor {
         let (desired, strategy) = (workload.seen.desired, &workload.seen.strategy);
-        let missing = if strategy.kind == "Recreate" {
-            desired
-        } else {
-            share_of(strategy.max_unavailable.as_deref().unwrap_or("25%"), desired)
+        let unavailable = strategy.max_unavailable.as_deref();
+        // What is on the target already stays where instances have a place of their own and nothing is made on top.
+        let at_most = |missing: u32| missing.min(healthy_to_go(fleet, workload, step));
+        let missing = match (strategy.kind.as_str(), workload.id.kind) {
+            ("Recreate", _) => desired,
+            ("OnDelete", _) => 0,
+            (_, WorkloadKind::StatefulSet) => at_most(share_of(unavailable.unwrap_or("1"), desired).max(1)),
+            (_, WorkloadKind::DaemonSet) => at_most(share_above(unavailable.unwrap_or("1"), desired)),
+            (
+                _,
+                WorkloadKind::Deployment
+                | WorkloadKind::ReplicaSet
+                | WorkloadKind::Job
+                | WorkloadKind::CronJob
+                | WorkloadKind::Pod
+                | WorkloadKind::AutoScalingGroup
+                | WorkloadKind::EcsService
+                | WorkloadKind::EcsTask
+                | WorkloadKind::Machine
+                | WorkloadKind::Unknown,
+            ) => share_of(unavailable.unwrap_or("25%"), desired),
         };
         Floor { left: desired.saturating_sub(missing), needed: healthy_floor(desired, floor_percent) }
+    }
+}
+
+impl Strategy {
+    /// In words: `RollingUpdate, max unavailable 25%, max surge 1`.
+    pub fn describe(&self) -> String {
+        let mut words = vec![self.kind.to_string()];
+        words.extend(self.max_unavailable.as_ref().map(|value| format!("max unavailable {value}")));
+        words.extend(self.max_surge.as_ref().map(|value| format!("max surge {value}")));
+        words.extend((self.partition > 0).then(|| format!("partition {}: those below it stay", self.partition)));
+        words.join(", ")
     }
 }
 
@@ -35,6 +67,14 @@ pub(in crate::domain) fn healthy_floor(desired: u32, floor_percent: u8) -> u32 {
 fn share_of(raw: &str, of: u32) -> u32 {
     match raw.strip_suffix('%') {
         Some(percent) => percent.parse::<u64>().map_or(of, |percent| (u64::from(of) * percent / 100) as u32),
+        None => raw.parse().unwrap_or(of),
+    }
+}
+
+/// The same, rounded up (Kubernetes: `maxUnavailable` of a DaemonSet).
+fn share_above(raw: &str, of: u32) -> u32 {
+    match raw.strip_suffix('%') {
+        Some(percent) => percent.parse::<u64>().map_or(of, |percent| (u64::from(of) * percent).div_ceil(100) as u32),
         None => raw.parse().unwrap_or(of),
     }
 }

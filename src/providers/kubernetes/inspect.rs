@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client::{Fault, Meant, Reads, Review, Writes};
+use super::convert::Kind;
 use super::lookup::{self, READ_TIMEOUT};
 use super::requests::{self, Mark, Precondition};
 use super::{diff, operate};
 use crate::domain::expectation::ServiceKeys;
-use crate::domain::id::WorkloadKind;
 use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step};
 use crate::domain::text::Text;
 
@@ -60,16 +60,16 @@ pub(super) async fn rehearse(reads: &Reads, writes: &Writes, keys: &ServiceKeys,
 async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut Inspection) -> Result<(), Fault> {
     let context = reads.facts().await?.context;
     let id = &step.workload;
-    if id.kind != WorkloadKind::Deployment {
-        let reason = format!("a {} can't be operated by this version", id.kind);
-        inspection.refusals.push((Text::new(&reason), Text::new("use kubectl")));
+    if Kind::operable(id.kind).is_none() {
+        inspection.refusals.push((lookup::inoperable(id), Text::new("use kubectl")));
         return Ok(());
     }
-    let present = lookup::deployment(reads, keys, id).await?;
+    let present = lookup::workload(reads, keys, id).await?;
+    let patch = ("apps", present.kind.resource(), "", "patch");
     match &step.action {
         Action::RestoreRevision { revision, number, .. } => {
             inspection.equivalent = Some(requests::kubectl_undo(&context, id, *number));
-            inspection.checks.push(permission(reads, step, ("apps", "deployments", "", "patch"), &id.name).await);
+            inspection.checks.push(permission(reads, step, patch, &id.name).await);
             match lookup::revision(reads, id, &present, revision).await? {
                 Some(past) => inspection.also_goes_back = diff::differences(&present.template, &past.template),
                 None => {
@@ -80,7 +80,7 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         }
         Action::SetImage { container, image } => {
             inspection.equivalent = Some(requests::kubectl_set_image(&context, id, container, image.as_str()));
-            inspection.checks.push(permission(reads, step, ("apps", "deployments", "", "patch"), &id.name).await);
+            inspection.checks.push(permission(reads, step, patch, &id.name).await);
         }
         Action::Evict { name, .. } => {
             inspection.equivalent = Some(requests::kubectl_evict(&context, id, name));
@@ -104,15 +104,13 @@ async fn dry_run(
     inspection: &mut Inspection,
 ) -> Result<(), Fault> {
     let id = &step.workload;
-    if id.kind != WorkloadKind::Deployment {
-        return Ok(());
-    }
+    let Some(kind) = Kind::operable(id.kind) else { return Ok(()) };
     let answered = match &step.action {
         Action::RestoreRevision { .. } | Action::SetImage { .. } => {
-            let present = lookup::deployment(reads, keys, id).await?;
+            let present = lookup::workload(reads, keys, id).await?;
             let mark = Mark { operation: "o-rehearsal", who: "rolldeck", verb: "rehearsal", at: Timestamp::now() };
             match operate::body(reads, step, &present, &mark).await? {
-                Ok(body) => writes.patch(&requests::deployment_path(id), &body, Meant::Rehearsal).await?,
+                Ok(body) => writes.patch(&requests::workload_path(kind, id), &body, Meant::Rehearsal).await?,
                 Err(why) => {
                     inspection.refusals.push((why, Text::new("plan again")));
                     return Ok(());
@@ -131,7 +129,7 @@ async fn dry_run(
         inspection.checks.push(check("dry run", CheckVerdict::Warn, &format!("{id}: the server warns: {warning}")));
     }
     if let Action::RestoreRevision { hash, number, .. } = &step.action {
-        let after = lookup::Present::of(&answered.body, keys)?;
+        let after = lookup::Present::of(kind, &answered.body, keys)?;
         if after.seen.template.hash != *hash {
             let detail = format!("{id}: admission would change the template of revision {number} on its way back");
             inspection.checks.push(check("dry run", CheckVerdict::Warn, &detail));

@@ -8,18 +8,21 @@ use serde_json::Value;
 
 use super::client::{Fault, Reads, malformed, understood};
 use super::convert::{self, Kind, Seen, Surrounding};
-use super::requests;
+use super::requests::{self, Holds};
 use super::slim::{Pod, Workload};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::observation::{InstanceSeen, TemplateHash, WorkloadSeen};
+use crate::domain::text::Text;
 use crate::domain::plan::Bound;
 
 /// How long one read may take.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A Deployment as it is now.
+/// A workload as it is now.
 pub(super) struct Present {
+    /// Of which kind.
+    pub kind: Kind,
     /// In the domain's words.
     pub seen: WorkloadSeen,
     /// The version of this read.
@@ -29,7 +32,7 @@ pub(super) struct Present {
     selector: Value,
 }
 
-/// An earlier version of a Deployment.
+/// An earlier version of a workload.
 pub(super) struct Past {
     /// Its template's hash.
     pub hash: TemplateHash,
@@ -48,16 +51,27 @@ pub(super) struct PodNow {
 }
 
 impl Present {
-    /// From the bytes of a Deployment.
-    pub(super) fn of(bytes: &[u8], keys: &ServiceKeys) -> Result<Present, Fault> {
+    /// From the bytes of a workload.
+    pub(super) fn of(kind: Kind, bytes: &[u8], keys: &ServiceKeys) -> Result<Present, Fault> {
         let raw: Workload<'_> = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
         let template = raw.spec.template.map(|template| template.get()).unwrap_or("null");
         let template = understood(template.as_bytes())?;
         let resource_version = raw.metadata.resource_version.as_str().to_string();
         let selector = raw.spec.selector.clone().unwrap_or(Value::Null);
-        match convert::workload(Kind::Deployment, &raw, keys) {
-            Seen::Workload(seen, _) => Ok(Present { seen: *seen, resource_version, template, selector }),
-            Seen::Revision(_) => Err(Fault::misconfigured("a Deployment came as a version of another one")),
+        match convert::workload(kind, &raw, keys) {
+            Seen::Workload(seen, _) => Ok(Present { kind, seen: *seen, resource_version, template, selector }),
+            Seen::Revision(_) => Err(Fault::misconfigured("a workload came as a version of another one")),
+        }
+    }
+
+    /// How its rollout is held; `None` if it can't be.
+    pub(super) fn holds(&self) -> Option<Holds> {
+        match self.kind {
+            Kind::Deployment => Some(Holds::Paused),
+            Kind::StatefulSet => {
+                Some(Holds::Partition { own: self.seen.strategy.partition, replicas: self.seen.desired })
+            }
+            Kind::ReplicaSet | Kind::DaemonSet | Kind::Job | Kind::CronJob => None,
         }
     }
 
@@ -67,12 +81,18 @@ impl Present {
     }
 }
 
-/// Reads a Deployment.
-pub(super) async fn deployment(reads: &Reads, keys: &ServiceKeys, id: &WorkloadId) -> Result<Present, Fault> {
-    Present::of(&reads.get(&requests::deployment_path(id), READ_TIMEOUT).await?, keys)
+/// Reads a workload.
+pub(super) async fn workload(reads: &Reads, keys: &ServiceKeys, id: &WorkloadId) -> Result<Present, Fault> {
+    let kind = Kind::operable(id.kind).ok_or_else(|| Fault::misconfigured(&inoperable(id)))?;
+    Present::of(kind, &reads.get(&requests::workload_path(kind, id), READ_TIMEOUT).await?, keys)
 }
 
-/// Reads the version of a Deployment with that uid; `None` if the cluster no longer has it.
+/// Why nothing is asked about a workload of a kind that no request of ours changes.
+pub(super) fn inoperable(id: &WorkloadId) -> Text {
+    Text::new(&format!("a {} can't be operated by this version", id.kind))
+}
+
+/// Reads the version of a workload with that uid; `None` if the cluster no longer has it.
 pub(super) async fn revision(
     reads: &Reads,
     id: &WorkloadId,
@@ -81,14 +101,17 @@ pub(super) async fn revision(
 ) -> Result<Option<Past>, Fault> {
     let namespace = requests::namespace(id);
     let selector = requests::label_selector(&present.selector);
-    let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets?labelSelector={selector}");
+    // Both carry the labels of the template that they were made for, which a selector has to match.
+    let list = if present.kind == Kind::Deployment { "replicasets" } else { "controllerrevisions" };
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/{list}?labelSelector={selector}");
     let mut list = reads.get_json(&path, READ_TIMEOUT).await?;
     let items = list["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
     let found = items.into_iter().find(|item| item["metadata"]["uid"] == revision.0.as_str());
-    Ok(found.map(|mut item| {
-        let template = item["spec"]["template"].take();
-        Past { hash: convert::hash_of(&template), template }
-    }))
+    let template = found.and_then(|mut item| match present.kind {
+        Kind::StatefulSet | Kind::DaemonSet => convert::template_in(&item["data"]),
+        Kind::Deployment | Kind::ReplicaSet | Kind::Job | Kind::CronJob => Some(item["spec"]["template"].take()),
+    });
+    Ok(template.map(|template| Past { hash: convert::hash_of(&template), template }))
 }
 
 /// Reads a pod.

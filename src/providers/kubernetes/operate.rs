@@ -9,14 +9,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::client::{Answered, Fault, Meant, Reads, Writes};
+use super::convert::Kind;
 use super::lookup::{self, Present};
 use super::requests::{self, Hold, Mark, Precondition};
 use super::{Answer, Order};
 use crate::domain::expectation::ServiceKeys;
-use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::id::Uid;
 use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
-use crate::domain::plan::{Action, Paused, Step};
+use crate::domain::plan::{Action, Follows, Paused, Step, Unpause};
 use crate::domain::text::Text;
 
 /// How often a conflict is met with another read.
@@ -29,9 +30,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// Sends the one request of an order.
 pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order) -> Answer {
-    let kind = order.step.workload.kind;
-    if kind != WorkloadKind::Deployment {
-        return Answer::Refused(Text::new(&format!("not sent: a {kind} can't be operated by this version")));
+    if Kind::operable(order.step.workload.kind).is_none() {
+        return Answer::Refused(Text::new(&format!("not sent: {}", lookup::inoperable(&order.step.workload))));
     }
     let attempts = match order.call {
         Call::Step(_) => ATTEMPTS,
@@ -61,7 +61,7 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
 }
 
 /// Why no rollout is ended here.
-pub(super) const NO_END: &str = "not sent: a newer rollout supersedes a Deployment's; none has to be ended first";
+pub(super) const NO_END: &str = "not sent: a newer rollout supersedes the one that runs; none has to be ended first";
 
 /// The body that puts a step into effect, from what is there now. `Err`: why it can't be made.
 pub(super) async fn body(
@@ -71,6 +71,7 @@ pub(super) async fn body(
     mark: &Mark<'_>,
 ) -> Result<Result<Value, Text>, Fault> {
     let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
+    let release = present.holds().filter(|_| step.unpause == Unpause::Release);
     match &step.action {
         Action::RestoreRevision { revision, number, hash } => {
             let Some(past) = lookup::revision(reads, &step.workload, present, revision).await? else {
@@ -81,7 +82,7 @@ pub(super) async fn body(
             if past.hash != *hash {
                 return Ok(Err(Text::new(&format!("revision {number} is no longer what it was; plan again"))));
             }
-            Ok(Ok(requests::restore(&at, mark, &past.template, step.unpause)))
+            Ok(Ok(requests::restore(&at, mark, &past.template, release)))
         }
         Action::SetImage { container, image } => {
             let list = ["containers", "initContainers"].into_iter().find(|list| {
@@ -92,7 +93,7 @@ pub(super) async fn body(
                 return Ok(Err(Text::new(&format!("it has no container {container} any more; plan again"))));
             };
             let change = (list, container.as_str(), image.as_str());
-            Ok(Ok(requests::set_image(&at, mark, change, step.unpause)))
+            Ok(Ok(requests::set_image(&at, mark, change, release)))
         }
         Action::Evict { .. } | Action::EndRollout { .. } => Ok(Err(Text::new("it changes no template"))),
     }
@@ -114,15 +115,19 @@ async fn roll(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order)
         Ok(Err(why)) => return Tried::Answer(Answer::Refused(why)),
         Err(fault) => return Tried::Answer(not_sent(&fault)),
     };
-    let sent = writes.patch(&requests::deployment_path(&step.workload), &body, Meant::Really).await;
-    answered(sent, keys)
+    let sent = writes.patch(&requests::workload_path(present.kind, &step.workload), &body, Meant::Really).await;
+    answered(sent, present.kind, keys)
 }
 
 async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order, hold: Hold) -> Tried {
     let step = &order.step;
-    let present = match lookup::deployment(reads, keys, &step.workload).await {
+    let present = match lookup::workload(reads, keys, &step.workload).await {
         Ok(present) => present,
         Err(fault) => return Tried::Answer(not_sent(&fault)),
+    };
+    let Some(holds) = present.holds() else {
+        let why = format!("not sent: a {} can't be held", step.workload.kind);
+        return Tried::Answer(Answer::Refused(Text::new(&why)));
     };
     let wanted = match hold {
         Hold::Pause => Paused::Paused,
@@ -143,8 +148,9 @@ async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order,
         return Tried::Answer(Answer::Accepted(receipt));
     }
     let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
-    let body = requests::hold(&at, &mark(order), hold);
-    answered(writes.patch(&requests::deployment_path(&step.workload), &body, Meant::Really).await, keys)
+    let body = requests::hold(&at, &mark(order), hold, holds);
+    let path = requests::workload_path(present.kind, &step.workload);
+    answered(writes.patch(&path, &body, Meant::Really).await, present.kind, keys)
 }
 
 async fn evict(
@@ -161,8 +167,8 @@ async fn evict(
     }
     let pod = match lookup::pod(reads, keys, &step.workload, name).await {
         Ok(pod) if pod.seen.uid == *instance => pod,
-        Ok(_) => return Tried::Answer(Answer::Refused(already_gone(name))),
-        Err(fault) if fault.code() == 404 => return Tried::Answer(Answer::Refused(already_gone(name))),
+        Ok(_) => return Tried::Answer(already_gone(step, name)),
+        Err(fault) if fault.code() == 404 => return Tried::Answer(already_gone(step, name)),
         Err(fault) => return Tried::Answer(not_sent(&fault)),
     };
     let container = pod.seen.containers.iter().find(|container| container.name == step.from.container);
@@ -177,22 +183,22 @@ async fn evict(
         Ok(answered) => {
             Tried::Answer(Answer::Accepted(Receipt { generation: 0, template: None, notes: answered.warnings }))
         }
-        Err(fault) if fault.code() == 404 => Tried::Answer(Answer::Refused(already_gone(name))),
+        Err(fault) if fault.code() == 404 => Tried::Answer(already_gone(step, name)),
         Err(fault) => sorted(&fault),
     }
 }
 
-/// Reads the Deployment and compares the facts that the step is bound to.
+/// Reads the workload and compares the facts that the step is bound to.
 async fn compared(reads: &Reads, keys: &ServiceKeys, order: &Order) -> Result<Present, Answer> {
-    let present = lookup::deployment(reads, keys, &order.step.workload).await.map_err(|fault| not_sent(&fault))?;
+    let present = lookup::workload(reads, keys, &order.step.workload).await.map_err(|fault| not_sent(&fault))?;
     let now = present.bound();
     let differences = order.step.bound.differences(&now);
     if differences.is_empty() { Ok(present) } else { Err(Answer::Moved { differences, bound: Box::new(now) }) }
 }
 
-fn answered(sent: Result<Answered, Fault>, keys: &ServiceKeys) -> Tried {
+fn answered(sent: Result<Answered, Fault>, kind: Kind, keys: &ServiceKeys) -> Tried {
     match sent {
-        Ok(answered) => Tried::Answer(match Present::of(&answered.body, keys) {
+        Ok(answered) => Tried::Answer(match Present::of(kind, &answered.body, keys) {
             Ok(present) => Answer::Accepted(receipt(&present, answered.warnings)),
             Err(fault) => Answer::Unanswered(Text::new(&format!("it was taken, but {fault}"))),
         }),
@@ -221,7 +227,7 @@ fn sorted(fault: &Fault) -> Tried {
         }
         Fault::Refused(refusal) if refusal.code < 500 || is_before_change(&refusal.message) => {
             let hint = match refusal.code {
-                403 => "; ask for the operator's role (patch deployments, create pods/eviction)",
+                403 => "; ask for the operator's role (patch deployments, statefulsets, daemonsets; create pods/eviction)",
                 404 => "; it is gone",
                 422 => "; the server's rules do not allow it",
                 _ => "",
@@ -247,8 +253,17 @@ fn not_sent(fault: &Fault) -> Answer {
     }
 }
 
-fn already_gone(name: &str) -> Text {
-    Text::new(&format!("instance {name} is already gone"))
+/// Somebody took the instance away first. Where that follows a rollout, the platform may have done just that: what was wanted
+/// has happened, and what came in its place is looked at as ever.
+fn already_gone(step: &Step, name: &str) -> Answer {
+    let why = Text::new(&format!("instance {name} is already gone"));
+    match step.follows {
+        Follows::NewTemplate => {
+            let notes = vec![why, Text::new("nothing was sent")];
+            Answer::Accepted(Receipt { generation: 0, template: None, notes })
+        }
+        Follows::Nothing | Follows::EndOfRollout => Answer::Refused(why),
+    }
 }
 
 fn mark(order: &Order) -> Mark<'_> {

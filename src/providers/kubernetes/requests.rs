@@ -5,9 +5,9 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::convert::{HELD_PARTITION, Kind};
 use crate::domain::id::WorkloadId;
 use crate::domain::look::{LookCommands, quoted};
-use crate::domain::plan::Unpause;
 use crate::domain::text::Text;
 
 /// The object as it was when a request was decided on.
@@ -33,15 +33,29 @@ pub(super) struct Mark<'a> {
 /// Whether a rollout is held or let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
-    /// `spec.paused`.
+    /// It is held where it is.
     Pause,
     /// No longer.
     Release,
 }
 
-/// The path of a Deployment.
-pub(super) fn deployment_path(id: &WorkloadId) -> String {
-    format!("/apis/apps/v1/namespaces/{}/deployments/{}", namespace(id), escaped(&id.name))
+/// By what a rollout is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// `spec.paused`.
+    Paused,
+    /// A StatefulSet's partition above all of its instances.
+    Partition {
+        /// The one that it has by its owner's will, given back in the end.
+        own: u32,
+        /// How many instances it should have.
+        replicas: u32,
+    },
+}
+
+/// The path of a workload.
+pub(super) fn workload_path(kind: Kind, id: &WorkloadId) -> String {
+    format!("/apis/apps/v1/namespaces/{}/{}/{}", namespace(id), kind.resource(), escaped(&id.name))
 }
 
 /// The path of a pod.
@@ -55,14 +69,14 @@ pub(super) fn namespace(id: &WorkloadId) -> String {
 }
 
 /// Puts a whole earlier template back (reference section 4).
-pub(super) fn restore(at: &Precondition<'_>, mark: &Mark<'_>, template: &Value, unpause: Unpause) -> Value {
+pub(super) fn restore(at: &Precondition<'_>, mark: &Mark<'_>, template: &Value, release: Option<Holds>) -> Value {
     let mut template = template.clone();
     if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
         // The controller's own; with it the Deployment would make another ReplicaSet.
         labels.remove("pod-template-hash");
     }
     template["$patch"] = json!("replace");
-    rolled(at, mark, template, unpause)
+    rolled(at, mark, template, release)
 }
 
 /// Changes the image of one container alone. `list` is `containers` or `initContainers`.
@@ -70,23 +84,21 @@ pub(super) fn set_image(
     at: &Precondition<'_>,
     mark: &Mark<'_>,
     (list, container, image): (&str, &str, &str),
-    unpause: Unpause,
+    release: Option<Holds>,
 ) -> Value {
     let template = json!({"spec": {list: [{"name": container, "image": image}]}});
-    rolled(at, mark, template, unpause)
+    rolled(at, mark, template, release)
 }
 
 /// Holds a rollout, or lets it go.
-pub(super) fn hold(at: &Precondition<'_>, mark: &Mark<'_>, hold: Hold) -> Value {
-    let paused = match hold {
-        Hold::Pause => json!(true),
-        Hold::Release => Value::Null,
-    };
-    json!({
+pub(super) fn hold(at: &Precondition<'_>, mark: &Mark<'_>, hold: Hold, by: Holds) -> Value {
+    let mut body = json!({
         "metadata": {"uid": at.uid, "resourceVersion": at.resource_version,
             "annotations": {"rolldeck.dev/operation": mark.operation_note()}},
-        "spec": {"paused": paused},
-    })
+        "spec": {},
+    });
+    put_hold(&mut body, hold, by);
+    body
 }
 
 /// Takes one pod away (reference section 5).
@@ -111,13 +123,13 @@ pub(super) fn look(context: &str) -> LookCommands {
 
 /// `kubectl rollout undo`.
 pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64) -> Text {
-    let target = format!("deployment/{}", id.name);
+    let target = target(id);
     kubectl(context, id, &["rollout", "undo", &target, &format!("--to-revision={number}")])
 }
 
 /// `kubectl set image`.
 pub(super) fn kubectl_set_image(context: &str, id: &WorkloadId, container: &str, image: &str) -> Text {
-    let target = format!("deployment/{}", id.name);
+    let target = target(id);
     kubectl(context, id, &["set", "image", &target, &format!("{container}={image}")])
 }
 
@@ -169,7 +181,7 @@ impl Mark<'_> {
     }
 }
 
-fn rolled(at: &Precondition<'_>, mark: &Mark<'_>, template: Value, unpause: Unpause) -> Value {
+fn rolled(at: &Precondition<'_>, mark: &Mark<'_>, template: Value, release: Option<Holds>) -> Value {
     let mut body = json!({
         "metadata": {"uid": at.uid, "resourceVersion": at.resource_version, "annotations": {
             "kubernetes.io/change-cause": format!("rolldeck: {} {} {}", mark.who, mark.operation, mark.verb),
@@ -177,11 +189,33 @@ fn rolled(at: &Precondition<'_>, mark: &Mark<'_>, template: Value, unpause: Unpa
         }},
         "spec": {"template": template},
     });
-    if unpause == Unpause::Release {
-        // In the same request: a template put back on a held Deployment is accepted and does nothing.
-        body["spec"]["paused"] = Value::Null;
+    if let Some(by) = release {
+        // In the same request: a template put back on what is held is accepted and does nothing.
+        put_hold(&mut body, Hold::Release, by);
     }
     body
+}
+
+fn put_hold(body: &mut Value, hold: Hold, by: Holds) {
+    match (by, hold) {
+        (Holds::Paused, Hold::Pause) => body["spec"]["paused"] = json!(true),
+        (Holds::Paused, Hold::Release) => body["spec"]["paused"] = Value::Null,
+        (Holds::Partition { own, replicas }, Hold::Pause) => {
+            // Above its own in any case: that is how it is known to be held.
+            let partition = replicas.max(own.saturating_add(1));
+            body["spec"]["updateStrategy"] = json!({"rollingUpdate": {"partition": partition}});
+            body["metadata"]["annotations"][HELD_PARTITION] = json!(own.to_string());
+        }
+        (Holds::Partition { own, .. }, Hold::Release) => {
+            body["spec"]["updateStrategy"] = json!({"rollingUpdate": {"partition": own}});
+            body["metadata"]["annotations"][HELD_PARTITION] = Value::Null;
+        }
+    }
+}
+
+/// What kubectl calls a workload: `statefulset/db`.
+fn target(id: &WorkloadId) -> String {
+    format!("{}/{}", id.kind.as_str().to_lowercase(), id.name)
 }
 
 fn kubectl(context: &str, id: &WorkloadId, rest: &[&str]) -> Text {
@@ -227,7 +261,7 @@ mod tests {
         let mark = Mark { operation: "o-1", who: "ada lovelace@desk", verb: "rollback", at: Timestamp::UNIX_EPOCH };
         let template =
             json!({"metadata": {"labels": {"app": "a", "pod-template-hash": "77"}}, "spec": {"containers": []}});
-        let body = restore(&at, &mark, &template, Unpause::Release);
+        let body = restore(&at, &mark, &template, Some(Holds::Paused));
         assert_eq!(
             body["spec"]["template"],
             json!({"$patch": "replace", "metadata": {"labels": {"app": "a"}}, "spec": {"containers": []}})
@@ -238,8 +272,26 @@ mod tests {
             "o-1 ada_lovelace@desk 1970-01-01T00:00:00Z"
         );
         assert!(body["spec"].as_object().is_some_and(|spec| spec.contains_key("paused")));
-        let body = restore(&at, &mark, &template, Unpause::NotPaused);
+        let body = restore(&at, &mark, &template, None);
         assert!(body["spec"].as_object().is_some_and(|spec| !spec.contains_key("paused")));
+    }
+
+    #[test]
+    fn a_stateful_set_is_held_by_its_partition_and_gets_its_own_back() {
+        let at = Precondition { uid: "u", resource_version: "7" };
+        let mark = Mark { operation: "o-1", who: "ada", verb: "pause", at: Timestamp::UNIX_EPOCH };
+        let check = |own: u32, partition: u32| {
+            let by = Holds::Partition { own, replicas: 3 };
+            let body = hold(&at, &mark, Hold::Pause, by);
+            assert_eq!(body["spec"], json!({"updateStrategy": {"rollingUpdate": {"partition": partition}}}));
+            assert_eq!(body["metadata"]["annotations"][HELD_PARTITION], own.to_string());
+            let body = hold(&at, &mark, Hold::Release, by);
+            assert_eq!(body["spec"], json!({"updateStrategy": {"rollingUpdate": {"partition": own}}}));
+            assert!(body["metadata"]["annotations"].as_object().is_some_and(|notes| notes[HELD_PARTITION].is_null()));
+        };
+        check(0, 3);
+        check(2, 3);
+        check(5, 6);
     }
 
     #[test]

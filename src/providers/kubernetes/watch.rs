@@ -352,6 +352,8 @@ async fn identity(reads: &Reads, scope: &Scope, mutations: Mutations) -> Result<
     let (mut can, mut cannot) = (vec![Text::new("look")], Vec::new());
     for (what, group, resource, subresource, verb) in [
         ("go back and set images", "apps", "deployments", "", "patch"),
+        ("the same for StatefulSets", "apps", "statefulsets", "", "patch"),
+        ("the same for DaemonSets", "apps", "daemonsets", "", "patch"),
         ("replace single pods", "", "pods", "eviction", "create"),
     ] {
         if mutations == Mutations::Forbidden {

@@ -130,6 +130,7 @@ impl World {
                 kind: Text::new("RollingUpdate"),
                 max_unavailable: Some(Text::new("25%")),
                 max_surge: Some(Text::new("25%")),
+                partition: 0,
             },
             owners: vec![FieldOwner { manager: Text::new("kubectl"), applies: Applies::Once }],
             undoers: match deployment.place {

@@ -385,6 +385,7 @@ impl Known<'_> {
             kind: Text::new("InstanceRefresh"),
             max_unavailable: Some(Text::new(&format!("{}%", 100 - health.min))),
             max_surge: Some(Text::new(&format!("{}%", health.max - 100))),
+            partition: 0,
         }
     }
 

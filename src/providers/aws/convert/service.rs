@@ -398,6 +398,7 @@ fn strategy(raw: &Service) -> Strategy {
         kind: Text::new(kind),
         max_unavailable: min.map(|min| Text::new(&format!("{}%", (100 - min).max(0)))),
         max_surge: max.map(|max| Text::new(&format!("{}%", (max - 100).max(0)))),
+        partition: 0,
     }
 }
 

@@ -9,9 +9,9 @@ mod template;
 mod workload;
 
 pub(super) use pod::{Surrounding, instance, platform, revision_of};
-pub(super) use revision::controller_revision;
+pub(super) use revision::{controller_revision, template_in};
 pub(super) use template::{Asked, asked_of, hash_of, main_container, template_of};
-pub(super) use workload::{Kind, Seen, workload};
+pub(super) use workload::{HELD_PARTITION, Kind, Seen, workload};
 
 use jiff::Timestamp;
 

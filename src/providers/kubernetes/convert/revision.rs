@@ -33,7 +33,7 @@ pub(in super::super) fn controller_revision(raw: &ControllerRevision<'_>) -> Opt
 }
 
 /// The template in the data of a ControllerRevision, without the word that makes a patch of it.
-fn template_in(data: &Value) -> Option<Value> {
+pub(in super::super) fn template_in(data: &Value) -> Option<Value> {
     let mut template = data["spec"]["template"].clone();
     template.as_object_mut()?.remove("$patch");
     Some(template)

@@ -5,12 +5,15 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::slim::{OwnerReference, StrategySpec, Workload, WorkloadMeta, WorkloadStatus};
+use super::super::slim::{OwnerReference, Workload, WorkloadMeta, WorkloadStatus};
 use super::{claims, count, main_container, template_of, time};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::observation::{RevisionSeen, Rollout, Strategy, Template, WorkloadSeen};
 use crate::domain::text::Text;
+
+/// Where a brake notes the partition that a StatefulSet had.
+pub(in super::super) const HELD_PARTITION: &str = "rolldeck.dev/held-partition";
 
 /// A kind of workload that is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,7 @@ pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceK
         Kind::ReplicaSet | Kind::Job | Kind::CronJob => (Vec::new(), None),
     };
     let label = |key: &str| template_value["metadata"]["labels"][key].as_str();
+    let held = held_partition(kind, raw);
     let generation = meta.generation.unwrap_or(0).max(0).unsigned_abs();
     let observed = raw.status.observed_generation.unwrap_or(0).max(0).unsigned_abs();
     let seen = WorkloadSeen {
@@ -71,14 +75,14 @@ pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceK
         // Jobs and CronJobs do not say what they have observed.
         observed_generation: if matches!(kind, Kind::Job | Kind::CronJob) { generation } else { observed },
         desired: desired(kind, raw),
-        rollout: rollout(kind, raw, written_at),
+        rollout: if held.is_some() { Rollout::Paused } else { rollout(kind, raw, written_at) },
         running: None,
-        strategy: strategy(raw.spec.strategy.as_ref().or(raw.spec.update_strategy.as_ref())),
+        strategy: strategy(kind, raw, held),
         undoers: claims::undoers(meta, &owners),
         owners,
         requested_since: written_at.or_else(|| time(meta.creation_timestamp.as_str())),
         touched_by: meta.annotations.get("rolldeck.dev/operation").map(Text::new),
-        inoperable: inoperable(kind, meta, controller),
+        inoperable: inoperable(kind, controller),
         trouble: trouble(&raw.status),
         template,
     };
@@ -91,6 +95,36 @@ impl Kind {
         match self {
             Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => true,
             Kind::ReplicaSet | Kind::Job | Kind::CronJob => false,
+        }
+    }
+
+    /// The listed kind, if requests of ours can change workloads of it.
+    pub(in super::super) fn operable(kind: WorkloadKind) -> Option<Kind> {
+        match kind {
+            WorkloadKind::Deployment => Some(Kind::Deployment),
+            WorkloadKind::StatefulSet => Some(Kind::StatefulSet),
+            WorkloadKind::DaemonSet => Some(Kind::DaemonSet),
+            WorkloadKind::ReplicaSet
+            | WorkloadKind::Job
+            | WorkloadKind::CronJob
+            | WorkloadKind::Pod
+            | WorkloadKind::AutoScalingGroup
+            | WorkloadKind::EcsService
+            | WorkloadKind::EcsTask
+            | WorkloadKind::Machine
+            | WorkloadKind::Unknown => None,
+        }
+    }
+
+    /// Its name in paths and permissions.
+    pub(in super::super) fn resource(self) -> &'static str {
+        match self {
+            Kind::Deployment => "deployments",
+            Kind::ReplicaSet => "replicasets",
+            Kind::StatefulSet => "statefulsets",
+            Kind::DaemonSet => "daemonsets",
+            Kind::Job => "jobs",
+            Kind::CronJob => "cronjobs",
         }
     }
 
@@ -145,14 +179,12 @@ fn rollout(kind: Kind, raw: &Workload<'_>, written_at: Option<Timestamp>) -> Rol
         Kind::Deployment if raw.spec.paused == Some(true) => Rollout::Paused,
         Kind::Deployment => deployment_rollout(raw, is_observed, desired, written_at),
         Kind::ReplicaSet | Kind::Job | Kind::CronJob => Rollout::Stable,
+        // Nothing moves by itself there.
+        Kind::StatefulSet | Kind::DaemonSet if is_on_delete(raw) => Rollout::Stable,
         Kind::StatefulSet => {
-            let strategy = raw.spec.update_strategy.as_ref();
-            if strategy.is_some_and(|strategy| strategy.kind.as_deref() == Some("OnDelete")) {
-                return Rollout::Stable;
-            }
-            let partition = strategy.and_then(|strategy| strategy.rolling_update.as_ref()?.partition).unwrap_or(0);
+            let partition = partition(raw);
             let is_whole = partition > 0 || status.update_revision == status.current_revision;
-            let wanted = desired.saturating_sub(count(Some(partition)));
+            let wanted = desired.saturating_sub(partition);
             settled(is_observed && is_whole && count(status.updated_replicas) >= wanted)
         }
         Kind::DaemonSet => settled(is_observed && count(status.updated_number_scheduled) == desired),
@@ -186,41 +218,55 @@ fn trouble(status: &WorkloadStatus<'_>) -> Option<Text> {
     Some(Text::new(&format!("{}: {}", failure.reason.as_str(), failure.message.as_str())))
 }
 
-fn strategy(raw: Option<&StrategySpec>) -> Strategy {
-    let Some(raw) = raw else { return Strategy::default() };
+fn is_on_delete(raw: &Workload<'_>) -> bool {
+    raw.spec.update_strategy.as_ref().is_some_and(|strategy| strategy.kind.as_deref() == Some("OnDelete"))
+}
+
+fn partition(raw: &Workload<'_>) -> u32 {
+    let rolling = raw.spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
+    count(rolling.and_then(|rolling| rolling.partition))
+}
+
+/// The partition that a StatefulSet had before a brake of ours raised it; `None` while it is not held so. A StatefulSet has
+/// no `paused`: the partition is what stops it, and the annotation is what has to be given back.
+fn held_partition(kind: Kind, raw: &Workload<'_>) -> Option<u32> {
+    let own = raw.metadata.annotations.get(HELD_PARTITION).filter(|_| kind == Kind::StatefulSet)?;
+    own.parse().ok().filter(|own| partition(raw) > *own)
+}
+
+/// How it replaces, as its owner wants it: without what a brake of ours has changed.
+fn strategy(kind: Kind, workload: &Workload<'_>, held: Option<u32>) -> Strategy {
+    let Some(raw) = workload.spec.strategy.as_ref().or(workload.spec.update_strategy.as_ref()) else {
+        return Strategy::default();
+    };
     let text = |value: &Value| match value {
         Value::String(text) => Text::new(text),
         other => Text::new(&other.to_string()),
     };
     let rolling = raw.rolling_update.as_ref();
+    let max_unavailable = rolling.and_then(|rolling| rolling.max_unavailable.as_ref()).map(text);
+    // A StatefulSet that says nothing replaces one at a time.
+    let one = || (kind == Kind::StatefulSet && !is_on_delete(workload)).then(|| Text::new("1"));
     Strategy {
         kind: Text::new(raw.kind.as_deref().unwrap_or_default()),
-        max_unavailable: rolling.and_then(|rolling| rolling.max_unavailable.as_ref()).map(text),
+        max_unavailable: max_unavailable.or_else(one),
         max_surge: rolling.and_then(|rolling| rolling.max_surge.as_ref()).map(text),
+        partition: held.unwrap_or_else(|| partition(workload)),
     }
 }
 
-fn inoperable(kind: Kind, meta: &WorkloadMeta<'_>, controller: Option<&OwnerReference<'_>>) -> Option<Text> {
-    let name = meta.name.as_str();
+fn inoperable(kind: Kind, controller: Option<&OwnerReference<'_>>) -> Option<Text> {
     if let Some(owner) = controller {
         let (kind, name) = (owner.kind.as_str(), owner.name.as_str());
         return Some(Text::new(&format!("{kind}/{name} owns it and would undo a change; change that one")));
     }
     let text = match kind {
-        Kind::Deployment => return None,
-        Kind::StatefulSet => {
-            format!("StatefulSets become operable in a later version; use kubectl rollout undo statefulset/{name}")
-        }
-        Kind::DaemonSet => {
-            format!("DaemonSets become operable in a later version; use kubectl rollout undo daemonset/{name}")
-        }
-        Kind::ReplicaSet => {
-            "no Deployment owns it: it has no earlier version and replaces nothing by itself".to_string()
-        }
-        Kind::Job => "a Job runs once: start a new one instead of changing it".to_string(),
-        Kind::CronJob => "the next run of a CronJob uses its template; use kubectl to change that".to_string(),
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => return None,
+        Kind::ReplicaSet => "no Deployment owns it: it has no earlier version and replaces nothing by itself",
+        Kind::Job => "a Job runs once: start a new one instead of changing it",
+        Kind::CronJob => "the next run of a CronJob uses its template; use kubectl to change that",
     };
-    Some(Text::new(&text))
+    Some(Text::new(text))
 }
 
 #[cfg(test)]
@@ -306,8 +352,8 @@ mod tests {
             json!({"observedGeneration": 1, "updatedReplicas": 1, "currentRevision": "a", "updateRevision": "b"}),
         );
         let set = seen(Kind::StatefulSet, &set);
-        assert_eq!((set.rollout, set.desired), (Rollout::Progressing, 2));
-        assert!(set.inoperable.is_some_and(|why| why.contains("later version")));
+        assert_eq!((set.rollout, set.desired, set.inoperable), (Rollout::Progressing, 2, None));
+        assert_eq!(set.strategy.max_unavailable, Some(Text::new("1")), "one at a time where it says nothing");
         let daemon = object(
             json!({"template": template}),
             json!({"observedGeneration": 1, "desiredNumberScheduled": 3, "updatedNumberScheduled": 3}),
@@ -325,6 +371,35 @@ mod tests {
         owned["metadata"]["ownerReferences"] =
             json!([{"kind": "Rollout", "name": "r", "uid": "x", "controller": true}]);
         assert!(seen(Kind::ReplicaSet, &owned).inoperable.is_some_and(|why| why.contains("Rollout/r")));
+    }
+
+    #[test]
+    fn a_stateful_set_is_held_by_a_partition_of_ours_alone() {
+        let check = |note: Option<&str>, partition: u32, expected: (Rollout, u32)| {
+            let set = json!({"metadata": {"name": "db", "uid": "u", "generation": 1, "annotations": {HELD_PARTITION: note}},
+                "spec": {"replicas": 3, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": partition}}},
+                "status": {"observedGeneration": 1, "updatedReplicas": 3, "currentRevision": "a", "updateRevision": "a"}});
+            let seen = seen(Kind::StatefulSet, &set);
+            assert_eq!((seen.rollout, seen.strategy.partition), expected, "{note:?} {partition}");
+        };
+        check(None, 0, (Rollout::Stable, 0));
+        // Its owner's, whatever it holds back.
+        check(None, 3, (Rollout::Stable, 3));
+        check(Some("1"), 3, (Rollout::Paused, 1));
+        // Somebody gave it back by hand, and left the note.
+        check(Some("1"), 1, (Rollout::Stable, 1));
+        check(Some("what"), 3, (Rollout::Stable, 3));
+    }
+
+    #[test]
+    fn what_is_replaced_on_delete_alone_moves_by_itself_never() {
+        for kind in [Kind::StatefulSet, Kind::DaemonSet] {
+            let set = json!({"metadata": {"name": "db", "uid": "u", "generation": 2},
+                "spec": {"replicas": 3, "updateStrategy": {"type": "OnDelete"}},
+                "status": {"observedGeneration": 2, "updatedReplicas": 1, "desiredNumberScheduled": 3}});
+            let seen = seen(kind, &set);
+            assert_eq!((seen.rollout, seen.strategy.max_unavailable), (Rollout::Stable, None));
+        }
     }
 
     #[test]

@@ -134,12 +134,12 @@ fn strategy(blueprint: &Blueprint, at: &SceneAt) -> Strategy {
     let unavailable = at.max_unavailable.as_deref().map_or(blueprint.max_unavailable.clone(), Text::new);
     let surge = at.max_surge.as_deref().map_or(blueprint.max_surge.clone(), Text::new);
     match (blueprint.replace, blueprint.kind) {
-        (Replace::OnDelete, _) => Strategy { kind: Text::new("OnDelete"), max_unavailable: None, max_surge: None },
+        (Replace::OnDelete, _) => Strategy { kind: Text::new("OnDelete"), ..Strategy::default() },
         (Replace::RollingUpdate, WorkloadKind::StatefulSet) => {
-            Strategy { kind: Text::new("RollingUpdate"), max_unavailable: Some(Text::new("1")), max_surge: None }
+            Strategy { kind: Text::new("RollingUpdate"), max_unavailable: Some(Text::new("1")), ..Strategy::default() }
         }
         (Replace::RollingUpdate, _) => {
-            Strategy { kind: Text::new("RollingUpdate"), max_unavailable: Some(unavailable), max_surge: Some(surge) }
+            Strategy { kind: Text::new("RollingUpdate"), max_unavailable: Some(unavailable), max_surge: Some(surge), partition: 0 }
         }
     }
 }

@@ -1,0 +1,96 @@
+//! Steps that can only begin once an earlier one of the same workload has done its part.
+//!
+//! Never sends: it says what such a step waits for, or which facts it is bound to from then on.
+
+use super::{Operation, StepState, World};
+use crate::domain::fleet::Workload;
+use crate::domain::journal::Entry;
+use crate::domain::observation::{Health, Phase};
+use crate::domain::plan::{Action, Bound, Follows, Step};
+use crate::domain::text::Text;
+
+/// Whether a step may begin.
+pub(super) enum Turn {
+    /// It may.
+    Now,
+    /// Not yet.
+    Waits(Text),
+    /// This is to be written first.
+    First(Entry),
+}
+
+/// Whether what a step follows is done.
+pub(super) fn turn_of(operation: &Operation, world: &World<'_>, step: &Step) -> Turn {
+    match step.follows {
+        Follows::Nothing => Turn::Now,
+        Follows::EndOfRollout => after_end(operation, world, step),
+        Follows::NewTemplate => after_template(operation, world, step),
+    }
+}
+
+fn after_end(operation: &Operation, world: &World<'_>, step: &Step) -> Turn {
+    let ends = |other: &&Step| other.workload == step.workload && matches!(other.action, Action::EndRollout { .. });
+    let is_ended = |other: &Step| operation.progress(other.id).state == StepState::Verified;
+    if !operation.plan.steps().find(ends).is_some_and(is_ended) {
+        return Turn::Waits(Text::new("what runs there must have ended"));
+    }
+    match held_by_its_end(world, step) {
+        Some(bound) => Turn::First(Entry::Rebound { step: step.id, bound: Box::new(bound) }),
+        None => Turn::Now,
+    }
+}
+
+/// The bound facts of a step after the rollout before it was ended, if that has moved those that it must move: it runs no
+/// longer, and what was ended half way is held.
+fn held_by_its_end(world: &World<'_>, step: &Step) -> Option<Bound> {
+    let now = Bound::of(&world.fleet.workload(&step.workload)?.seen);
+    let bound = Bound { paused: now.paused, running: now.running.clone(), ..step.bound.clone() };
+    (bound == now && bound != step.bound).then_some(bound)
+}
+
+/// An instance that is taken away so that it is made again from a template: that must be there first, and the instance may
+/// well have gone by itself meanwhile.
+fn after_template(operation: &Operation, world: &World<'_>, step: &Step) -> Turn {
+    let rolls = |other: &&Step| other.workload == step.workload && other.action.is_rollout();
+    let progress = operation.plan.steps().find(rolls).map(|roll| operation.progress(roll.id));
+    let taken = progress.filter(|progress| matches!(progress.state, StepState::Accepted | StepState::Verified));
+    let Some(receipt) = taken.and_then(|progress| progress.receipt.as_ref()) else {
+        return Turn::Waits(Text::new("the earlier template must have been put back"));
+    };
+    let Some(workload) = world.fleet.workload(&step.workload) else {
+        return Turn::Waits(Text::new("its workload is not seen here"));
+    };
+    let seen = &workload.seen;
+    if seen.generation < receipt.generation || seen.observed_generation < receipt.generation {
+        return Turn::Waits(Text::new("its platform must have seen the new template"));
+    }
+    if let Some(turn) = gone_by_itself(world, workload, step) {
+        return turn;
+    }
+    // Only what our own request has moved: another template again is somebody else's doing.
+    let now = Bound::of(seen);
+    let template = receipt.template.as_ref().unwrap_or(&step.bound.template);
+    let bound = Bound { template: template.clone(), owners: now.owners.clone(), ..step.bound.clone() };
+    match bound == now && bound != step.bound {
+        true => Turn::First(Entry::Rebound { step: step.id, bound: Box::new(bound) }),
+        false => Turn::Now,
+    }
+}
+
+fn gone_by_itself(world: &World<'_>, workload: &Workload, step: &Step) -> Option<Turn> {
+    let Action::Evict { instance, name, .. } = &step.action else { return None };
+    let Some(present) = world.fleet.instances_of(workload).find(|present| present.seen.uid == *instance) else {
+        let detail = format!("{name} was replaced without us; nothing was sent");
+        return Some(Turn::First(Entry::Verified { step: step.id, detail: Text::new(&detail) }));
+    };
+    let is_replaced_by_us = workload.seen.strategy.kind == "OnDelete";
+    match (present.seen.phase, present.seen.health) {
+        (Phase::Draining | Phase::Succeeded | Phase::Failed, _) => {
+            Some(Turn::Waits(Text::new(&format!("{name} is on its way out"))))
+        }
+        (Phase::Running, Health::Healthy) if !is_replaced_by_us => {
+            Some(Turn::Waits(Text::new(&format!("{name} has got ready: its platform replaces it by itself"))))
+        }
+        (Phase::Pending | Phase::Running | Phase::Unknown, _) => None,
+    }
+}
