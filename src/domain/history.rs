@@ -427,4 +427,30 @@ mod tests {
         let versions = versions(&[revision("a:1", 1, &[]), restarted], &knowledge);
         assert_eq!(last_good(&versions, None), None);
     }
+
+    #[test]
+    fn that_a_controller_revision_came_back_shows_in_its_age() {
+        let at = |second: i64| jiff::Timestamp::from_second(second).ok();
+        let made = |image: &str, number: u64, second: i64| RevisionSeen {
+            created_at: at(second),
+            label: Some(Text::new(image)),
+            ..revision(image, number, &[])
+        };
+        // v41, v42, and v41 again: its number rose, and its old one is kept nowhere.
+        let revisions = [made("shop/app:v41", 3, 10), made("shop/app:v42", 2, 20)];
+        let requested = template("shop/app:v41");
+        let own = OwnRecord::default();
+        let knowledge = Knowledge {
+            requested: &requested,
+            main: "app",
+            learnt: &|_, _| None,
+            running: &|_| false,
+            own: &own,
+            declared: None,
+        };
+        let versions = versions(&revisions, &knowledge);
+        assert_eq!(last_good(&versions, None), None, "{versions:?}");
+        let v42 = versions.iter().find(|version| version.number == 2).and_then(|version| version.rejected.clone());
+        assert_eq!(v42, Some(Text::new("was rolled back from")));
+    }
 }

@@ -30,7 +30,8 @@ mod sim;
 /// One line for each folder in `src/providers`.
 pub(crate) const SUBJECTS: &[Line] = &[
     Line { provider: "sim", time: Time::Paused, subject: sim::subject },
-    Line { provider: "kubernetes", time: Time::Real, subject: kubernetes::subject },
+    Line { provider: "kubernetes", time: Time::Real, subject: kubernetes::deployments_subject },
+    Line { provider: "kubernetes", time: Time::Real, subject: kubernetes::stateful_sets_subject },
     Line { provider: "aws", time: Time::Real, subject: aws::subject },
     Line { provider: "aws", time: Time::Real, subject: aws_fake::subject },
 ];
@@ -91,7 +92,7 @@ pub(crate) type Act = Box<dyn Fn(Deed<'_>)>;
 /// What somebody else does in a place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deed<'a> {
-    /// A Deployment of that name with so many instances, which went through these versions (of `v1` to `v5`), was rolled
+    /// A workload of that name with so many instances, which went through these versions (of `v1` to `v5`), was rolled
     /// out completely each time and now runs the last one. An instance takes a second or more to become healthy.
     Deploy(&'a str, u32, &'a [&'a str]),
     /// Asks for another version of it.
@@ -153,8 +154,13 @@ fn what_is_there_is_listed_and_then_it_is_live() {
         assert_eq!(app.last_good().and_then(|good| good.version.clone()), Some(Text::new("v1")));
         assert!(app.judgement.running.iter().all(|cohort| cohort.image.is_some()), "what runs is known exactly");
         for instance in watched.fleet.instances_of(app) {
-            let owner = instance.seen.owner.as_ref().expect("it is owned");
-            assert!(app.revisions.iter().any(|revision| revision.uid == owner.uid), "by a revision of the workload");
+            assert!(instance.seen.owner.is_some(), "it is owned");
+            let mut made = app.revisions.iter().filter(|revision| revision.made(&instance.seen));
+            assert_eq!(
+                made.next().map(|revision| revision.number),
+                Some(newest(app)),
+                "it is known from what it was made"
+            );
         }
     });
 }

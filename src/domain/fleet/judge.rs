@@ -245,11 +245,7 @@ fn marks(workload: &Workload, is_touched: bool) -> Vec<Mark> {
 
 /// The exact image that instances of a revision (or, where there are none, of a workload) run in a container, if they
 /// all agree.
-fn learnt_image(
-    rows: &[(u32, &Instance)],
-    is_of: impl Fn(&InstanceSeen) -> bool,
-    container: &str,
-) -> Option<ImageId> {
+fn learnt_image(rows: &[(u32, &Instance)], is_of: impl Fn(&InstanceSeen) -> bool, container: &str) -> Option<ImageId> {
     let mut found: Option<&ImageId> = None;
     for instance in rows.iter().map(|(_, instance)| *instance).filter(|instance| is_of(&instance.seen)) {
         let running = instance.seen.containers.iter().find(|seen| seen.name == *container);

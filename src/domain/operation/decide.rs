@@ -400,9 +400,10 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
     if matches!(step.action, Action::Evict { .. }) {
         // The rollout that it follows is under way all the time.
         let is_followed = |other: &Step| step.follows == Follows::NewTemplate && other.action.is_rollout();
-        let others = operation.plan.steps().filter(|other| {
-            other.workload == step.workload && other.id != step.id && !is_followed(other)
-        });
+        let others = operation
+            .plan
+            .steps()
+            .filter(|other| other.workload == step.workload && other.id != step.id && !is_followed(other));
         let busy = others.into_iter().any(|other| {
             matches!(operation.progress(other.id).state, StepState::Sent | StepState::Accepted | StepState::Held)
         });

@@ -6,7 +6,7 @@ use super::{Operation, StepState, World};
 use crate::domain::fleet::Workload;
 use crate::domain::journal::Entry;
 use crate::domain::observation::{Health, Phase};
-use crate::domain::plan::{Action, Bound, Follows, Step};
+use crate::domain::plan::{Action, Bound, Follows, Paused, Step};
 use crate::domain::text::Text;
 
 /// Whether a step may begin.
@@ -67,10 +67,12 @@ fn after_template(operation: &Operation, world: &World<'_>, step: &Step) -> Turn
     if let Some(turn) = gone_by_itself(world, workload, step) {
         return turn;
     }
-    // Only what our own request has moved: another template again is somebody else's doing.
+    // Only what our own request has moved: the template, whose it is, and a hold that it took off. Another template again is
+    // somebody else's doing.
     let now = Bound::of(seen);
-    let template = receipt.template.as_ref().unwrap_or(&step.bound.template);
-    let bound = Bound { template: template.clone(), owners: now.owners.clone(), ..step.bound.clone() };
+    let template = receipt.template.as_ref().unwrap_or(&step.bound.template).clone();
+    let owners = now.owners.clone();
+    let bound = Bound { template, owners, paused: Paused::Running, ..step.bound.clone() };
     match bound == now && bound != step.bound {
         true => Turn::First(Entry::Rebound { step: step.id, bound: Box::new(bound) }),
         false => Turn::Now,

@@ -160,13 +160,11 @@ fn evicted(
     if old.is_some() {
         return Progress::OnItsWay { done: 0, total: 1 };
     }
-    let new = fleet
-        .instances_of(workload)
-        .find(|instance| {
-            let is_new = instance.seen.phase.is_counted() && !progress.present.contains(&instance.seen.uid);
-            // There a place has a name, and others may be made anew at the same time.
-            is_new && (workload.id.kind != WorkloadKind::StatefulSet || instance.seen.name == *name)
-        });
+    let new = fleet.instances_of(workload).find(|instance| {
+        let is_new = instance.seen.phase.is_counted() && !progress.present.contains(&instance.seen.uid);
+        // There a place has a name, and others may be made anew at the same time.
+        is_new && (workload.id.kind != WorkloadKind::StatefulSet || instance.seen.name == *name)
+    });
     match new {
         Some(new) if is_healthy(new) && runs_target(step, new) => {
             Progress::Done(Text::new(&format!("{} took its place and is healthy", new.seen.name)))

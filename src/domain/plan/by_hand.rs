@@ -26,11 +26,12 @@ pub(super) fn follow(fleet: &Fleet, workload: &Workload, steps: &mut Vec<Step>, 
     }
     let by_hand = |instance: &&Instance| {
         let is_there = target.is_some_and(|target| target.made(&instance.seen));
-        !is_there && match replaces(workload) {
-            Replaces::All => false,
-            Replaces::Ready => !is_healthy(instance) && !is_held_back(workload, instance),
-            Replaces::None => true,
-        }
+        !is_there
+            && match replaces(workload) {
+                Replaces::All => false,
+                Replaces::Ready => !is_healthy(instance) && !is_held_back(workload, instance),
+                Replaces::None => true,
+            }
     };
     let mut instances: Vec<&Instance> = counted_ones().filter(by_hand).collect();
     // What is lost already first, then from the highest number down, as a StatefulSet does.
@@ -130,9 +131,7 @@ fn replaces(workload: &Workload) -> Replaces {
 /// The version that a step goes to, where its platform knows it already.
 fn target_of<'a>(workload: &'a Workload, step: &Step) -> Option<&'a RevisionSeen> {
     match &step.action {
-        Action::RestoreRevision { revision, .. } => {
-            workload.revisions.iter().find(|known| known.uid == *revision)
-        }
+        Action::RestoreRevision { revision, .. } => workload.revisions.iter().find(|known| known.uid == *revision),
         Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. } => None,
     }
 }

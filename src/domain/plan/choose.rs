@@ -4,8 +4,8 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::compose::is_named;
 use super::by_hand::{is_held_back, is_of_another, is_stuck};
+use super::compose::is_named;
 use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Follows, Goto, Pick, PlanRequest, Side, Step, Unpause};
 use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::by_hand;
 use super::choose::{Choice, choose};
 use super::floor::{Floor, healthy_floor};
 use super::meant::meant;
-use super::by_hand;
 use super::{Check, CheckVerdict, First, Follows, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};

@@ -13,8 +13,8 @@ use super::slim::{Pod, Workload};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::observation::{InstanceSeen, TemplateHash, WorkloadSeen};
-use crate::domain::text::Text;
 use crate::domain::plan::Bound;
+use crate::domain::text::Text;
 
 /// How long one read may take.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(15);

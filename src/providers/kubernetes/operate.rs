@@ -227,7 +227,9 @@ fn sorted(fault: &Fault) -> Tried {
         }
         Fault::Refused(refusal) if refusal.code < 500 || is_before_change(&refusal.message) => {
             let hint = match refusal.code {
-                403 => "; ask for the operator's role (patch deployments, statefulsets, daemonsets; create pods/eviction)",
+                403 => {
+                    "; ask for the operator's role (patch deployments, statefulsets, daemonsets; create pods/eviction)"
+                }
                 404 => "; it is gone",
                 422 => "; the server's rules do not allow it",
                 _ => "",

@@ -1,18 +1,34 @@
-//! A namespace of a real Kubernetes control plane for the conformance suite.
+//! A namespace of a real Kubernetes control plane for the conformance suite, with Deployments or with StatefulSets.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rolldeck::domain::id::PlaceId;
-use rolldeck::providers::{PlaceSpec, Surroundings, kind};
+use rolldeck::providers::{PlaceSpec, Surroundings};
 use serde_json::{Value, json};
 
 use super::{Deed, Subject};
-use crate::real::cluster::{Cluster, PATIENCE, User, cluster_or_skip, deployment, deployments, wait};
+use crate::real::cluster::{Cluster, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, deployments, wait};
 
-/// A namespace of its own on the shared control plane.
-pub(super) fn subject() -> Option<Subject> {
+/// What workloads are there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Deployment,
+    StatefulSet,
+}
+
+/// A namespace of its own on the shared control plane, with Deployments.
+pub(super) fn deployments_subject() -> Option<Subject> {
+    subject(Kind::Deployment)
+}
+
+/// The same with StatefulSets.
+pub(super) fn stateful_sets_subject() -> Option<Subject> {
+    subject(Kind::StatefulSet)
+}
+
+fn subject(kind: Kind) -> Option<Subject> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let cluster = cluster_or_skip("the conformance suite on kubernetes")?;
     let namespace = format!("conformance-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -23,7 +39,7 @@ pub(super) fn subject() -> Option<Subject> {
     Some(Subject {
         place,
         connect: Box::new(move |mutations| {
-            let kind = kind("kubernetes").expect("it is in KINDS");
+            let kind = rolldeck::providers::kind("kubernetes").expect("it is in KINDS");
             let settings = json!({"context": context, "namespaces": [asked]});
             let settings = settings.as_object().expect("a table").clone();
             let surroundings =
@@ -32,7 +48,7 @@ pub(super) fn subject() -> Option<Subject> {
             (kind.connect)(spec, surroundings, mutations).expect("it connects")
         }),
         now: Box::new(Timestamp::now),
-        act: Box::new(move |deed| act(cluster, &acting, deed)),
+        act: Box::new(move |deed| act(cluster, kind, &acting, deed)),
         // A real server can't be made to forget what it has told; the fake one of `kubernetes::faults` can.
         expire: None,
         requests: Box::new(move || requests(cluster, &namespace)),
@@ -42,21 +58,27 @@ pub(super) fn subject() -> Option<Subject> {
     })
 }
 
-fn act(cluster: &Cluster, namespace: &str, deed: Deed<'_>) {
+fn act(cluster: &Cluster, kind: Kind, namespace: &str, deed: Deed<'_>) {
     match deed {
         Deed::Deploy(name, replicas, versions) => {
             let (first, rest) = versions.split_first().expect("at least one version");
             let slowly = [("sim.rolldeck.dev/slow-start", "1s")];
-            cluster.create_deployment(&deployment(namespace, name, &image(name, first), replicas, &slowly));
-            cluster.wait_rolled_out(namespace, name);
+            let app = deployment(namespace, name, &image(name, first), replicas, &slowly);
+            match kind {
+                Kind::Deployment => cluster.create_deployment(&app),
+                Kind::StatefulSet => {
+                    cluster.create(&sets(namespace, None), &stateful_set(app));
+                }
+            }
+            wait_rolled_out(cluster, kind, namespace, (name, first));
             for version in rest {
-                cluster.set_image(namespace, name, &image(name, version));
-                cluster.wait_rolled_out(namespace, name);
+                ask_for(cluster, kind, namespace, (name, version));
+                wait_rolled_out(cluster, kind, namespace, (name, version));
             }
             // Terminated pods are gone a moment after the rollout counts as complete.
             wait("the old pods to go", PATIENCE, || cluster.pods(namespace, name).len() == replicas as usize);
         }
-        Deed::Request(name, version) => cluster.set_image(namespace, name, &image(name, version)),
+        Deed::Request(name, version) => ask_for(cluster, kind, namespace, (name, version)),
         Deed::DeleteInstances(name, count) => {
             for pod in cluster.pods(namespace, name).iter().take(count as usize) {
                 let pod = pod["metadata"]["name"].as_str().expect("a name");
@@ -65,10 +87,53 @@ fn act(cluster: &Cluster, namespace: &str, deed: Deed<'_>) {
             }
         }
         Deed::Remove(name) => {
-            let (status, answer) = cluster.delete(&deployments(namespace, Some(name)));
+            let (status, answer) = cluster.delete(&path(kind, namespace, name));
             assert_eq!(status, 200, "{answer}");
         }
     }
+}
+
+/// The same as a StatefulSet, whose instances come up side by side and are replaced one by one.
+fn stateful_set(mut app: Value) -> Value {
+    app["kind"] = json!("StatefulSet");
+    app["spec"]["serviceName"] = app["metadata"]["name"].clone();
+    app["spec"]["podManagementPolicy"] = json!("Parallel");
+    app
+}
+
+fn sets(namespace: &str, name: Option<&str>) -> String {
+    let list = format!("/apis/apps/v1/namespaces/{namespace}/statefulsets");
+    name.map_or(list.clone(), |name| format!("{list}/{name}"))
+}
+
+fn path(kind: Kind, namespace: &str, name: &str) -> String {
+    match kind {
+        Kind::Deployment => deployments(namespace, Some(name)),
+        Kind::StatefulSet => sets(namespace, Some(name)),
+    }
+}
+
+fn ask_for(cluster: &Cluster, kind: Kind, namespace: &str, (name, version): (&str, &str)) {
+    if kind == Kind::Deployment {
+        return cluster.set_image(namespace, name, &image(name, version));
+    }
+    let template = json!({"spec": {"containers": [{"name": name, "image": image(name, version)}]}});
+    let path = format!("{}?fieldManager=ci", path(kind, namespace, name));
+    let (status, answer) = cluster.patch(&path, STRATEGIC_PATCH, &json!({"spec": {"template": template}}));
+    assert_eq!(status, 200, "{answer}");
+}
+
+fn wait_rolled_out(cluster: &Cluster, kind: Kind, namespace: &str, (name, version): (&str, &str)) {
+    if kind == Kind::Deployment {
+        return cluster.wait_rolled_out(namespace, name);
+    }
+    wait(&format!("{name} to be at {version}"), PATIENCE, || {
+        let set = cluster.read(&path(kind, namespace, name));
+        let (status, wanted) = (&set["status"], &set["spec"]["replicas"]);
+        let is_whole = status["currentRevision"] == status["updateRevision"]
+            && status["observedGeneration"] == set["metadata"]["generation"];
+        is_whole && status["availableReplicas"] == *wanted && status["updatedReplicas"] == *wanted
+    });
 }
 
 /// Mutating requests of ours in the namespace. An entry may land just after the answer that it is about: the count is

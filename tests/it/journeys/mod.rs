@@ -8,3 +8,4 @@ mod limits;
 mod moved;
 pub(crate) mod relay;
 mod rollback;
+mod sets;

@@ -198,7 +198,15 @@ async fn one_namespace_is_shown_where_all_are_forbidden() {
     let limited: BTreeSet<&str> = place.limits.iter().map(|(source, _)| source.0).collect();
     assert_eq!(
         limited,
-        ["cronjobs in narrow", "daemonsets in narrow", "jobs in narrow", "nodes", "statefulsets in narrow"].into()
+        [
+            "controllerrevisions in narrow",
+            "cronjobs in narrow",
+            "daemonsets in narrow",
+            "jobs in narrow",
+            "nodes",
+            "statefulsets in narrow"
+        ]
+        .into()
     );
     let app = watched.deployment("narrow", "app");
     assert_eq!(watched.fleet.instances_of(app).count(), 2);

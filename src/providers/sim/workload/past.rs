@@ -138,8 +138,11 @@ fn strategy(blueprint: &Blueprint, at: &SceneAt) -> Strategy {
         (Replace::RollingUpdate, WorkloadKind::StatefulSet) => {
             Strategy { kind: Text::new("RollingUpdate"), max_unavailable: Some(Text::new("1")), ..Strategy::default() }
         }
-        (Replace::RollingUpdate, _) => {
-            Strategy { kind: Text::new("RollingUpdate"), max_unavailable: Some(unavailable), max_surge: Some(surge), partition: 0 }
-        }
+        (Replace::RollingUpdate, _) => Strategy {
+            kind: Text::new("RollingUpdate"),
+            max_unavailable: Some(unavailable),
+            max_surge: Some(surge),
+            partition: 0,
+        },
     }
 }
