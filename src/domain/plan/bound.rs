@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Plan, Step};
+use super::{Action, Follows, Plan, Step};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
 use crate::domain::observation::{FieldOwner, Rollout, Strategy, TemplateHash, WorkloadSeen};
@@ -68,7 +68,8 @@ impl Step {
             });
             match present {
                 None => moved.push(Text::new(&format!("instance {name} is gone"))),
-                Some(_) if running != *image => {
+                // What follows a rollout was chosen for its version.
+                Some(_) if running != *image && self.follows != Follows::NewTemplate => {
                     moved.push(Text::new(&format!("instance {name} runs another image now")))
                 }
                 Some(_) => {}

@@ -172,7 +172,9 @@ async fn evict(
         Err(fault) => return Tried::Answer(not_sent(&fault)),
     };
     let container = pod.seen.containers.iter().find(|container| container.name == step.from.container);
-    if container.and_then(|container| container.running.as_ref()) != image {
+    // One that follows a rollout was chosen for its version, and what is stuck may get its image meanwhile.
+    let is_chosen_by_image = step.follows != Follows::NewTemplate;
+    if is_chosen_by_image && container.and_then(|container| container.running.as_ref()) != image {
         // No new code could confirm that: the instance was chosen for what it ran.
         let why = format!("not sent: instance {name} runs another image now; plan again");
         return Tried::Answer(Answer::Refused(Text::new(&why)));

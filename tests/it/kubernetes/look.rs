@@ -42,6 +42,10 @@ async fn owners_are_found_and_platforms_are_those_of_the_nodes() {
         );
     }
     let mut watched = Watched::start(cluster.kubeconfig(), "prod-eu");
+    let has_its_version = |workload: &rolldeck::domain::fleet::Workload| {
+        let is_meant = workload.id.namespace.as_deref() == Some("owners") && workload.seen.inoperable.is_none();
+        !is_meant || workload.revisions.len() == 1
+    };
     let count = |fleet: &Fleet, kind: WorkloadKind, name: &str| {
         let is_meant = |seen: &rolldeck::domain::observation::WorkloadSeen| {
             seen.kind == kind && seen.namespace.as_deref() == Some("owners") && seen.name == *name
@@ -56,6 +60,7 @@ async fn owners_are_found_and_platforms_are_those_of_the_nodes() {
                 && count(fleet, WorkloadKind::ReplicaSet, "db") == 1
                 && count(fleet, WorkloadKind::StatefulSet, "db") == 1
                 && count(fleet, WorkloadKind::DaemonSet, "db") == 3
+                && fleet.workloads().filter(|workload| workload.seen.name == *"db").all(has_its_version)
         })
         .await;
     watched.until_state("live").await;
@@ -67,8 +72,16 @@ async fn owners_are_found_and_platforms_are_those_of_the_nodes() {
     assert_eq!(app.seen.inoperable, None);
     assert_eq!((app.revisions.len(), app.revisions[0].number), (1, 1));
     assert_eq!(app.revisions[0].template.hash, app.seen.template.hash);
-    for workload in watched.fleet.workloads().filter(|workload| workload.seen.kind != WorkloadKind::Deployment) {
-        assert!(workload.seen.inoperable.is_some(), "{}", workload.id);
+    let owned = |workload: &&rolldeck::domain::fleet::Workload| workload.id.namespace.as_deref() == Some("owners");
+    for workload in watched.fleet.workloads().filter(owned) {
+        let is_operable = matches!(
+            workload.seen.kind,
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet | WorkloadKind::DaemonSet
+        );
+        assert_eq!(workload.seen.inoperable.is_none(), is_operable, "{}", workload.id);
+        let mut instances = watched.fleet.instances_of(workload);
+        let is_of_it = |instance: &rolldeck::domain::fleet::Instance| workload.revisions[0].made(&instance.seen);
+        assert!(!is_operable || workload.revisions.len() == 1 && instances.all(is_of_it), "{}", workload.id);
     }
 }
 
@@ -251,7 +264,7 @@ async fn configured_namespaces_are_the_only_ones_seen() {
         .until("who we are", |fleet| fleet.place(&place).is_some_and(|place| place.identity.account.is_some()))
         .await;
     let cannot = &watched.fleet.place(&place).expect("added").identity.cannot;
-    assert!(cannot.len() == 2 && cannot.iter().all(|(_, why)| why == "read only"), "{cannot:?}");
+    assert!(cannot.len() == 4 && cannot.iter().all(|(_, why)| why == "read only"), "{cannot:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,4 +4,5 @@ mod change;
 mod fake;
 mod faults;
 mod look;
+mod sets;
 mod watched;
