@@ -13,6 +13,7 @@ use super::model::Model;
 use super::overlays::{ask, plan};
 use super::screens::Screen;
 use super::screens::instances::Waits;
+use super::way_back;
 use crate::domain::observation::{Batch, Observation};
 
 /// A clock that moved further than this between two ticks has slept, or was set.
@@ -85,6 +86,7 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Process(event) => process(model, event),
     };
     effects.extend(plan::look_again(model));
+    effects.extend(way_back::begin(model));
     ask::look_again(model);
     effects.extend({
         let settings = &model.settings;

@@ -181,6 +181,8 @@ pub enum Request {
     Resume,
     /// Stop here and keep what was done.
     Stop,
+    /// Stop here, then go back by a plan of its own.
+    Return,
 }
 
 /// Who drives an operation.

@@ -9,6 +9,7 @@ mod code;
 mod compose;
 mod floor;
 mod meant;
+mod reverse;
 
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub use floor::Floor;
 pub(in crate::domain) use floor::healthy_floor;
 pub use meant::{Meant, meant};
 
-use super::id::{PlaceId, PlanId, StepId, Uid, WorkloadId};
+use super::id::{OperationId, PlaceId, PlanId, StepId, Uid, WorkloadId};
 use super::image::{ImageId, ImageRef};
 use super::observation::{TemplateHash, Undoer};
 use super::policy::Confirm;
@@ -39,6 +40,9 @@ pub struct Plan {
     /// Whether it leaves what is asked for now because that is bad.
     #[serde(default)]
     pub way: Way,
+    /// The operation that it takes back, if it is the way back from one.
+    #[serde(default)]
+    pub reverses: Option<OperationId>,
     /// One line: service, from, to.
     pub title: Text,
     /// When it was made.

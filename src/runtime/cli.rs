@@ -157,7 +157,7 @@ pub enum Command {
     Abort {
         /// The operation
         operation: String,
-        /// Go back as well (comes in a later version)
+        /// Go back as well, and end when that has ended
         #[arg(long = "return")]
         go_back: bool,
     },
@@ -237,6 +237,14 @@ pub enum PlanCommand {
         /// Change only the image, not the rest of the template
         #[arg(long)]
         image_only: bool,
+    },
+    /// Go back to what was asked for before an operation
+    Reverse {
+        /// Which one
+        operation: String,
+        /// How long the plan waits for its code, up to 60m
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = valid)]
+        valid: Duration,
     },
 }
 

@@ -83,6 +83,7 @@ fn body(overlay: &PlanOverlay, width: usize) -> Body {
 fn title(overlay: &PlanOverlay) -> Line {
     let what = match (&overlay.request.goto, overlay.request.change) {
         (Goto::Expected, _) => "replace what is off",
+        (Goto::Before(_), _) => "take an operation back",
         (Goto::LastGood, Change::WholeTemplate) => "back to last good",
         (Goto::LastGood, Change::ImageOnly) => "back to last good, image only",
         (Goto::Revision(_) | Goto::Image(_), Change::WholeTemplate) => "to a picked version",

@@ -25,7 +25,7 @@ use crate::app::widgets::table::{Align, Column};
 use crate::domain::drift::Verdict;
 use crate::domain::id::OperationId;
 use crate::domain::journal::{Outcome, Request};
-use crate::domain::operation::{Alive, Mode, Operation, OperationState, StepState};
+use crate::domain::operation::{Alive, Left, Mode, Operation, OperationState, StepState};
 use crate::domain::selector::Facts;
 use crate::domain::text::{Text, counted};
 
@@ -58,6 +58,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         pause,
     ),
     command("operation.stop", "stop here", "Stops the operation: no new step, what was done stays.", can_stop, stop),
+    command(
+        "operation.return",
+        "stop and go back",
+        "Stops the operation, then takes back what it did by a plan of its own.",
+        can_stop,
+        stop_and_return,
+    ),
     command(
         "operation.take",
         "take over",
@@ -226,6 +233,44 @@ fn stop(model: &mut Model) -> Vec<Effect> {
     ask(model, &id, Request::Stop, &what)
 }
 
+fn stop_and_return(model: &mut Model) -> Vec<Effect> {
+    let Ok(tracked) = running(model) else { return Vec::new() };
+    let id = tracked.operation.id.clone();
+    ask(model, &id, Request::Return, "stops here, then goes back")
+}
+
+/// What is said of an operation that was to be gone back from, and was not.
+fn lacks_way_back(model: &Model, id: &OperationId) -> Option<Line> {
+    let operations = &model.operations;
+    let is_awaited = operations.owes_way_back().is_some_and(|tracked| tracked.operation.id == *id);
+    if is_awaited || !operations.lacks_way_back(id) {
+        return None;
+    }
+    let why = operations.why_no_way_back(id).map(|why| format!(": {why}")).unwrap_or_default();
+    Some(Line::new(Meaning::Danger, format!("   it was to be gone back from, and was not{why}; u plans the way back")))
+}
+
+/// What the second key after `x` would do, place by place; nothing where no operation runs that can be stopped.
+pub(crate) fn before_a_stop(model: &Model) -> Vec<Line> {
+    let Ok(tracked) = running(model) else { return Vec::new() };
+    let operation = &tracked.operation;
+    let mut lines = vec![Line::new(Meaning::Title, format!(" {}: {}", operation.id, operation.plan.title))];
+    let left = operation.left(&model.fleet);
+    for Left { place, new, old } in &left {
+        lines.push(
+            Line::new(Meaning::Text, format!("   {place}  "))
+                .and(Meaning::Key, "s")
+                .and(Meaning::Text, format!(" stop here: {new} new, {old} old stay   "))
+                .and(Meaning::Key, "z")
+                .and(Meaning::Text, format!(" go back: {new} replaced again")),
+        );
+    }
+    if left.is_empty() {
+        lines.push(Line::new(Meaning::Dim, "   nothing was changed yet: either key stops it, and nothing is replaced"));
+    }
+    lines
+}
+
 fn ask(model: &mut Model, id: &OperationId, request: Request, what: &str) -> Vec<Effect> {
     model.ui.say(&format!("{id} {what}"));
     let who = model.settings.driver.who.clone();
@@ -371,6 +416,10 @@ fn summary(model: &Model, tracked: &Tracked) -> Vec<Line> {
         ),
     };
     lines.push(Line::new(Meaning::Dim, format!("   {driver}")));
+    lines.extend(lacks_way_back(model, &operation.id));
+    if let Some(way_back) = model.operations.way_back_of(&operation.id) {
+        lines.push(Line::new(Meaning::Text, format!("   {} takes it back", way_back.operation.id)));
+    }
     if let Some(why) = &tracked.halted {
         lines.push(Line::new(Meaning::Danger, format!("   nothing more is sent by this process: {why}")));
     }

@@ -54,6 +54,16 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
                 "pick a version yourself: B on the screen, --to or --to-revision on the command line",
             ),
         },
+        Goto::Before(operation) => {
+            let aim = request.aims.0.get(&workload.id);
+            match workload.judgement.versions.iter().find(|version| Some(&version.hash) == aim) {
+                Some(version) => go_to(request, fleet, workload, version),
+                None => refused(
+                    &format!("the version that it had before {operation} is gone from its history"),
+                    "pick a version yourself: B on the screen, --to or --to-revision on the command line",
+                ),
+            }
+        }
         Goto::Revision(number) => match workload.judgement.versions.iter().find(|version| version.number == *number) {
             Some(version) => go_to(request, fleet, workload, version),
             None => refused(

@@ -12,7 +12,7 @@ use super::floor::{Floor, healthy_floor};
 use super::meant::meant;
 use super::{Check, CheckVerdict, First, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
 use crate::domain::fleet::{Fleet, Workload};
-use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
+use crate::domain::id::{OperationId, PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
 use crate::domain::observation::{Applies, Health, TemplateHash, Undoer};
 use crate::domain::policy::{Confirm, Policy};
@@ -64,6 +64,8 @@ pub enum Goto {
     Revision(u64),
     /// To an image: a reference, a tag, or the start of a digest.
     Image(Text),
+    /// To what each workload asked for before this operation (`PlanRequest::reverse`).
+    Before(OperationId),
 }
 
 /// On what.
@@ -392,7 +394,12 @@ impl Draft {
             self.refuse(None, reason, "nothing to do");
         }
         let verb = if request.goto == Goto::Expected { Verb::Replace } else { Verb::Rollback };
-        let title = title(verb, workloads, &self.steps);
+        let title = match &request.goto {
+            Goto::Before(operation) => {
+                Text::new(&format!("{}, back from {operation}", title(verb, workloads, &self.steps)))
+            }
+            Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) => title(verb, workloads, &self.steps),
+        };
         let content = format!("{now}|{title}|{:?}", self.steps);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
         let replaces = |step: &&Step| !matches!(step.action, super::Action::EndRollout { .. });
@@ -405,6 +412,10 @@ impl Draft {
         Plan {
             id: PlanId(short_name("p-", 5, &content)),
             verb,
+            reverses: match &request.goto {
+                Goto::Before(operation) => Some(operation.clone()),
+                Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) => None,
+            },
             way: if request.goto == Goto::LastGood { Way::Back } else { Way::Elsewhere },
             title,
             made_at: now,

@@ -297,6 +297,7 @@ fn request_text(request: &ControlRequest) -> String {
         ControlRequest::Plain(Request::Pause) => "pause".to_string(),
         ControlRequest::Plain(Request::Resume) => "resume".to_string(),
         ControlRequest::Plain(Request::Stop) => "stop".to_string(),
+        ControlRequest::Plain(Request::Return) => "return".to_string(),
         ControlRequest::ResumeWithCode(code) => format!("resume {code}"),
     }
 }
@@ -309,6 +310,7 @@ fn parse_request(text: &str) -> Option<ControlRequest> {
             "pause" => Some(ControlRequest::Plain(Request::Pause)),
             "resume" => Some(ControlRequest::Plain(Request::Resume)),
             "stop" => Some(ControlRequest::Plain(Request::Stop)),
+            "return" => Some(ControlRequest::Plain(Request::Return)),
             _ => None,
         },
     }

@@ -283,9 +283,10 @@ fn keys_that_do_nothing_say_why() {
     for (keys, part) in [
         ("3", "later version"),
         ("L", "later version"),
-        ("x z", "later version"),
+        ("x z", "no operation runs"),
         ("p", "no operation runs"),
         ("x s", "no operation runs"),
+        ("u", "no operation has ended"),
         ("T", "no operation runs"),
         ("Z", "Z is not bound here; ? shows the keys"),
         ("x q", "x q is not bound here"),
@@ -294,6 +295,21 @@ fn keys_that_do_nothing_say_why() {
         world.press(keys);
         assert!(world.footer().contains(part), "{keys}: {}", world.footer());
     }
+}
+
+#[test]
+fn before_the_second_key_of_a_stop_both_outcomes_are_shown() {
+    let mut world = fleets::operation_half_way();
+    world.press("x");
+    let screen = world.screen();
+    assert!(screen.contains("s stop here: ") && screen.contains("z go back: "), "{screen}");
+    assert!(screen.contains("k8s/prod-eu"), "{screen}");
+    super::check("stop", &mut world);
+    world.press("esc");
+    assert!(!world.screen().contains("z go back"), "{}", world.screen());
+    world.press("x z");
+    world.settle();
+    assert!(world.screen().contains("stops here, then goes back"), "{}", world.screen());
 }
 
 #[test]
