@@ -46,6 +46,16 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
                     model.settings.notices.push(why.clone());
                     None
                 }
+                StoreEvent::Protected(protections) => {
+                    model.protections = protections.clone();
+                    model.protect();
+                    model.ui.redraw.rows = true;
+                    None
+                }
+                StoreEvent::NotProtected(why) => {
+                    model.ui.say_why(&format!("not written down, nothing is protected by it: {why}"));
+                    None
+                }
                 StoreEvent::Appended(_)
                 | StoreEvent::Replayed(_)
                 | StoreEvent::Driven { .. }
@@ -110,6 +120,10 @@ fn tick(model: &mut Model, now: Timestamp) {
     let minute = |at: Timestamp| at.as_second().div_euclid(60);
     let is_new_minute = minute(now) != minute(model.now);
     model.now = now;
+    // What runs out is let go.
+    if !model.protections.is_empty() {
+        model.protect();
+    }
     if model.ui.redraw.clock.is_some_and(|at| now >= at) {
         model.ui.redraw.due = true;
     }

@@ -77,6 +77,9 @@ pub enum OwnVerdict {
     SeenHealthy,
 }
 
+/// Why an image is quarantined, by what it is exactly or by how it was asked for; `None` if it is not.
+pub type Banned<'a> = &'a dyn Fn(Option<&ImageId>, Option<&ImageRef>) -> Option<Text>;
+
 /// What is known beside the revisions when candidates are judged.
 pub struct Knowledge<'a> {
     /// What the workload asks for now.
@@ -91,6 +94,8 @@ pub struct Knowledge<'a> {
     pub own: &'a OwnRecord,
     /// Whether an image is declared (configuration or annotation) for the main container.
     pub declared: Option<&'a ImageRef>,
+    /// Which images are bad wherever they run.
+    pub banned: Banned<'a>,
 }
 
 impl Version {
@@ -178,6 +183,10 @@ fn rejection(
     }
     if !images_differ(&revision.template, revision, current, knowledge) {
         return Some(Text::new("same image as requested now"));
+    }
+    let image = exact(revision, knowledge.main, knowledge);
+    if let Some(why) = (knowledge.banned)(image.as_ref(), reference) {
+        return Some(why);
     }
     let Some(reference) = reference else {
         return Some(Text::new("its main image is not known"));
@@ -305,6 +314,7 @@ mod tests {
         let own = OwnRecord(own.iter().map(|(hash, verdict)| (TemplateHash(Text::new(hash)), *verdict)).collect());
         let requested = template(requested);
         let knowledge = Knowledge {
+            banned: &|_, _| None,
             requested: &requested,
             main: "app",
             learnt: &|_, _| None,
@@ -346,6 +356,7 @@ mod tests {
         reverted.uid = Uid::new("reverted");
         let own = OwnRecord::default();
         let knowledge = Knowledge {
+            banned: &|_, _| None,
             requested: &requested,
             main: "app",
             learnt: &|_, _| None,
@@ -381,6 +392,7 @@ mod tests {
         let revisions = [revision("a:1", 1, &[]), revision("a:2", 2, &[]), revision("a:3", 3, &[])];
         let (requested, own) = (template("a:3"), OwnRecord::default());
         let knowledge = Knowledge {
+            banned: &|_, _| None,
             requested: &requested,
             main: "app",
             learnt: &|_, _| None,
@@ -401,6 +413,7 @@ mod tests {
         requested.hash = TemplateHash(Text::new("restarted"));
         let own = OwnRecord::default();
         let knowledge = Knowledge {
+            banned: &|_, _| None,
             requested: &requested,
             main: "app",
             learnt: &|_, _| None,

@@ -85,7 +85,8 @@ pub enum Entry {
         /// How the facts are now.
         bound: Box<Bound>,
     },
-    /// An operator confirmed the step with the facts as they are now.
+    /// The step is bound to the facts as they are now: an operator has confirmed it, or an earlier step of the plan has moved
+    /// just what it must move.
     Rebound {
         /// Which step.
         step: StepId,

@@ -10,6 +10,7 @@ mod compose;
 mod floor;
 mod meant;
 mod reverse;
+mod select;
 
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ use sha2::{Digest as _, Sha256};
 
 pub use bound::{Bound, Paused};
 pub use code::Code;
-pub use compose::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, compose, select};
+pub use compose::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, compose};
 pub use floor::Floor;
 pub(in crate::domain) use floor::healthy_floor;
 pub use meant::{Meant, meant};
+pub use select::select;
 
 use super::id::{OperationId, PlaceId, PlanId, StepId, Uid, WorkloadId};
 use super::image::{ImageId, ImageRef};
@@ -386,6 +388,14 @@ impl Action {
             Action::SetImage { .. } => "set_image",
             Action::Evict { .. } => "evict",
             Action::EndRollout { .. } => "end_rollout",
+        }
+    }
+
+    /// Whether instances are replaced by it.
+    pub fn replaces(&self) -> bool {
+        match self {
+            Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } => true,
+            Action::EndRollout { .. } => false,
         }
     }
 

@@ -28,12 +28,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     later("row.console", "console link", "Opens the row in the provider's console.", Risk::Look, Scope::Lists, |_| {
         not_now("console links come with a later version; y i copies the id")
     }),
-    later("workload.lock", "lock", "Forbids operations on a workload.", Risk::Protect, Scope::Lists, |_| {
-        not_now("locks come with a later version")
-    }),
-    later("image.quarantine", "quarantine", "Bans an image everywhere.", Risk::Protect, Scope::Lists, |_| {
-        not_now("quarantine comes with a later version")
-    }),
     later("row.snooze", "snooze", "Hides a row for a while, with a reason.", Risk::Protect, Scope::Lists, |_| {
         not_now("snoozing comes with a later version; a filter hides rows: -svc:NAME")
     }),

@@ -101,7 +101,7 @@ fn subject(plan: &Plan) -> &str {
 
 /// Whether all steps go from the same to the same: then the title says it once.
 pub(crate) fn is_uniform(plan: &Plan) -> bool {
-    let replacing = plan.steps().filter(|step| !matches!(step.action, Action::EndRollout { .. }));
+    let replacing = plan.steps().filter(|step| step.action.replaces());
     let mut sides = replacing.map(|step| (step.from.label(), step.to.label()));
     let first = sides.next();
     sides.all(|side| Some(&side) == first.as_ref())

@@ -195,11 +195,12 @@ fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>)
         let (count, unseen) = match progress_of(step, progress, world.fleet) {
             Progress::Done(detail) => return Some(Entry::Verified { step: step.id, detail }),
             Progress::Failed(reason) => return Some(Entry::Failed { step: step.id, reason }),
-            Progress::OnItsWay { done, .. } => (done, None),
-            Progress::NotSeen(why) => (u32::MAX, Some(why)),
+            Progress::OnItsWay { done, .. } => (Some(done), None),
+            Progress::NotSeen(why) => (None, Some(why)),
         };
-        let entry = gates.progress.entry(step.id).or_insert((count, world.now));
-        if entry.0 != count {
+        let entry = gates.progress.entry(step.id).or_insert((count.unwrap_or(0), world.now));
+        // A place that comes and goes has not made progress by that.
+        if let Some(count) = count.filter(|count| *count != entry.0) {
             *entry = (count, world.now);
         }
         if elapsed(entry.1, world.now) > limit {
@@ -371,6 +372,10 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
         gates.waiting_for = Some(Text::new(&format!("{} does not answer", step.workload.place)));
         return None;
     }
+    if let Some(lock) = world.fleet.workload(&step.workload).and_then(|workload| world.fleet.lock_on(workload)) {
+        gates.waiting_for = Some(Text::new(&format!("{} is locked {}", step.workload, lock.describe())));
+        return None;
+    }
     let progress = operation.progress(step.id);
     if progress.blocked_at.is_some() {
         let since = *gates.blocked_since.entry(step.id).or_insert(world.now);
@@ -422,8 +427,9 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
 /// longer, and what was ended half way is held.
 fn held_by_its_end(world: &World<'_>, step: &Step) -> Option<Bound> {
     let now = Bound::of(&world.fleet.workload(&step.workload)?.seen);
-    let bound = Bound { paused: now.paused, running: now.running.clone(), ..step.bound.clone() };
-    (bound == now && bound != step.bound).then_some(bound)
+    let bound = Bound { paused: now.paused, running: None, ..step.bound.clone() };
+    // Once, from what the plan has seen: whatever begins after that is a fact that moved.
+    (step.bound.running.is_some() && bound == now).then_some(bound)
 }
 
 /// Why the platform itself might leave too few healthy ones now: counts may have moved since the plan was made.

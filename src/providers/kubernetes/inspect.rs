@@ -68,7 +68,7 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
     let present = lookup::deployment(reads, keys, id).await?;
     match &step.action {
         Action::RestoreRevision { revision, number, .. } => {
-            inspection.equivalent = Some(requests::kubectl_undo(&context, id, *number));
+            inspection.equivalent = Some(requests::kubectl_undo(&context, id, *number, step.unpause));
             inspection.checks.push(permission(reads, step, ("apps", "deployments", "", "patch"), &id.name).await);
             match lookup::revision(reads, id, &present, revision).await? {
                 Some(past) => inspection.also_goes_back = diff::differences(&present.template, &past.template),

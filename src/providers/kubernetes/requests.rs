@@ -109,10 +109,17 @@ pub(super) fn look(context: &str) -> LookCommands {
     }
 }
 
-/// `kubectl rollout undo`.
-pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64) -> Text {
+/// `kubectl rollout undo`, after `resume` where it is held: kubectl undoes nothing that is paused.
+pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64, unpause: Unpause) -> Text {
     let target = format!("deployment/{}", id.name);
-    kubectl(context, id, &["rollout", "undo", &target, &format!("--to-revision={number}")])
+    let undo = kubectl(context, id, &["rollout", "undo", &target, &format!("--to-revision={number}")]);
+    match unpause {
+        Unpause::NotPaused => undo,
+        Unpause::Release => {
+            let resume = kubectl(context, id, &["rollout", "resume", &target]);
+            Text::new(&format!("{resume} && {undo}"))
+        }
+    }
 }
 
 /// `kubectl set image`.
@@ -208,7 +215,7 @@ mod tests {
     #[test]
     fn commands_are_quoted_for_a_shell() {
         assert_eq!(
-            kubectl_undo("it's eu", &id(), 3),
+            kubectl_undo("it's eu", &id(), 3, Unpause::NotPaused),
             "kubectl --context 'it'\\''s eu' -n shop rollout undo deployment/checkout --to-revision=3"
         );
         assert_eq!(

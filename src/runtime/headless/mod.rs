@@ -7,6 +7,7 @@ mod lists;
 mod plans;
 mod print;
 pub mod progress;
+mod protect;
 
 use std::time::Duration;
 
@@ -74,12 +75,10 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Timeline(_) => {
             later("timeline", "`rolldeck fleet --output json` has requested_since for each workload")
         }
-        Command::Lock(_) | Command::Unlock(_) => {
-            later("lock and unlock", "use --read-only, or read_only in [[places]]")
-        }
-        Command::Quarantine { .. } | Command::Unquarantine { .. } => {
-            later("quarantine and unquarantine", "declare the good image with [[expect]] instead")
-        }
+        Command::Lock { selector, why } => protect::lock(&options, &selector, &why).await,
+        Command::Unlock { lock } => protect::lift(&options, &lock.join(" ")),
+        Command::Quarantine { image, why } => protect::quarantine(&options, &image, &why),
+        Command::Unquarantine { image } => protect::lift(&options, &image),
         Command::Release { .. } => later("release", "declare images with [[expect]] instead"),
         Command::Export => later("export", "use --output json or markdown of the other commands"),
         Command::Demo { list: true, .. } => {

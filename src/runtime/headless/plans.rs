@@ -103,7 +103,7 @@ fn silent(session: &Session) -> String {
 }
 
 /// A word without a key must be the name of one service: a plan is no place for near misses.
-fn check_words(selector: &Selector, session: &Session) -> anyhow::Result<()> {
+pub(super) fn check_words(selector: &Selector, session: &Session) -> anyhow::Result<()> {
     let services: BTreeSet<&str> = session.model.fleet.services().map(|(name, _)| name.as_str()).collect();
     for word in selector.words() {
         if !services.iter().any(|service| service.eq_ignore_ascii_case(word)) {

@@ -6,5 +6,6 @@ pub(crate) mod desk;
 mod keys;
 mod limits;
 mod moved;
+mod protect;
 pub(crate) mod relay;
 mod rollback;
