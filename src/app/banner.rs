@@ -3,6 +3,7 @@
 //! Never says done for something that was only accepted.
 
 use super::age::Clock;
+use super::commands::protecting;
 use super::model::Model;
 use super::operations::Tracked;
 use super::screens::operations::state;
@@ -25,6 +26,7 @@ pub(crate) fn lines(model: &Model, width: usize) -> Vec<Line> {
                 .and(Meaning::Text, " puts this away"),
         );
     }
+    lines.extend(protecting::alarm(model));
     if let Some(tracked) = model.operations.on_banner() {
         lines.push(name(model, tracked, width));
         lines.push(progress(model, tracked, width));

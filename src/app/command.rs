@@ -7,7 +7,7 @@ use super::commands;
 use super::effect::Effect;
 use super::model::Model;
 use super::overlays::{ask, detail, help, palette, plan, scroll, versions};
-use super::screens::{operations, places};
+use super::screens::places;
 use crate::domain::text::Text;
 
 /// One thing that can be done.
@@ -139,7 +139,8 @@ pub static COMMANDS: &[&[Command]] = &[
     commands::marking::COMMANDS,
     commands::copying::COMMANDS,
     commands::planning::COMMANDS,
-    operations::COMMANDS,
+    commands::steering::COMMANDS,
+    commands::protecting::COMMANDS,
     places::COMMANDS,
     commands::later::COMMANDS,
     scroll::COMMANDS,

@@ -3,12 +3,15 @@
 //!
 //! Never done here. `Execute` is asked for by an appended `Sent` entry alone (`operations.rs`).
 
+use jiff::Timestamp;
+
 use super::event::ControlRequest;
 use super::filter::FilterQuestion;
 use super::record::Healthy;
 use crate::domain::id::{OperationId, PlaceId, PlanId};
 use crate::domain::journal::{Call, Entry};
 use crate::domain::plan::Step;
+use crate::domain::protection::Protected;
 use crate::domain::text::Text;
 
 /// Something to do.
@@ -52,6 +55,17 @@ pub enum Effect {
         /// Its steps.
         steps: Vec<Step>,
     },
+    /// Write a lock or quarantine down; answer with `StoreEvent::Protected`.
+    Protect {
+        /// What.
+        what: Protected,
+        /// Why.
+        reason: Text,
+        /// Until when.
+        expires_at: Option<Timestamp>,
+    },
+    /// Lift the lock or quarantine of this number; answer with `StoreEvent::Protected`.
+    Lift(u64),
     /// Note in our record which versions were seen healthy; nothing answers.
     Remember(Vec<Healthy>),
     /// Connect a place that is known and not connected.

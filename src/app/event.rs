@@ -11,6 +11,7 @@ use crate::domain::journal::{Call, Receipt, Record, Request};
 use crate::domain::observation::Batch;
 use crate::domain::operation::Alive;
 use crate::domain::plan::{Bound, Inspection};
+use crate::domain::protection::Protection;
 use crate::domain::text::Text;
 
 /// Something that happened.
@@ -59,6 +60,10 @@ pub enum StoreEvent {
     },
     /// Entries of another process can't be read; the text says which and why.
     Unreadable(Text),
+    /// All locks and quarantines that nobody has lifted, in this or another process.
+    Protected(Vec<Protection>),
+    /// A lock or quarantine could not be written or lifted, and why.
+    NotProtected(Text),
     /// Entries that another process wrote, or that were there at the start.
     Replayed(Vec<Record>),
     /// Who drives an operation, as its lock says.

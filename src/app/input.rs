@@ -4,6 +4,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::commands::protecting;
 use super::effect::Effect;
 use super::event::TerminalEvent;
 use super::key::{Key, show};
@@ -98,6 +99,10 @@ fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
             model.settings.incident = if name.is_empty() { None } else { Some(name) };
             model.ui.entry = None;
         }
+        (KeyCode::Enter, Entry::Protect { what, typed }) => {
+            return protecting::entered(model, what.clone(), &typed.clone());
+        }
+        (KeyCode::Esc, Entry::Protect { .. }) => model.ui.entry = None,
         (KeyCode::Enter, Entry::Filter { .. }) => {
             model.ui.entry = None;
             model.ui.rows_mut().listing_mut().home = None;
@@ -150,7 +155,7 @@ fn pasted(model: &mut Model, text: &str) {
 
 fn change(model: &mut Model, how: impl FnOnce(&mut String)) {
     match &mut model.ui.entry {
-        Some(Entry::Incident(name)) => how(name),
+        Some(Entry::Incident(typed) | Entry::Protect { typed, .. }) => how(typed),
         Some(Entry::Filter { .. }) => {
             let mut typed = model.ui.rows().listing().filter.typed.clone();
             how(&mut typed);

@@ -30,6 +30,7 @@ pub mod theme;
 pub mod ui;
 pub mod update;
 pub mod view;
+mod way_back;
 mod widgets;
 
 pub use overlays::help::markdown as key_table;

@@ -13,6 +13,7 @@ use super::ui::Ui;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::PlaceId;
 use crate::domain::plan::{Plan, PlanRequest, Refusal, compose};
+use crate::domain::protection::{Protection, Protections};
 use crate::domain::text::Text;
 
 /// The whole state.
@@ -25,6 +26,8 @@ pub struct Model {
     pub fleet: Fleet,
     /// What the journal knows.
     pub operations: Operations,
+    /// Locks and quarantines that nobody has lifted, run out or not.
+    pub protections: Vec<Protection>,
     /// Which versions were seen healthy, by this process and earlier ones.
     pub health: HealthRecord,
     /// What the operator sees.
@@ -46,9 +49,15 @@ impl Model {
             now,
             fleet,
             operations: Operations::default(),
+            protections: Vec::new(),
             health: HealthRecord::default(),
             ui: Ui::new(now),
         }
+    }
+
+    /// Has the fleet judge by what is protected at this time.
+    pub fn protect(&mut self) {
+        self.fleet.set_protections(Protections::holding(&self.protections, self.now));
     }
 
     /// Why this process must not drive a plan; `None` if it may. Who can't act in all its places would only end it.

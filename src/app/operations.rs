@@ -27,6 +27,10 @@ pub struct Operations {
     pub not_started: BTreeMap<OperationId, Text>,
     /// Operations whose first entry is on its way to the disk.
     starting: BTreeSet<OperationId>,
+    /// Operations whose way back is on its way to the disk.
+    returning: BTreeSet<OperationId>,
+    /// Ways back that can't begin, and why: the operation has stopped, and is told so once.
+    no_way_back: BTreeMap<OperationId, Text>,
     /// The process was asked to end: nothing is decided any more, answers are written down.
     is_ending: bool,
 }
@@ -42,6 +46,8 @@ pub struct Tracked {
     pub gates: Gates,
     /// Requests that wait for their answer.
     pub in_flight: BTreeSet<Call>,
+    /// Whether this process has driven it to its end.
+    has_ended_here: bool,
     /// Why nothing new is decided by this process, if so; answers are still written down.
     pub halted: Option<Text>,
     appending: Option<Waiting>,
@@ -99,7 +105,41 @@ impl Operations {
     /// Whether this process drives an operation that has not ended.
     pub fn is_driving(&self) -> bool {
         let is_ours = |tracked: &Tracked| tracked.alive == Alive::Here && tracked.operation.ended.is_none();
-        !self.starting.is_empty() || self.tracked.values().any(is_ours)
+        !self.starting.is_empty() || self.tracked.values().any(is_ours) || self.owes_way_back().is_some()
+    }
+
+    /// The operation that this process has stopped and must go back from, as an operator has asked.
+    pub fn owes_way_back(&self) -> Option<&Tracked> {
+        self.tracked.values().find(|tracked| {
+            tracked.has_ended_here && tracked.operation.returns && !self.is_taken_back(&tracked.operation.id)
+        })
+    }
+
+    fn is_taken_back(&self, id: &OperationId) -> bool {
+        let reverses = |tracked: &Tracked| tracked.operation.plan.reverses.as_ref() == Some(id);
+        self.no_way_back.contains_key(id) || self.returning.contains(id) || self.tracked.values().any(reverses)
+    }
+
+    /// The operation that was to be gone back from when its process ended.
+    pub fn lacks_way_back(&self, id: &OperationId) -> bool {
+        let asked =
+            self.tracked.get(id).is_some_and(|tracked| tracked.operation.returns && tracked.operation.ended.is_some());
+        asked && !self.tracked.values().any(|tracked| tracked.operation.plan.reverses.as_ref() == Some(id))
+    }
+
+    /// The way back from an operation can't begin.
+    pub fn give_up_way_back(&mut self, id: OperationId, why: Text) {
+        self.no_way_back.insert(id, why);
+    }
+
+    /// The operation that takes this one back, if one does.
+    pub fn way_back_of(&self, id: &OperationId) -> Option<&Tracked> {
+        self.tracked.values().find(|tracked| tracked.operation.plan.reverses.as_ref() == Some(id))
+    }
+
+    /// Why there is no way back from an operation that was to be gone back from.
+    pub fn why_no_way_back(&self, id: &OperationId) -> Option<&Text> {
+        self.no_way_back.get(id)
     }
 
     /// The running operation that drives a workload.
@@ -128,6 +168,7 @@ impl Operations {
     ) -> (OperationId, Vec<Effect>) {
         let content = format!("{}|{now}|{}|{}", plan.id, driver.boot, driver.pid);
         let id = OperationId(short_name("o-", 6, &content));
+        self.returning.extend(plan.reverses.clone());
         let entry = Entry::Started { plan: Box::new(plan), by: driver, incident };
         self.starting.insert(id.clone());
         (id.clone(), vec![Effect::Append { operation: id, entry: Box::new(entry), request: None }])
@@ -158,7 +199,7 @@ impl Operations {
                 }
                 Vec::new()
             }
-            StoreEvent::Unreadable(_) => Vec::new(),
+            StoreEvent::Unreadable(_) | StoreEvent::Protected(_) | StoreEvent::NotProtected(_) => Vec::new(),
             StoreEvent::Driven { operation, alive } => self.driven(&operation, alive, driver),
             StoreEvent::Requested { operation, request, by, number } => {
                 self.requested(&operation, request, by, Some(number));
@@ -291,7 +332,10 @@ impl Operations {
                     who: tracked.operation.driver.who.clone(),
                 }]
             }
-            Entry::Ended { .. } => vec![Effect::Release(record.operation.clone())],
+            Entry::Ended { .. } => {
+                tracked.has_ended_here = true;
+                vec![Effect::Release(record.operation.clone())]
+            }
             _ => Vec::new(),
         }
     }
@@ -309,6 +353,7 @@ impl Operations {
                     alive,
                     gates: Gates::default(),
                     in_flight: BTreeSet::new(),
+                    has_ended_here: false,
                     halted: None,
                     appending: None,
                     outbox: VecDeque::new(),

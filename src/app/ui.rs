@@ -19,6 +19,7 @@ use super::view;
 use super::widgets::paint::Line;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::OperationId;
+use crate::domain::protection::Protected;
 use crate::domain::text::Text;
 
 /// The state of the screens.
@@ -62,6 +63,13 @@ pub(crate) enum Entry {
     },
     /// The incident that new operations belong to.
     Incident(String),
+    /// Why something is protected, and for how long.
+    Protect {
+        /// What.
+        what: Protected,
+        /// What was typed.
+        typed: String,
+    },
 }
 
 /// A line for the footer.
@@ -234,7 +242,7 @@ pub fn refresh(model: &mut Model) -> Vec<Effect> {
     let mut effects = Vec::new();
     let is_news = std::mem::take(&mut model.ui.redraw.rows);
     if is_news {
-        let Model { settings, now, fleet, operations, ui, health: _ } = model;
+        let Model { settings, now, fleet, operations, ui, health: _, protections: _ } = model;
         let known = Known { settings, fleet, operations, now: *now };
         let changed = ui.screens.rebuild(ui.screen, &known, &mut effects);
         // What lies over the screen shows the fleet itself.

@@ -13,6 +13,7 @@ use super::model::Model;
 use super::overlays::{ask, plan};
 use super::screens::Screen;
 use super::screens::instances::Waits;
+use super::way_back;
 use crate::domain::observation::{Batch, Observation};
 
 /// A clock that moved further than this between two ticks has slept, or was set.
@@ -43,6 +44,16 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
                 StoreEvent::AppendFailed { operation, .. } => Some(operation.clone()),
                 StoreEvent::Unreadable(why) => {
                     model.settings.notices.push(why.clone());
+                    None
+                }
+                StoreEvent::Protected(protections) => {
+                    model.protections = protections.clone();
+                    model.protect();
+                    model.ui.redraw.rows = true;
+                    None
+                }
+                StoreEvent::NotProtected(why) => {
+                    model.ui.say_why(&format!("not written down, nothing is protected by it: {why}"));
                     None
                 }
                 StoreEvent::Appended(_)
@@ -85,6 +96,7 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Process(event) => process(model, event),
     };
     effects.extend(plan::look_again(model));
+    effects.extend(way_back::begin(model));
     ask::look_again(model);
     effects.extend({
         let settings = &model.settings;
@@ -108,6 +120,10 @@ fn tick(model: &mut Model, now: Timestamp) {
     let minute = |at: Timestamp| at.as_second().div_euclid(60);
     let is_new_minute = minute(now) != minute(model.now);
     model.now = now;
+    // What runs out is let go.
+    if !model.protections.is_empty() {
+        model.protect();
+    }
     if model.ui.redraw.clock.is_some_and(|at| now >= at) {
         model.ui.redraw.due = true;
     }

@@ -8,8 +8,9 @@ use ratatui::layout::Rect;
 
 use super::age::Clock;
 use super::banner;
+use super::commands::{protecting, steering};
 use super::key::show;
-use super::keymap::Lookup;
+use super::keymap::{Binding, Lookup};
 use super::model::Model;
 use super::overlays;
 use super::screens::{self, page};
@@ -70,7 +71,20 @@ pub fn render(model: &Model, area: Rect, buffer: &mut Buffer) {
         }
         None => screens::draw(model, body, buffer),
     }
+    outcomes(model, body, buffer);
     footer(model, Rect { y: area.y + area.height - 1, height: 1, ..area }, buffer);
+}
+
+/// Over the last rows: what each second key would do, once the first key of a stop was pressed.
+fn outcomes(model: &Model, body: Rect, buffer: &mut Buffer) {
+    let lookup = model.settings.look.keymap.lookup(&model.ui.scopes(), &model.ui.pending);
+    let stops = |longer: &[&Binding]| longer.iter().any(|binding| binding.command.id == "operation.return");
+    let is_asked = !model.ui.pending.is_empty() && matches!(&lookup, Lookup::Pending(longer) if stops(longer));
+    let lines = if is_asked { steering::before_a_stop(model) } else { Vec::new() };
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(body.height);
+    let area = Rect { y: body.y + body.height - height, height, ..body };
+    paint::fill(buffer, area, model.settings.look.theme.style(Meaning::Text));
+    paint::lines(buffer, area, &lines, &model.settings.look.theme);
 }
 
 fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
@@ -221,6 +235,8 @@ fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
         (Some(Entry::Incident(typed)), _) => Line::plain(" incident: ")
             .and(Meaning::Input, format!("{}_", Text::new(typed)))
             .and(Meaning::Dim, "  Enter keeps it, Esc leaves it"),
+        (Some(Entry::Protect { .. }), Some(Message::Why(text))) => Line::new(Meaning::Warning, format!(" {text}")),
+        (Some(Entry::Protect { what, typed }), _) => protecting::prompt(what, typed),
         (Some(Entry::Filter { .. }), _) => {
             Line::new(Meaning::Dim, " Enter keeps, Esc leaves; words svc: place: ns: kind: state: digest: image: age>")
         }

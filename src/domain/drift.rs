@@ -69,6 +69,8 @@ pub enum Mark {
     Failed,
     /// A rollout is moving.
     Rolling,
+    /// Somebody has locked it: it is not operated.
+    Locked,
 }
 
 /// Instances of a workload that run one image in its main container.
@@ -287,7 +289,8 @@ impl<'a> Measure<'a> {
         let say = |verdict, reason: &str| InstanceVerdict { verdict, reason: Text::new(reason) };
         let Some(running) = &container.running else {
             let why = instance.reason.as_deref().unwrap_or("no image was pulled yet");
-            return if self.is_moving() || instance.phase == Phase::Pending && self.is_replacing(instance) {
+            let is_moving = self.is_moving() && self.workload.rollout != Rollout::Paused;
+            return if is_moving || instance.phase == Phase::Pending && self.is_replacing(instance) {
                 say(Verdict::Mixed, &format!("starting: {why}"))
             } else {
                 say(Verdict::Unknown, why)

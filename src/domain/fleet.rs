@@ -25,6 +25,7 @@ use super::image::{ImageId, ImageRef};
 use super::observation::{
     InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Rollout, Source, WorkloadSeen,
 };
+use super::protection::{Protection, Protections};
 use super::text::{Letters, Text};
 
 /// All that is known.
@@ -40,6 +41,7 @@ pub struct Fleet {
     instance_slots: HashMap<(u16, Uid), u32>,
     services: BTreeMap<Text, Tally>,
     records: HashMap<WorkloadId, OwnRecord>,
+    protections: Protections,
     /// Workloads that can be operated and were seen to go: one that is merely not seen may be out of our sight.
     deleted: HashSet<(u16, Uid)>,
     interned: interner::Interner,
@@ -153,11 +155,27 @@ impl Fleet {
             instance_slots: HashMap::new(),
             services: BTreeMap::new(),
             records: HashMap::new(),
+            protections: Protections::default(),
             deleted: HashSet::new(),
             interned: interner::Interner::default(),
             dirty: HashSet::new(),
             revision: 0,
         }
+    }
+
+    /// What is protected now.
+    pub fn protections(&self) -> &Protections {
+        &self.protections
+    }
+
+    /// The lock on a workload, if it has one.
+    pub fn lock_on(&self, workload: &Workload) -> Option<&Protection> {
+        if self.protections.is_empty() {
+            return None;
+        }
+        let images = workload.image_texts();
+        let images: Vec<&str> = images.iter().map(Text::as_str).collect();
+        self.protections.lock_on(&workload.facts(&images))
     }
 
     /// Counts every change; equal revisions are equal fleets.

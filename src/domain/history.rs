@@ -77,6 +77,9 @@ pub enum OwnVerdict {
     SeenHealthy,
 }
 
+/// Why an image is quarantined, by what it is exactly or by how it was asked for; `None` if it is not.
+pub type Banned<'a> = &'a dyn Fn(Option<&ImageId>, Option<&ImageRef>) -> Option<Text>;
+
 /// What is known beside the revisions when candidates are judged.
 pub struct Knowledge<'a> {
     /// What the workload asks for now.
@@ -91,6 +94,8 @@ pub struct Knowledge<'a> {
     pub own: &'a OwnRecord,
     /// Whether an image is declared (configuration or annotation) for the main container.
     pub declared: Option<&'a ImageRef>,
+    /// Which images are bad wherever they run.
+    pub banned: Banned<'a>,
 }
 
 impl Version {
@@ -178,6 +183,10 @@ fn rejection(
     }
     if !images_differ(&revision.template, revision, current, knowledge) {
         return Some(Text::new("same image as requested now"));
+    }
+    let image = exact(revision, knowledge.main, knowledge);
+    if let Some(why) = (knowledge.banned)(image.as_ref(), reference) {
+        return Some(why);
     }
     let Some(reference) = reference else {
         return Some(Text::new("its main image is not known"));
@@ -321,6 +330,7 @@ mod tests {
         let own = OwnRecord(own.iter().map(|(hash, verdict)| (TemplateHash(Text::new(hash)), *verdict)).collect());
         let requested = template(requested);
         let knowledge = Knowledge {
+            banned: &|_, _| None,
             requested: &requested,
             main: "app",
             learnt: &|_, _| None,
@@ -362,6 +372,7 @@ mod tests {
         reverted.uid = Uid::new("reverted");
         let own = OwnRecord::default();
         let knowledge = Knowledge {
+            banned: &|_, _| None,
             requested: &requested,
             main: "app",
             learnt: &|_, _| None,
@@ -397,6 +408,7 @@ mod tests {
         let revisions = [revision("a:1", 1, &[]), revision("a:2", 2, &[]), revision("a:3", 3, &[])];
         let (requested, own) = (template("a:3"), OwnRecord::default());
         let knowledge = Knowledge {
+            banned: &|_, _| None,
             requested: &requested,
             main: "app",
             learnt: &|_, _| None,
@@ -417,6 +429,7 @@ mod tests {
         requested.hash = TemplateHash(Text::new("restarted"));
         let own = OwnRecord::default();
         let knowledge = Knowledge {
+            banned: &|_, _| None,
             requested: &requested,
             main: "app",
             learnt: &|_, _| None,
@@ -436,21 +449,10 @@ mod tests {
             label: Some(Text::new(image)),
             ..revision(image, number, &[])
         };
-        // v41, v42, and v41 again: its number rose, and its old one is kept nowhere.
-        let revisions = [made("shop/app:v41", 3, 10), made("shop/app:v42", 2, 20)];
-        let requested = template("shop/app:v41");
-        let own = OwnRecord::default();
-        let knowledge = Knowledge {
-            requested: &requested,
-            main: "app",
-            learnt: &|_, _| None,
-            running: &|_| false,
-            own: &own,
-            declared: None,
-        };
-        let versions = versions(&revisions, &knowledge);
-        assert_eq!(last_good(&versions, None), None, "{versions:?}");
-        let v42 = versions.iter().find(|version| version.number == 2).and_then(|version| version.rejected.clone());
-        assert_eq!(v42, Some(Text::new("was rolled back from")));
+        // v1, v2 (bad), back to v1: its number rose, and its old one is kept nowhere.
+        check(&[made("a:1", 3, 10), made("a:2", 2, 20)], "a:1", &[], None);
+        check(&[made("a:0", 1, 5), made("a:1", 4, 10), made("a:2", 3, 20)], "a:1", &[], Some("a:0"));
+        // Nothing came back here.
+        check(&[made("a:1", 1, 10), made("a:2", 2, 20)], "a:2", &[], Some("a:1"));
     }
 }

@@ -85,7 +85,8 @@ pub enum Entry {
         /// How the facts are now.
         bound: Box<Bound>,
     },
-    /// An operator confirmed the step with the facts as they are now.
+    /// The step is bound to the facts as they are now: an operator has confirmed it, or an earlier step of the plan has moved
+    /// just what it must move.
     Rebound {
         /// Which step.
         step: StepId,
@@ -181,6 +182,8 @@ pub enum Request {
     Resume,
     /// Stop here and keep what was done.
     Stop,
+    /// Stop here, then go back by a plan of its own.
+    Return,
 }
 
 /// Who drives an operation.

@@ -15,5 +15,6 @@ pub mod observation;
 pub mod operation;
 pub mod plan;
 pub mod policy;
+pub mod protection;
 pub mod selector;
 pub mod text;

@@ -29,6 +29,25 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Source(pub &'static str);
 
+impl Source {
+    /// Whether instances, or what they should run, are missing where it can't be read. The rest only explains rows, or is of
+    /// kinds that a role may well leave out.
+    pub fn has_rows(self) -> bool {
+        const ROWS: [&str; 9] = [
+            "pods",
+            "groups",
+            "machines",
+            "instance refreshes",
+            "launch templates",
+            "launch configurations",
+            "services",
+            "service deployments",
+            "tasks",
+        ];
+        ROWS.contains(&self.0)
+    }
+}
+
 /// One fact.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Observation {

@@ -6,6 +6,7 @@
 mod debts;
 mod decide;
 mod follows;
+mod outcome;
 mod step;
 mod verify;
 
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 
 pub use debts::paid;
 pub use decide::{Gates, World, decide};
+pub use outcome::Left;
 pub use step::{StepCounts, StepProgress, StepState};
 pub use verify::{Progress, progress_of};
 
@@ -47,6 +49,8 @@ pub struct Operation {
     pub mode: Mode,
     /// What it still owes.
     pub debts: Vec<Debt>,
+    /// Whether an operator has asked for the way back once it has stopped.
+    pub returns: bool,
     /// How and when it ended.
     pub ended: Option<(Outcome, Text, Timestamp)>,
     /// The last entry that was folded in.
@@ -143,6 +147,7 @@ impl Operation {
             healthy_waves: Vec::new(),
             mode: Mode::Running,
             debts: Vec::new(),
+            returns: false,
             ended: None,
             last_sequence: record.sequence,
         })
@@ -201,6 +206,10 @@ impl Operation {
                     (Request::Pause, Mode::Running | Mode::PlanMoved { .. }) => Mode::Paused { by: by.clone() },
                     (Request::Resume, Mode::Paused { .. }) => Mode::Running,
                     (Request::Stop, _) => Mode::Stopping { by: by.clone() },
+                    (Request::Return, _) => {
+                        self.returns = true;
+                        Mode::Stopping { by: by.clone() }
+                    }
                     (Request::Pause | Request::Resume, mode) => mode.clone(),
                 }
             }

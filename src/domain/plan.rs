@@ -10,6 +10,8 @@ mod code;
 mod compose;
 mod floor;
 mod meant;
+mod reverse;
+mod select;
 
 use std::time::Duration;
 
@@ -20,12 +22,13 @@ use sha2::{Digest as _, Sha256};
 pub use bound::{Bound, Paused};
 pub(in crate::domain) use by_hand::{is_held_back, is_stuck};
 pub use code::Code;
-pub use compose::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, compose, select};
+pub use compose::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, compose};
 pub use floor::Floor;
 pub(in crate::domain) use floor::healthy_floor;
 pub use meant::{Meant, meant};
+pub use select::select;
 
-use super::id::{PlaceId, PlanId, StepId, Uid, WorkloadId};
+use super::id::{OperationId, PlaceId, PlanId, StepId, Uid, WorkloadId};
 use super::image::{ImageId, ImageRef};
 use super::observation::{TemplateHash, Undoer};
 use super::policy::Confirm;
@@ -41,6 +44,9 @@ pub struct Plan {
     /// Whether it leaves what is asked for now because that is bad.
     #[serde(default)]
     pub way: Way,
+    /// The operation that it takes back, if it is the way back from one.
+    #[serde(default)]
+    pub reverses: Option<OperationId>,
     /// One line: service, from, to.
     pub title: Text,
     /// When it was made.
@@ -386,6 +392,14 @@ impl Action {
             Action::SetImage { .. } => "set_image",
             Action::Evict { .. } => "evict",
             Action::EndRollout { .. } => "end_rollout",
+        }
+    }
+
+    /// Whether instances are replaced by it.
+    pub fn replaces(&self) -> bool {
+        match self {
+            Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } => true,
+            Action::EndRollout { .. } => false,
         }
     }
 

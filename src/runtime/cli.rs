@@ -157,7 +157,7 @@ pub enum Command {
     Abort {
         /// The operation
         operation: String,
-        /// Go back as well (comes in a later version)
+        /// Go back as well, and end when that has ended
         #[arg(long = "return")]
         go_back: bool,
     },
@@ -168,18 +168,30 @@ pub enum Command {
     },
     /// Print what changed where and when (comes in a later version)
     Timeline(Filter),
-    /// Protect a workload (comes in a later version)
-    Lock(Filter),
-    /// Take a protection off (comes in a later version)
-    Unlock(Filter),
-    /// Ban an image (comes in a later version)
-    Quarantine {
-        /// The image
-        image: String,
+    /// Lock workloads: no plan operates them; without a selector, print what is locked and quarantined
+    Lock {
+        /// `svc:checkout place:k8s/prod-*`; a word without a key is one service's name
+        selector: Vec<String>,
+        /// Why, and until when
+        #[command(flatten)]
+        why: Why,
     },
-    /// Lift a ban (comes in a later version)
+    /// Lift a lock
+    Unlock {
+        /// Its number, or its selector as it was written
+        lock: Vec<String>,
+    },
+    /// Ban an image: where it runs it is off, and no plan goes back to it by itself
+    Quarantine {
+        /// A digest or its first eight digits or more, a machine image, a whole reference
+        image: String,
+        /// Why, and until when
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Lift a ban
     Unquarantine {
-        /// The image
+        /// Its number, or its image as it was written
         image: String,
     },
     /// What a version is, place by place (comes in a later version)
@@ -238,6 +250,14 @@ pub enum PlanCommand {
         #[arg(long)]
         image_only: bool,
     },
+    /// Go back to what was asked for before an operation
+    Reverse {
+        /// Which one
+        operation: String,
+        /// How long the plan waits for its code, up to 60m
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = valid)]
+        valid: Duration,
+    },
 }
 
 /// What a plan is about.
@@ -255,6 +275,17 @@ pub struct PlanTarget {
     /// How long the plan waits for its code, up to 60m
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = valid)]
     pub valid: Duration,
+}
+
+/// Why something is protected.
+#[derive(Args, Debug)]
+pub struct Why {
+    /// Why: others will read it
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// For how long: 4h, 2d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = time)]
+    pub expires: Duration,
 }
 
 /// What to do with the configuration.

@@ -147,6 +147,8 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Execute { .. }
         | Effect::Inspect { .. }
         | Effect::Remember(_)
+        | Effect::Protect { .. }
+        | Effect::Lift(_)
         | Effect::Connect(_)
         | Effect::Filter(_) => Next::GoOn,
     }

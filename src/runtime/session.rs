@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use super::store::Behind;
 use super::store::Store;
 use crate::app::effect::Effect;
 use crate::app::event::{CallAnswer, Event, ProviderEvent};
@@ -243,6 +244,13 @@ impl Session {
             Effect::Execute { operation, call, step, who } => self.send(operation, call, *step, who),
             Effect::Inspect { plan, steps } => self.inspect(&plan, steps),
             Effect::Remember(healthy) => self.store.remember(healthy),
+            Effect::Protect { what, reason, expires_at } => {
+                let (by, at) = (self.model.settings.driver.who.clone(), self.clock.now());
+                self.store.protect(what, Behind { reason, by, at, expires_at });
+            }
+            Effect::Lift(number) => {
+                self.store.lift(number, self.model.settings.driver.who.clone(), self.clock.now());
+            }
             Effect::Connect(place) => self.connect(&place),
             Effect::Filter(question) => {
                 let sender = self.sender.clone();

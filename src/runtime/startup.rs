@@ -192,6 +192,17 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
     let last = records.last().map_or(0, |record| record.sequence);
     model.operations.replay(records, |operation| locks.look(operation));
     model.health = HealthRecord::of(earlier);
+    match journal.as_ref().map(Journal::protections) {
+        Ok(Ok(protections)) => model.protections = protections,
+        // What can't be read protects nothing: then nothing is operated either.
+        Ok(Err(fault)) => {
+            let why = Text::new(&format!("read-only because locks and quarantines can't be read: {fault}"));
+            model.settings.notices.push(why.clone());
+            model.settings.access = Access::ReadOnly(why);
+        }
+        Err(_) => {}
+    }
+    model.protect();
     model.operations.teach(&mut model.fleet, model.health.known());
     let open = model.operations.iter().filter(|tracked| tracked.operation.ended.is_none());
     let open: Vec<OperationId> = open.map(|tracked| tracked.operation.id.clone()).collect();

@@ -30,6 +30,7 @@ mod sim;
 /// One line for each folder in `src/providers`.
 pub(crate) const SUBJECTS: &[Line] = &[
     Line { provider: "sim", time: Time::Paused, subject: sim::subject },
+    Line { provider: "sim", time: Time::Paused, subject: sim::group },
     Line { provider: "kubernetes", time: Time::Real, subject: kubernetes::deployments_subject },
     Line { provider: "kubernetes", time: Time::Real, subject: kubernetes::stateful_sets_subject },
     Line { provider: "aws", time: Time::Real, subject: aws::subject },

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rolldeck::domain::drift::Verdict;
-use rolldeck::domain::id::{PlaceId, StepId};
+use rolldeck::domain::id::{PlaceId, StepId, WorkloadKind};
+use rolldeck::domain::image::ImageId;
 use rolldeck::domain::journal::{Call, Entry, Outcome as Ended, Request};
 use rolldeck::domain::observation::{PlaceState, Rollout};
 use rolldeck::domain::operation::{Mode, Operation, StepState};
-use rolldeck::domain::plan::{Goto, Pick, Unpause, compose};
+use rolldeck::domain::plan::{Brake, Goto, Pick, Unpause, compose};
 use rolldeck::domain::text::Text;
 use rolldeck::providers::sim::{Fault, Intervention, Outcome, SCENARIOS, Scenario, list};
 
@@ -79,13 +80,13 @@ async fn bad_release_is_bad_in_three_places_of_five() {
     for (place, expected) in [
         ("k8s/prod-eu", (Verdict::Drift, 10, 25, 15)),
         ("k8s/prod-us", (Verdict::Drift, 5, 20, 15)),
-        ("vm/use1", (Verdict::Drift, 4, 20, 16)),
+        ("aws/use1", (Verdict::Drift, 4, 20, 16)),
         ("k8s/prod-ap", (Verdict::Ok, 0, 20, 20)),
         ("k8s/staging", (Verdict::Ok, 0, 4, 4)),
     ] {
         check(&harness, place, "checkout", expected);
     }
-    check(&harness, "vm/use1", "search", (Verdict::Drift, 5, 12, 12));
+    check(&harness, "aws/use1", "search", (Verdict::Drift, 5, 12, 12));
     check(&harness, "k8s/prod-us", "mailer", (Verdict::Outlier, 1, 9, 9));
     check(&harness, "k8s/dr-weu", "ledger", (Verdict::Unknown, 0, 6, 0));
     check(&harness, "k8s/prod-eu", "billing", (Verdict::Ok, 0, 12, 9));
@@ -100,6 +101,141 @@ async fn bad_release_is_bad_in_three_places_of_five() {
     assert!(answered_at.to_string().as_str() < "2026-11-21T03:10:02Z", "the report of silence is no answer");
     let names: BTreeSet<&str> = harness.fleet.services().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names.len(), 10, "{names:?}");
+}
+
+#[test]
+fn what_a_group_could_not_be_is_refused_with_the_reason() {
+    let group = PAIR.replace("id = \"k8s/b\"", "id = \"aws/b\", kind = \"aws\"");
+    let group = group.replace("place = \"k8s/*\", replicas = 8", "place = \"aws/b\", replicas = 8");
+    Scenario::parse(&group).expect("a group like others");
+    for (right, wrong, line, says) in [
+        ("kind = \"aws\"", "kind = \"azure\"", 7, "expected `kubernetes` or `aws`"),
+        ("replicas = 8", "max_surge = \"2\"", 12, "app in aws/b: `max_surge` of an Auto Scaling group is a percentage"),
+        ("replicas = 8", "max_unavailable = \"120%\"", 12, "is a percentage (\"20%\"), not 120%"),
+        ("replicas = 8", "stale = 1", 12, "`stale` is of clusters alone"),
+        ("replicas = 8", "touched = 1", 12, "`touched` is of clusters alone"),
+        ("age = \"2h\"", "fails = \"image_pull\"", 12, "a machine pulls no image"),
+        ("age = \"2h\"", "ami = \"ami-42\"", 11, "`ami-42` is no machine image; write ami- and 17"),
+    ] {
+        let text = group.replacen(right, wrong, 1);
+        assert_ne!(text, group, "{right} is in the text");
+        let error = Scenario::parse(&text).expect_err(wrong).to_string();
+        assert!(error.starts_with(&format!("line {line}, column ")), "{wrong}: {error}");
+        assert!(error.contains(says), "{wrong}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_demos_group_is_told_as_a_real_one_is() {
+    let harness = Harness::open("bad-release").await;
+    let group = harness.workload("aws/use1", "checkout");
+    assert_eq!((group.id.kind, &group.id.namespace), (WorkloadKind::AutoScalingGroup, &None));
+    let asked = group.requested().expect("it asks for an image");
+    assert!(asked.is_machine() && group.called() == Some(Text::new("v42")), "{asked}");
+    assert_eq!(group.seen.strategy.kind, Text::new("InstanceRefresh"));
+    assert!(group.seen.owners.is_empty(), "AWS does not say who");
+    let versions: Vec<(u64, bool)> = group
+        .judgement
+        .versions
+        .iter()
+        .map(|version| (version.number, matches!(version.image, Some(ImageId::Machine { .. }))))
+        .collect();
+    assert_eq!(versions, [(4, true), (3, true), (2, true), (1, true)], "versions of its launch template");
+    for instance in harness.fleet.instances_of(group) {
+        let seen = &instance.seen;
+        assert!(seen.name.starts_with("i-0") && seen.name.len() == 19 && seen.uid.0 == seen.name, "{}", seen.name);
+        assert!(matches!(&seen.containers[0].running, Some(ImageId::Machine { .. })), "{:?}", seen.containers);
+        let why = seen.reason.as_deref().unwrap_or_default();
+        assert!(!why.contains("CrashLoop") && !why.contains("container"), "{why}");
+    }
+    let cluster = harness.workload("k8s/prod-us", "checkout");
+    assert!(group.asks_like(cluster), "one release, by its name");
+    assert!(matches!(cluster.judgement.requested, Some(ImageId::Oci { .. })), "a digest there");
+}
+
+/// A way back of the demo's group, with what goes wrong on it.
+async fn group_rolled_back(faults: &[Fault]) -> (Driving, Harness) {
+    let mut harness = Harness::open("bad-release").await;
+    for fault in faults {
+        harness.world.fault(&PlaceId::new("aws/use1"), 0, fault.clone());
+    }
+    let plan = harness.plan("svc:checkout place:aws/use1", Goto::LastGood);
+    assert_eq!(plan.steps().map(|step| step.brake.clone()).collect::<Vec<_>>(), [Brake::CancelRollout]);
+    let driving = harness.operate(plan).await;
+    (driving, harness)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_groups_earlier_ami_comes_back_under_its_number_whatever_becomes_of_the_answer() {
+    for faults in [&[][..], &[Fault::LoseAnswer]] {
+        let (driving, harness) = group_rolled_back(faults).await;
+        check_end(&driving, &harness, Ended::Done, &[("restore_revision", Outcome::Done)]);
+        check(&harness, "aws/use1", "checkout", (Verdict::Ok, 0, 20, 20));
+        let group = harness.workload("aws/use1", "checkout");
+        assert_eq!((group.called(), group.seen.rollout.clone()), (Some(Text::new("v41")), Rollout::Stable));
+        let bad = &group.judgement.versions[0];
+        assert_eq!((bad.number, bad.rejected.as_deref()), (4, Some("its instance refresh was rolled back")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_refresh_was_stopped_has_two_amis_and_launches_its_own() {
+    let mut harness = Harness::open("bad-release").await;
+    harness.run_for(Duration::from_secs(150)).await;
+    let failed = harness.workload("aws/use1", "checkout").seen.rollout.clone();
+    assert!(matches!(&failed, Rollout::Failed(why) if why.contains("the instance refresh failed")), "{failed:?}");
+    let plan = harness.plan("svc:checkout place:aws/use1", Goto::Revision(2));
+    let mut driving = Driving::start(plan, harness.world.now());
+    let accepted = |operation: &Operation| state_of(operation, 1) == StepState::Accepted;
+    driving.drive(&mut harness, "the refresh began", accepted).await;
+    harness.run_for(Duration::from_secs(6)).await;
+    driving.ask(Request::Stop, harness.world.now());
+    driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
+    let done = Outcome::Done;
+    check_end(&driving, &harness, Ended::Stopped, &[("restore_revision", done), ("brake", done)]);
+    let held = |fleet: &rolldeck::domain::fleet::Fleet| {
+        fleet.workloads().any(|workload| workload.seen.rollout == Rollout::Paused)
+    };
+    harness.until("the end of the refresh is seen", held).await;
+    let latent = harness.workload("aws/use1", "checkout").seen.template.latent.clone().expect("it says so");
+    assert!(latent.starts_with("an instance launched now is of version 3"), "{latent}");
+    let id = harness.workload("aws/use1", "checkout").id.clone();
+    assert!(harness.world.intervene(&id, &Intervention::DeleteInstances(4)));
+    harness.run_for(Duration::from_secs(20)).await;
+    let newest = harness.fleet.instances_of(harness.workload("aws/use1", "checkout"));
+    let newest = newest.max_by_key(|instance| instance.seen.started_at).expect("twenty");
+    let version = |number: u64| {
+        let versions = &harness.workload("aws/use1", "checkout").judgement.versions;
+        versions.iter().find(|version| version.number == number).and_then(|version| version.image.clone())
+    };
+    assert_eq!(newest.seen.containers[0].running, version(3), "the group's own version");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_can_not_be_paused_touched_or_given_an_image_of_its_own() {
+    let text = include_str!("../scenarios/bad-release.toml");
+    let text = text.replacen("running = { \"118\" = 7, \"117\" = 5 }", "paused = true", 1);
+    for scenario in ["bad-release", text.as_str()] {
+        let harness = Harness::open(scenario).await;
+        let search = harness.workload("aws/use1", "search");
+        assert_eq!(search.seen.rollout, Rollout::Stable, "no refresh runs");
+        harness.world.intervene(&search.id, &Intervention::Pause);
+        assert_eq!(harness.world.is_held(&search.id), Some(false));
+        let image = search.judgement.versions[1].reference.clone().expect("known");
+        let set = Intervention::SetImage { container: Text::new("machine"), image };
+        for intervention in [Intervention::Touch, set] {
+            assert!(!harness.world.intervene(&search.id, &intervention), "{intervention:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_can_not_be_taken_back_there_is_ended_first() {
+    let mut harness = Harness::open("bad-release").await;
+    let plan = harness.plan("svc:checkout place:aws/use1", Goto::Revision(2));
+    let driving = harness.operate(plan).await;
+    let done = Outcome::Done;
+    check_end(&driving, &harness, Ended::Done, &[("end_rollout", done), ("restore_revision", done)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,15 +318,21 @@ fn state_of(operation: &Operation, wave: u16) -> StepState {
 #[tokio::test(start_paused = true)]
 async fn a_rollback_over_three_places_ends_done_wave_by_wave() {
     let mut harness = Harness::open("bad-release").await;
-    let plan = harness.plan("svc:checkout place:k8s/prod-us,k8s/prod-eu,vm/use1", Goto::LastGood);
+    let plan = harness.plan("svc:checkout place:k8s/prod-us,k8s/prod-eu,aws/use1", Goto::LastGood);
     let places: Vec<&str> = plan.waves.iter().map(|wave| wave.place.0.as_str()).collect();
-    assert_eq!(places, ["k8s/prod-us", "k8s/prod-eu", "vm/use1"], "the order of the policy");
+    assert_eq!(places, ["k8s/prod-us", "k8s/prod-eu", "aws/use1"], "the order of the policy");
     let driving = harness.operate(plan).await;
     check_end(&driving, &harness, Ended::Done, &[("restore_revision", Outcome::Done); 3]);
     for place in places_of_checkout() {
         check(&harness, place, "checkout", (Verdict::Ok, 0, 20, 20));
-        let mark = harness.workload(place, "checkout").seen.touched_by.clone().expect("it leaves its mark");
-        assert!(mark.starts_with("o-test oncall@example 2026-11-21T03:1"), "{mark}");
+        let mark = harness.workload(place, "checkout").seen.touched_by.clone();
+        match place.starts_with("aws/") {
+            true => assert_eq!(mark, None, "a group has no room for one"),
+            false => {
+                let mark = mark.expect("it leaves its mark");
+                assert!(mark.starts_with("o-test oncall@example 2026-11-21T03:1"), "{mark}");
+            }
+        }
     }
     // The bake: between a wave that is verified and the next request five seconds pass at least.
     let at = |is_it: &dyn Fn(&Entry) -> bool| {
@@ -203,7 +345,7 @@ async fn a_rollback_over_three_places_ends_done_wave_by_wave() {
 }
 
 fn places_of_checkout() -> [&'static str; 3] {
-    ["k8s/prod-us", "k8s/prod-eu", "vm/use1"]
+    ["k8s/prod-us", "k8s/prod-eu", "aws/use1"]
 }
 
 #[tokio::test(start_paused = true)]
@@ -370,7 +512,7 @@ async fn machines_that_are_off_are_replaced_one_after_the_other() {
     assert_eq!(plan.instances(), 5);
     let driving = harness.operate(plan).await;
     check_end(&driving, &harness, Ended::Done, &[("evict", Outcome::Done); 5]);
-    check(&harness, "vm/use1", "search", (Verdict::Ok, 0, 12, 12));
+    check(&harness, "aws/use1", "search", (Verdict::Ok, 0, 12, 12));
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,23 +28,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     later("row.console", "console link", "Opens the row in the provider's console.", Risk::Look, Scope::Lists, |_| {
         not_now("console links come with a later version; y i copies the id")
     }),
-    later("plan.reverse", "reverse", "Plans the way back from the last operation.", Risk::Plan, Scope::Lists, |_| {
-        not_now("reversing comes with a later version; B picks the version that ran before")
-    }),
-    later(
-        "operation.return",
-        "stop and go back",
-        "Stops the operation and plans the way back.",
-        Risk::Run,
-        Scope::Global,
-        |_| not_now("x z comes with a later version; x s stops here, then B picks the version that ran before"),
-    ),
-    later("workload.lock", "lock", "Forbids operations on a workload.", Risk::Protect, Scope::Lists, |_| {
-        not_now("locks come with a later version")
-    }),
-    later("image.quarantine", "quarantine", "Bans an image everywhere.", Risk::Protect, Scope::Lists, |_| {
-        not_now("quarantine comes with a later version")
-    }),
     later("row.snooze", "snooze", "Hides a row for a while, with a reason.", Risk::Protect, Scope::Lists, |_| {
         not_now("snoozing comes with a later version; a filter hides rows: -svc:NAME")
     }),

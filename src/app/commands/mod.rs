@@ -9,3 +9,5 @@ pub(crate) mod later;
 pub(crate) mod marking;
 pub(crate) mod moving;
 pub(crate) mod planning;
+pub(crate) mod protecting;
+pub(crate) mod steering;

@@ -5,6 +5,7 @@
 use crate::app::command::{Command, Risk, Scope, not_now};
 use crate::app::effect::Effect;
 use crate::app::model::Model;
+use crate::app::operations::Tracked;
 use crate::app::overlays::{plan, versions};
 use crate::app::rows::RowId;
 use crate::app::screens::{Screen, drift};
@@ -32,6 +33,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         "Lists the versions that the row had, with the evidence for each, to go to one of them.",
         versions::open,
     ),
+    Command {
+        id: "plan.reverse",
+        title: "reverse",
+        doc: "Plans the way back from the operation under the cursor, or from the last one.",
+        risk: Risk::Plan,
+        scope: Scope::Lists,
+        available: can_reverse,
+        run: reverse,
+    },
 ];
 
 const fn command(
@@ -107,6 +117,34 @@ pub(crate) fn can_plan(model: &Model) -> Result<(), Text> {
         }
         Screen::Drift | Screen::Fleet | Screen::Instances => Ok(()),
         Screen::Operations | Screen::Places => not_now("plans are made on Drift (1), Fleet (2) and Instances (4)"),
+    }
+}
+
+/// The operation that is meant: the one under the cursor, else the last one that has ended.
+fn to_reverse(model: &Model) -> Result<PlanRequest, Text> {
+    let under_cursor = match (model.ui.screen, &model.ui.rows().listing().cursor) {
+        (Screen::Operations, Some(RowId::Operation(id))) => model.operations.get(id),
+        _ => None,
+    };
+    let ended = |tracked: &&Tracked| tracked.operation.ended.is_some();
+    let last = || model.operations.newest_first().into_iter().find(ended);
+    let Some(tracked) = under_cursor.or_else(last) else { return Err(Text::new("no operation has ended here")) };
+    let operation = &tracked.operation;
+    if operation.ended.is_none() {
+        return Err(Text::new(&format!("{} runs: x z stops it and goes back", operation.id)));
+    }
+    PlanRequest::reverse(operation, model.settings.policy.valid)
+        .ok_or_else(|| Text::new(&format!("{} changed nothing that could be taken back", operation.id)))
+}
+
+fn can_reverse(model: &Model) -> Result<(), Text> {
+    to_reverse(model).map(|_| ())
+}
+
+fn reverse(model: &mut Model) -> Vec<Effect> {
+    match to_reverse(model) {
+        Ok(request) => plan::open(model, request, Vec::new()),
+        Err(_) => Vec::new(),
     }
 }
 

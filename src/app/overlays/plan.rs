@@ -343,6 +343,7 @@ fn open_plan(model: &Model) -> Option<&PlanOverlay> {
 fn can_change_image_only(model: &Model) -> Result<(), Text> {
     match open_plan(model).map(|overlay| &overlay.request.goto) {
         Some(Goto::LastGood | Goto::Revision(_) | Goto::Image(_)) => Ok(()),
+        Some(Goto::Before(_)) => not_now("the way back from an operation takes the whole template back"),
         Some(Goto::Expected) => not_now("a replacement changes nothing but images"),
         None => not_now("no plan is open"),
     }

@@ -83,6 +83,7 @@ fn body(overlay: &PlanOverlay, width: usize) -> Body {
 fn title(overlay: &PlanOverlay) -> Line {
     let what = match (&overlay.request.goto, overlay.request.change) {
         (Goto::Expected, _) => "replace what is off",
+        (Goto::Before(_), _) => "take an operation back",
         (Goto::LastGood, Change::WholeTemplate) => "back to last good",
         (Goto::LastGood, Change::ImageOnly) => "back to last good, image only",
         (Goto::Revision(_) | Goto::Image(_), Change::WholeTemplate) => "to a picked version",
@@ -100,7 +101,7 @@ fn subject(plan: &Plan) -> &str {
 
 /// Whether all steps go from the same to the same: then the title says it once.
 pub(crate) fn is_uniform(plan: &Plan) -> bool {
-    let replacing = plan.steps().filter(|step| !matches!(step.action, Action::EndRollout { .. }));
+    let replacing = plan.steps().filter(|step| step.action.replaces());
     let mut sides = replacing.map(|step| (step.from.label(), step.to.label()));
     let first = sides.next();
     sides.all(|side| Some(&side) == first.as_ref())

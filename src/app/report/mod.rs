@@ -55,9 +55,9 @@ pub fn report<B>(model: &Model, body: B) -> Report<B> {
     Report { schema: 1, at: model.now, complete: is_complete(model), places: place_summaries(model), body }
 }
 
-/// Whether every place that is asked is live, and nothing there is kept from us.
+/// Whether every place that is asked is live, and none of its rows are kept from us.
 pub fn is_complete(model: &Model) -> bool {
-    let is_whole = |place: &Place| place.state.is_live() && place.limits.is_empty();
+    let is_whole = |place: &Place| place.state.is_live() && !place.limits.iter().any(|(source, _)| source.has_rows());
     wanted(model).all(|id| model.fleet.place(id).is_some_and(is_whole))
 }
 

@@ -432,9 +432,10 @@ impl DriftScreen {
             None => "; no last good version is known: B picks one".to_string(),
         };
         let reason = &worst.judgement.reason;
+        let lock = known.fleet.lock_on(worst).map(|lock| format!("; locked {}", lock.describe()));
         let trouble = worst.seen.trouble.as_ref().map(|why| format!("; {why}"));
         let inoperable = || worst.seen.inoperable.as_ref().map(|why| format!("; can't be operated: {why}"));
-        let hint = trouble.or_else(inoperable).unwrap_or_default();
+        let hint = lock.or(trouble).or_else(inoperable).unwrap_or_default();
         vec![
             Line::new(Meaning::Title, format!(" {}", row.key.service)).and(Meaning::Text, format!(": {came}{good}")),
             Line::new(Meaning::Dim, format!(" {}: {reason}{hint}", super::short(&worst.id))),

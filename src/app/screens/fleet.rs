@@ -223,9 +223,10 @@ fn details(screen: &FleetScreen, known: &Known<'_>) -> Vec<Line> {
     let requested = Shown::requested(workload).spoken();
     let first = Line::new(Meaning::Title, format!(" {}", workload.id))
         .and(Meaning::Text, format!(": asks for {requested}; last good {good}"));
-    let (meaning, reason) = match &workload.seen.inoperable {
-        Some(why) => (Meaning::Warning, format!(" read only: {why}")),
-        None => (Meaning::Dim, format!(" {}", workload.judgement.reason)),
+    let (meaning, reason) = match (known.fleet.lock_on(workload), &workload.seen.inoperable) {
+        (Some(lock), _) => (Meaning::Locked, format!(" L locked {}", lock.describe())),
+        (None, Some(why)) => (Meaning::Warning, format!(" can't be operated: {why}")),
+        (None, None) => (Meaning::Dim, format!(" {}", workload.judgement.reason)),
     };
     vec![first, Line::new(meaning, reason)]
 }

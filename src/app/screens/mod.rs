@@ -194,6 +194,7 @@ pub(crate) fn marks(marks: &[Mark]) -> String {
         Mark::Paused => "held",
         Mark::Failed => "stuck",
         Mark::Rolling => "rolling",
+        Mark::Locked => "locked",
     });
     words.collect::<Vec<&str>>().join(",")
 }

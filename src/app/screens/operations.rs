@@ -1,6 +1,6 @@
 //! Operations: running and finished ones, and the steps of the one under the cursor.
 //!
-//! Never sends: what an operator asks for goes to whoever drives the operation.
+//! Only shows: the keys that steer an operation are `commands::steering`.
 
 use jiff::Timestamp;
 use ratatui::buffer::Buffer;
@@ -10,13 +10,10 @@ use super::page::{self, Page, Slot};
 use crate::app::age::Clock;
 use crate::app::banner;
 use crate::app::cells;
-use crate::app::command::{Command, Risk, Scope, not_now};
-use crate::app::effect::Effect;
-use crate::app::event::ControlRequest;
 use crate::app::filter::Matcher;
 use crate::app::model::Model;
 use crate::app::operations::Tracked;
-use crate::app::overlays::{Overlay, ask::AskOverlay, plan_text};
+use crate::app::overlays::plan_text;
 use crate::app::rows::{Listing, RowId, Rows};
 use crate::app::theme::Meaning;
 use crate::app::ui::Known;
@@ -24,10 +21,10 @@ use crate::app::widgets::paint::{self, Line};
 use crate::app::widgets::table::{Align, Column};
 use crate::domain::drift::Verdict;
 use crate::domain::id::OperationId;
-use crate::domain::journal::{Outcome, Request};
+use crate::domain::journal::Outcome;
 use crate::domain::operation::{Alive, Mode, Operation, OperationState, StepState};
 use crate::domain::selector::Facts;
-use crate::domain::text::{Text, counted};
+use crate::domain::text::counted;
 
 /// The state of the screen.
 #[derive(Debug, Default)]
@@ -46,35 +43,6 @@ pub(crate) enum Pane {
     List,
     /// The steps of the operation under the cursor.
     Steps,
-}
-
-/// The commands that steer operations: the one under the cursor here, the one of the banner elsewhere.
-pub(crate) const COMMANDS: &[Command] = &[
-    command(
-        "operation.pause",
-        "pause or resume",
-        "Holds the operation where it is, with the brakes of its plan; or lets it go on.",
-        can_pause,
-        pause,
-    ),
-    command("operation.stop", "stop here", "Stops the operation: no new step, what was done stays.", can_stop, stop),
-    command(
-        "operation.take",
-        "take over",
-        "Takes an operation over that nobody drives, after a question.",
-        can_take,
-        take,
-    ),
-];
-
-const fn command(
-    id: &'static str,
-    title: &'static str,
-    doc: &'static str,
-    available: fn(&Model) -> Result<(), Text>,
-    run: fn(&mut Model) -> Vec<Effect>,
-) -> Command {
-    Command { id, title, doc, risk: Risk::Run, scope: Scope::Global, available, run }
 }
 
 const COLUMNS: &[Column] = &[
@@ -152,119 +120,15 @@ fn is_selected(matcher: &Matcher<'_>, operation: &Operation) -> bool {
         .any(|id| facts(&id.place.0, id.namespace.as_deref().unwrap_or_default(), id.kind.as_str(), &id.name).is_some())
 }
 
-/// The operation that `p`, `x s` and `T` mean.
-pub(crate) fn target(model: &Model) -> Option<&Tracked> {
-    match (model.ui.screen, &model.ui.rows().listing().cursor) {
-        (super::Screen::Operations, Some(RowId::Operation(id))) => model.operations.get(id),
-        _ => model.operations.on_banner(),
+/// What is said of an operation that was to be gone back from, and was not.
+fn lacks_way_back(model: &Model, id: &OperationId) -> Option<Line> {
+    let operations = &model.operations;
+    let is_awaited = operations.owes_way_back().is_some_and(|tracked| tracked.operation.id == *id);
+    if is_awaited || !operations.lacks_way_back(id) {
+        return None;
     }
-}
-
-fn running(model: &Model) -> Result<&Tracked, Text> {
-    let Some(tracked) = target(model) else { return Err(Text::new("no operation runs")) };
-    match &tracked.operation.ended {
-        Some((outcome, ..)) => Err(Text::new(&format!("{} has ended: {}", tracked.operation.id, outcome.as_str()))),
-        None => Ok(tracked),
-    }
-}
-
-fn can_pause(model: &Model) -> Result<(), Text> {
-    let tracked = running(model)?;
-    can_ask(model, tracked)?;
-    match (&tracked.operation.mode, tracked.alive) {
-        (Mode::Stopping { .. }, _) => not_now("it is being stopped"),
-        (_, Alive::Nobody) => {
-            Err(Text::new(&format!("nobody drives {}: T takes it over, x s stops it", tracked.operation.id)))
-        }
-        (Mode::Running | Mode::Paused { .. } | Mode::PlanMoved { .. }, Alive::Here | Alive::Elsewhere) => Ok(()),
-    }
-}
-
-fn pause(model: &mut Model) -> Vec<Effect> {
-    let Ok(tracked) = running(model) else { return Vec::new() };
-    let id = tracked.operation.id.clone();
-    let request = match &tracked.operation.mode {
-        Mode::PlanMoved { .. } => {
-            let question = AskOverlay::go_on(&tracked.operation);
-            model.ui.overlays.extend(question.map(Overlay::Ask));
-            return Vec::new();
-        }
-        Mode::Paused { .. } => Request::Resume,
-        Mode::Running | Mode::Stopping { .. } => Request::Pause,
-    };
-    let what = if request == Request::Pause { "is asked to hold: no new step, brakes on" } else { "is asked to go on" };
-    ask(model, &id, request, what)
-}
-
-fn can_stop(model: &Model) -> Result<(), Text> {
-    let tracked = running(model)?;
-    can_ask(model, tracked)?;
-    if tracked.alive == Alive::Nobody {
-        can_drive(model, tracked)?;
-    }
-    match &tracked.operation.mode {
-        Mode::Stopping { .. } => not_now("it is being stopped already"),
-        Mode::Running | Mode::Paused { .. } | Mode::PlanMoved { .. } => Ok(()),
-    }
-}
-
-fn stop(model: &mut Model) -> Vec<Effect> {
-    let Ok(tracked) = running(model) else { return Vec::new() };
-    let id = tracked.operation.id.clone();
-    let counts = tracked.operation.counts();
-    let braked = tracked.operation.plan.steps().filter(|step| {
-        let state = tracked.operation.progress(step.id).state;
-        step.brake.exists() && matches!(state, StepState::Sent | StepState::Accepted | StepState::Held)
-    });
-    let braked = u32::try_from(braked.count()).unwrap_or(counts.in_flight);
-    let what = format!(
-        "stops here: {} of {} done, {braked} in flight held, {} left to the platform",
-        counts.done,
-        counted(counts.total, "step"),
-        counts.in_flight.saturating_sub(braked)
-    );
-    ask(model, &id, Request::Stop, &what)
-}
-
-fn ask(model: &mut Model, id: &OperationId, request: Request, what: &str) -> Vec<Effect> {
-    model.ui.say(&format!("{id} {what}"));
-    let who = model.settings.driver.who.clone();
-    model.operations.ask(id, ControlRequest::Plain(request), &who)
-}
-
-/// Whether anything may be asked of it from here.
-fn can_ask(model: &Model, tracked: &Tracked) -> Result<(), Text> {
-    match model.why_not_ask(&tracked.operation.plan) {
-        Some(why) => Err(Text::new(&format!("nothing can be asked of {}: {why}", tracked.operation.id))),
-        None => Ok(()),
-    }
-}
-
-/// Whether this process could drive it.
-fn can_drive(model: &Model, tracked: &Tracked) -> Result<(), Text> {
-    match model.why_not_drive(&tracked.operation.plan) {
-        Some(why) => Err(Text::new(&format!("it can't be driven from here: {why}"))),
-        None => Ok(()),
-    }
-}
-
-fn can_take(model: &Model) -> Result<(), Text> {
-    let tracked = running(model)?;
-    match tracked.alive {
-        Alive::Nobody => can_drive(model, tracked),
-        Alive::Here => not_now("this process drives it already"),
-        Alive::Elsewhere => {
-            Err(Text::new(&format!("{} on {} drives it", tracked.operation.driver.who, tracked.operation.driver.host)))
-        }
-    }
-}
-
-fn take(model: &mut Model) -> Vec<Effect> {
-    if let Ok(tracked) = running(model) {
-        let question = AskOverlay::take_over(tracked.operation.id.clone());
-        model.ui.overlays.push(Overlay::Ask(question));
-    }
-    Vec::new()
+    let why = operations.why_no_way_back(id).map(|why| format!(": {why}")).unwrap_or_default();
+    Some(Line::new(Meaning::Danger, format!("   it was to be gone back from, and was not{why}; u plans the way back")))
 }
 
 /// Glyph and word of an operation's state.
@@ -371,6 +235,10 @@ fn summary(model: &Model, tracked: &Tracked) -> Vec<Line> {
         ),
     };
     lines.push(Line::new(Meaning::Dim, format!("   {driver}")));
+    lines.extend(lacks_way_back(model, &operation.id));
+    if let Some(way_back) = model.operations.way_back_of(&operation.id) {
+        lines.push(Line::new(Meaning::Text, format!("   {} takes it back", way_back.operation.id)));
+    }
     if let Some(why) = &tracked.halted {
         lines.push(Line::new(Meaning::Danger, format!("   nothing more is sent by this process: {why}")));
     }

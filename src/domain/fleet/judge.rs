@@ -3,12 +3,13 @@
 //! Never looks at a workload that did not change.
 
 use super::{Fleet, Instance, Workload, is_off};
-use crate::domain::drift::{Cohort, Judgement, Mark, Measure, Tally, Verdict};
+use crate::domain::drift::{Cohort, InstanceVerdict, Judgement, Mark, Measure, Tally, Verdict};
 use crate::domain::expectation::{ExpectationSource, Expected, expected_of};
-use crate::domain::history::{self, Knowledge, OwnRecord};
+use crate::domain::history::{self, Banned, Knowledge, OwnRecord};
 use crate::domain::id::{Uid, WorkloadId};
-use crate::domain::image::ImageId;
+use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::observation::{Health, InstanceSeen, Phase, Rollout};
+use crate::domain::protection::Protections;
 use crate::domain::text::Text;
 
 impl Fleet {
@@ -18,6 +19,18 @@ impl Fleet {
             self.dirty.insert(slot);
         }
         self.records.insert(id, record);
+        self.judge_dirty();
+        self.revision += 1;
+    }
+
+    /// Takes over what is protected now; every workload is judged again where that is something else than before.
+    pub fn set_protections(&mut self, protections: Protections) {
+        if self.protections == protections {
+            return;
+        }
+        self.protections = protections;
+        let slots = self.workloads.iter().enumerate().filter(|(_, workload)| workload.is_some());
+        self.dirty.extend(slots.map(|(slot, _)| slot as u32));
         self.judge_dirty();
         self.revision += 1;
     }
@@ -45,7 +58,10 @@ impl Fleet {
         let mut judged = Judged::new(workload, &expected);
         let mut verdicts = Vec::new();
         for (at, instance) in &rows {
-            let verdict = measure.judge(&instance.seen);
+            let verdict = match self.ban_of(&measure, &instance.seen) {
+                Some(reason) => InstanceVerdict { verdict: Verdict::Quarantined, reason },
+                None => measure.judge(&instance.seen),
+            };
             judged.add(workload, &measure, instance, verdict.verdict, &verdict.reason);
             if verdict.verdict != instance.verdict || verdict.reason != instance.reason {
                 verdicts.push((*at, verdict));
@@ -63,7 +79,10 @@ impl Fleet {
                 is_of && instance.seen.phase == Phase::Running && instance.seen.health == Health::Healthy
             })
         };
-        let judgement = judged.finish(workload, &expected, &Seen { learnt: &learnt, running: &running }, &own);
+        let banned = |image: Option<&ImageId>, reference: Option<&ImageRef>| self.why_banned(image, reference);
+        let seen = Seen { learnt: &learnt, running: &running, banned: &banned };
+        let mut judgement = judged.finish(workload, &expected, &seen, &own);
+        judgement.marks.extend(self.lock_on(workload).map(|_| Mark::Locked));
         for (at, mut verdict) in verdicts {
             self.interned.share(&mut verdict.reason);
             if let Some(instance) = self.instances.get_mut(at as usize) {
@@ -72,6 +91,21 @@ impl Fleet {
             }
         }
         self.put_judgement(slot, judgement);
+    }
+
+    /// Why an instance runs what it must not, if it does.
+    fn ban_of(&self, measure: &Measure<'_>, instance: &InstanceSeen) -> Option<Text> {
+        if self.protections.is_empty() {
+            return None;
+        }
+        let judged = instance.containers.iter().filter(|container| measure.role(container).is_judged());
+        let mut bans = judged.map(|container| self.why_banned(container.running.as_ref(), container.asked.as_ref()));
+        bans.find_map(|ban| ban)
+    }
+
+    fn why_banned(&self, image: Option<&ImageId>, reference: Option<&ImageRef>) -> Option<Text> {
+        let ban = self.protections.quarantine_of(image, reference)?;
+        Some(Text::new(&format!("its image is quarantined {}", ban.describe())))
     }
 
     fn put_judgement(&mut self, slot: u32, judgement: Judgement) {
@@ -118,6 +152,8 @@ struct Seen<'a> {
     learnt: &'a dyn Fn(&Uid, &str) -> Option<ImageId>,
     /// Whether healthy ones run.
     running: &'a dyn Fn(&Uid) -> bool,
+    /// Why an image is quarantined.
+    banned: Banned<'a>,
 }
 
 /// What comes together while the instances of one workload are gone through.
@@ -161,7 +197,10 @@ impl Judged {
         let Some(container) = instance.seen.containers.iter().find(|container| container.name == self.main) else {
             return;
         };
-        let own = measure.judge_container(&instance.seen, container).verdict;
+        let own = match verdict {
+            Verdict::Quarantined => verdict,
+            _ => measure.judge_container(&instance.seen, container).verdict,
+        };
         match self.cohorts.iter_mut().find(|cohort| cohort.image == container.running) {
             Some(cohort) => {
                 cohort.instances += 1;
@@ -177,7 +216,7 @@ impl Judged {
     }
 
     fn finish(mut self, workload: &Workload, expected: &Expected, seen_now: &Seen<'_>, own: &OwnRecord) -> Judgement {
-        let Seen { learnt, running } = *seen_now;
+        let Seen { learnt, running, banned } = *seen_now;
         self.cohorts.sort_by(|a, b| b.instances.cmp(&a.instances).then_with(|| a.image.cmp(&b.image)));
         let seen = &workload.seen;
         let main = self.main;
@@ -186,8 +225,15 @@ impl Judged {
             .as_ref()
             .filter(|spoken| spoken.source < ExpectationSource::Template)
             .and_then(|spoken| spoken.main()?.reference.clone());
-        let knowledge =
-            Knowledge { requested: &seen.template, main: &main, learnt, running, own, declared: declared.as_ref() };
+        let knowledge = Knowledge {
+            requested: &seen.template,
+            main: &main,
+            learnt,
+            running,
+            banned,
+            own,
+            declared: declared.as_ref(),
+        };
         let versions = history::versions(&workload.revisions, &knowledge);
         let last_good = history::last_good(&versions, declared.as_ref())
             .and_then(|good| versions.iter().position(|version| version.revision == good.revision));

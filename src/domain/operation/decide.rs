@@ -196,11 +196,12 @@ fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>)
         let (count, unseen) = match progress_of(step, progress, world.fleet) {
             Progress::Done(detail) => return Some(Entry::Verified { step: step.id, detail }),
             Progress::Failed(reason) => return Some(Entry::Failed { step: step.id, reason }),
-            Progress::OnItsWay { done, .. } => (done, None),
-            Progress::NotSeen(why) => (u32::MAX, Some(why)),
+            Progress::OnItsWay { done, .. } => (Some(done), None),
+            Progress::NotSeen(why) => (None, Some(why)),
         };
-        let entry = gates.progress.entry(step.id).or_insert((count, world.now));
-        if entry.0 != count {
+        let entry = gates.progress.entry(step.id).or_insert((count.unwrap_or(0), world.now));
+        // A place that comes and goes has not made progress by that.
+        if let Some(count) = count.filter(|count| *count != entry.0) {
             *entry = (count, world.now);
         }
         if elapsed(entry.1, world.now) > limit {
@@ -370,6 +371,10 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
     let place = world.fleet.place(&step.workload.place);
     if !place.is_some_and(|place| place.state.is_live()) {
         gates.waiting_for = Some(Text::new(&format!("{} does not answer", step.workload.place)));
+        return None;
+    }
+    if let Some(lock) = world.fleet.workload(&step.workload).and_then(|workload| world.fleet.lock_on(workload)) {
+        gates.waiting_for = Some(Text::new(&format!("{} is locked {}", step.workload, lock.describe())));
         return None;
     }
     let progress = operation.progress(step.id);

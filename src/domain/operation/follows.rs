@@ -44,8 +44,9 @@ fn after_end(operation: &Operation, world: &World<'_>, step: &Step) -> Turn {
 /// longer, and what was ended half way is held.
 fn held_by_its_end(world: &World<'_>, step: &Step) -> Option<Bound> {
     let now = Bound::of(&world.fleet.workload(&step.workload)?.seen);
-    let bound = Bound { paused: now.paused, running: now.running.clone(), ..step.bound.clone() };
-    (bound == now && bound != step.bound).then_some(bound)
+    let bound = Bound { paused: now.paused, running: None, ..step.bound.clone() };
+    // Once, from what the plan has seen: whatever begins after that is a fact that moved.
+    (step.bound.running.is_some() && bound == now).then_some(bound)
 }
 
 /// An instance that is taken away so that it is made again from a template: that must be there first, and the instance may

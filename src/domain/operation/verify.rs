@@ -56,12 +56,8 @@ pub fn progress_of(step: &Step, progress: &StepProgress, fleet: &Fleet) -> Progr
             let old = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
             evicted(step, progress, fleet, workload, (name, old))
         }
-        Action::EndRollout { what } => match workload.seen.rollout {
-            Rollout::Progressing => Progress::OnItsWay { done: 0, total: 0 },
-            Rollout::Stable | Rollout::Paused | Rollout::Failed(_) => {
-                Progress::Done(Text::new(&format!("{what} has ended where it was")))
-            }
-        },
+        Action::EndRollout { .. } if still_runs(workload) => Progress::OnItsWay { done: 0, total: 0 },
+        Action::EndRollout { what } => Progress::Done(Text::new(&format!("{what} has ended where it was"))),
     }
 }
 
@@ -95,7 +91,10 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     if let Rollout::Failed(why) = &seen.rollout {
         return Progress::Failed(why.clone());
     }
-    let is_ended = step.brake == Brake::CancelRollout && seen.rollout == Rollout::Paused && progress.brake.is_none();
+    // Of a group its refreshes tell; what ECS tells of a deployment may be of the one before.
+    let is_group = step.workload.kind == WorkloadKind::AutoScalingGroup;
+    let is_ended =
+        is_group && step.brake == Brake::CancelRollout && seen.rollout == Rollout::Paused && progress.brake.is_none();
     if is_ended && receipt.template.as_ref().is_none_or(|template| *template == seen.template.hash) {
         return Progress::Failed(Text::new(
             "somebody else has ended its rollout half way: look at who, then plan again",
@@ -124,9 +123,7 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
             // Its replacement is counted; where pods go all the time there is always such a one.
             Phase::Draining if is_new(instance) => {}
             _ if is_new(instance) && is_healthy(instance) && runs_target(step, instance) => done += 1,
-            _ if is_new(instance) && is_healthy(instance) && running_of(step, instance).is_some() => {
-                astray.push(instance)
-            }
+            _ if is_new(instance) && is_healthy(instance) && runs_another(step, instance) => astray.push(instance),
             _ => left_over += 1,
         }
     }
@@ -135,7 +132,9 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     if let (true, Some(instance)) = (is_settled && done + astray.len() as u32 == total, astray.first()) {
         let image = running_of(step, instance).map(|image| image.short(12).to_string()).unwrap_or_default();
         let (count, of) = (astray.len(), seen.desired);
-        let why = format!("all are new, and {count} of {of} run another image: {image}; its tag has moved since");
+        let is_pinned = step.to.reference.as_ref().is_some_and(|reference| reference.pinned().is_some());
+        let because = if is_pinned { "" } else { "; its tag has moved since" };
+        let why = format!("all are new, and {count} of {of} run another image: {image}{because}");
         return Progress::Failed(Text::new(&why));
     }
     if is_settled && done == total {
@@ -203,6 +202,12 @@ fn container_of<'a>(step: &Step, instance: &'a Instance) -> Option<&'a Container
     instance.seen.containers.iter().find(|container| container.name == step.to.container)
 }
 
+/// Whether it certainly runs something else than the step wants.
+fn runs_another(step: &Step, instance: &Instance) -> bool {
+    let wanted = step.to.image.as_ref().zip(running_of(step, instance));
+    wanted.is_some_and(|(wanted, running)| wanted.compare(running) == Comparison::Different)
+}
+
 /// What the container meant runs, where its platform says so.
 fn running_of<'a>(step: &Step, instance: &'a Instance) -> Option<&'a ImageId> {
     container_of(step, instance)?.running.as_ref()
@@ -262,14 +267,21 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
                 ))),
             }
         }
-        // Whoever has ended it: it has ended.
-        Action::EndRollout { what } => match workload.seen.rollout {
-            Rollout::Progressing => Recovered::Unclear(Text::new(&format!(
+        Action::EndRollout { what } if still_runs(workload) => match workload.seen.rollout {
+            // On its way to its end: whoever has asked for that.
+            Rollout::Paused => Recovered::Gone,
+            Rollout::Stable | Rollout::Progressing | Rollout::Failed(_) => Recovered::Unclear(Text::new(&format!(
                 "{what} still runs: it looks not done; look once more, then plan again"
             ))),
-            Rollout::Stable | Rollout::Paused | Rollout::Failed(_) => Recovered::Gone,
         },
+        // Whoever has ended it: it has ended.
+        Action::EndRollout { .. } => Recovered::Gone,
     }
+}
+
+/// Whether the rollout that ran when the step was decided runs still, or is on its way to its end.
+fn still_runs(workload: &Workload) -> bool {
+    workload.seen.rollout == Rollout::Progressing || workload.seen.observed_generation < workload.seen.generation
 }
 
 /// Whether requests leave the operation's id on a workload of this kind.

@@ -52,7 +52,11 @@ impl Step {
         let Some(workload) = fleet.workload(&self.workload) else {
             return vec![Text::new("the workload is gone")];
         };
-        let mut moved = self.bound.differences(&Bound::of(&workload.seen));
+        let now = Bound::of(&workload.seen);
+        if let (Action::EndRollout { what }, None) = (&self.action, &now.running) {
+            return vec![Text::new(&format!("the {what} has come to its end"))];
+        }
+        let mut moved = self.bound.differences(&now);
         if let Action::RestoreRevision { revision, hash, .. } = &self.action {
             match workload.revisions.iter().find(|known| known.uid == *revision) {
                 Some(known) if known.template.hash == *hash => {}
@@ -74,12 +78,6 @@ impl Step {
                 }
                 Some(_) => {}
             }
-        }
-        if let Action::EndRollout { what } = &self.action
-            && workload.seen.running.is_none()
-        {
-            moved.retain(|difference| !difference.contains("has come to its end"));
-            moved.push(Text::new(&format!("the {what} has come to its end")));
         }
         moved
     }

@@ -55,6 +55,16 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
                 "pick a version yourself: B on the screen, --to or --to-revision on the command line",
             ),
         },
+        Goto::Before(operation) => {
+            let aim = request.aims.0.get(&workload.id);
+            match workload.judgement.versions.iter().find(|version| Some(&version.hash) == aim) {
+                Some(version) => go_to(request, fleet, workload, version),
+                None => refused(
+                    &format!("the version that it had before {operation} is gone from its history"),
+                    "pick a version yourself: B on the screen, --to or --to-revision on the command line",
+                ),
+            }
+        }
         Goto::Revision(number) => match workload.judgement.versions.iter().find(|version| version.number == *number) {
             Some(version) => go_to(request, fleet, workload, version),
             None => refused(
@@ -237,14 +247,14 @@ fn replace(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice 
     if !is_target_healthy(fleet, workload) {
         return would_spread();
     }
-    if asks_for_target && workload.seen.rollout == Rollout::Paused {
-        let mut versions = workload.judgement.versions.iter();
-        if let Some(own) = versions.find(|version| version.hash == workload.seen.template.hash) {
-            return go_to(request, fleet, workload, own);
-        }
-    }
     if asks_for_target && would_come_again(workload, &off) {
-        return not_at_its_end(workload);
+        let mut versions = workload.judgement.versions.iter();
+        let own = versions.find(|version| version.hash == workload.seen.template.hash);
+        return match (&workload.seen.rollout, own) {
+            // Held half way: the same request asks for the rest and lets it go on.
+            (Rollout::Paused, Some(own)) => go_to(request, fleet, workload, own),
+            _ => not_at_its_end(workload),
+        };
     }
     match target {
         Some(image) if !asks_for_target => {

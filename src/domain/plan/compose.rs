@@ -11,13 +11,14 @@ use super::by_hand;
 use super::choose::{Choice, choose};
 use super::floor::{Floor, healthy_floor};
 use super::meant::meant;
+use super::select::select;
 use super::{Check, CheckVerdict, First, Follows, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
 use crate::domain::fleet::{Fleet, Workload};
-use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
+use crate::domain::id::{OperationId, PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
 use crate::domain::observation::{Applies, Health, TemplateHash, Undoer};
 use crate::domain::policy::{Confirm, Policy};
-use crate::domain::selector::{Facts, Selector, is_service_name};
+use crate::domain::selector::Selector;
 use crate::domain::text::{Text, counted};
 
 /// What an operator asks for.
@@ -65,6 +66,8 @@ pub enum Goto {
     Revision(u64),
     /// To an image: a reference, a tag, or the start of a digest.
     Image(Text),
+    /// To what each workload asked for before this operation (`PlanRequest::reverse`).
+    Before(OperationId),
 }
 
 /// On what.
@@ -134,54 +137,6 @@ pub fn compose(
         draft.add(request, fleet, policy, workload, busy);
     }
     draft.finish(request, policy, now, &workloads)
-}
-
-/// The workloads that a scope means.
-pub fn select<'a>(scope: &Scope, fleet: &'a Fleet) -> Vec<&'a Workload> {
-    match scope {
-        Scope::Exactly(ids) => ids.iter().filter_map(|id| fleet.workload(id)).collect(),
-        Scope::Matching(selector) => fleet
-            .workloads()
-            .filter(|workload| {
-                let images = workload.image_texts();
-                let images: Vec<&str> = images.iter().map(Text::as_str).collect();
-                selector.is_match(&workload.facts(&images), &mut is_service_name)
-            })
-            .collect(),
-    }
-}
-
-impl Workload {
-    /// What a workload says of itself to a filter. `images` are its `image_texts`.
-    pub fn facts<'a>(&'a self, images: &'a [&'a str]) -> Facts<'a> {
-        Facts {
-            service: &self.seen.service,
-            place: &self.id.place.0,
-            namespace: self.id.namespace.as_deref().unwrap_or_default(),
-            kind: self.id.kind.as_str(),
-            name: &self.id.name,
-            verdict: self.judgement.verdict,
-            is_off: self.judgement.tally.off() > 0,
-            is_unhealthy: self.judgement.tally.unhealthy() > 0,
-            images,
-            age: None,
-        }
-    }
-
-    /// Every image that its row may show: expected, requested, running, by reference and digest.
-    pub fn image_texts(&self) -> Vec<Text> {
-        let asked = self.seen.template.containers.iter().filter_map(|asked| asked.image.as_ref());
-        let mut texts: Vec<Text> = asked.map(|image| Text::new(image.as_str())).collect();
-        for cohort in &self.judgement.running {
-            texts.extend(cohort.image.as_ref().map(|image| Text::new(image.as_str())));
-            texts.extend(cohort.reference.as_ref().map(|reference| Text::new(reference.as_str())));
-        }
-        let expected = self.judgement.expected.iter().flat_map(|expectation| &expectation.targets);
-        texts.extend(expected.filter_map(|target| target.reference.as_ref().map(|image| Text::new(image.as_str()))));
-        texts.sort();
-        texts.dedup();
-        texts
-    }
 }
 
 /// One name may stand for things that have nothing to do with each other: that must be said, not assumed. A service that is
@@ -275,6 +230,14 @@ impl Draft {
             let reason = format!("operation {operation} is driving it");
             return self.refuse(Some(workload), &reason, "stop or finish that operation first (screen 5)");
         }
+        if let Some(lock) = fleet.lock_on(workload) {
+            let reason = format!("it is locked {}", lock.describe());
+            return self.refuse(
+                Some(workload),
+                &reason,
+                &format!("lift it first: L on its row, or rolldeck unlock {}", lock.number),
+            );
+        }
         if let Some(reason) = &workload.seen.inoperable {
             let hint = format!("leave it out with -kind:{}", workload.id.kind);
             return self.refuse(Some(workload), reason, &hint);
@@ -295,6 +258,7 @@ impl Draft {
                 self.hold_after_first(policy, workload, &mut steps);
                 self.look_at_floor(policy, fleet, workload, &steps);
                 self.checks.extend(checks);
+                self.look_at_quarantine(fleet, &steps);
                 self.steps.extend(steps);
                 self.find_undoers(workload);
             }
@@ -314,16 +278,29 @@ impl Draft {
         self.checks.push(Check { name: Text::new(name), verdict, detail: Text::new(&detail) });
     }
 
+    /// A target that somebody has named is not refused for being bad elsewhere; it is said.
+    fn look_at_quarantine(&mut self, fleet: &Fleet, steps: &[Step]) {
+        for step in steps.iter().filter(|step| step.action.replaces()) {
+            let ban = fleet.protections().quarantine_of(step.to.image.as_ref(), step.to.reference.as_ref());
+            if let Some(ban) = ban {
+                let detail = format!("{}: it goes to an image that is quarantined {}", step.workload, ban.describe());
+                self.check("quarantine", CheckVerdict::Warn, detail);
+            }
+        }
+    }
+
     /// The share that goes first, where the policy asks for one and the platform can hold a rollout there by itself.
     fn hold_after_first(&mut self, policy: &Policy, workload: &Workload, steps: &mut [Step]) {
         let policy = policy.for_place(&workload.id.place);
         let Some(percent) = policy.first_percent else { return };
         for step in steps.iter_mut().filter(|step| step.action.is_rollout()) {
-            if workload.id.kind == WorkloadKind::AutoScalingGroup {
+            let is_group = workload.id.kind == WorkloadKind::AutoScalingGroup;
+            if is_group && workload.seen.running.is_none() || step.follows == Follows::EndOfRollout {
                 step.first = Some(First { percent, hold: policy.bake });
             } else {
+                let why = if is_group { "a refresh that is taken back" } else { "it" };
                 let detail =
-                    format!("{}: {percent}% first is not possible there: it replaces all at once", workload.id);
+                    format!("{}: {percent}% first is not possible there: {why} knows no such halt", workload.id);
                 self.check("first", CheckVerdict::Warn, detail);
             }
         }
@@ -400,14 +377,22 @@ impl Draft {
             self.refuse(None, reason, "nothing to do");
         }
         let verb = if request.goto == Goto::Expected { Verb::Replace } else { Verb::Rollback };
-        let title = title(verb, workloads, &self.steps);
+        let title = match &request.goto {
+            Goto::Before(operation) => {
+                Text::new(&format!("{}, back from {operation}", title(verb, workloads, &self.steps)))
+            }
+            Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) => title(verb, workloads, &self.steps),
+        };
         let content = format!("{now}|{title}|{:?}", self.steps);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
         let replaces = |step: &&Step| {
             !matches!(step.action, super::Action::EndRollout { .. }) && step.follows != Follows::NewTemplate
         };
+        let ends = self.steps.iter().any(|step| !step.action.replaces());
         let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
-        let abort_leaves = if brakeless {
+        let abort_leaves = if ends {
+            "x s stops here: a rollout that was ended stays where it was, with two versions and no debt; p pauses"
+        } else if brakeless {
             "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
         } else {
             "x s stops here: what was replaced stays, the rollout is held (a debt until released); p pauses"
@@ -415,6 +400,10 @@ impl Draft {
         Plan {
             id: PlanId(short_name("p-", 5, &content)),
             verb,
+            reverses: match &request.goto {
+                Goto::Before(operation) => Some(operation.clone()),
+                Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) => None,
+            },
             way: if request.goto == Goto::LastGood { Way::Back } else { Way::Elsewhere },
             title,
             made_at: now,
@@ -463,9 +452,7 @@ fn title(verb: Verb, workloads: &[&Workload], steps: &[Step]) -> Text {
         1..=3 => services.into_iter().map(Text::as_str).collect::<Vec<&str>>().join(", "),
         more => counted(more, "service"),
     };
-    let replacing = steps.iter().filter(|step| {
-        !matches!(step.action, super::Action::EndRollout { .. }) && step.follows != Follows::NewTemplate
-    });
+    let replacing = steps.iter().filter(|step| step.action.replaces() && step.follows != Follows::NewTemplate);
     let sides: BTreeSet<(String, String)> = replacing.map(|step| (step.from.label(), step.to.label())).collect();
     match (sides.len(), sides.first()) {
         (1, Some((from, to))) if from != to => Text::new(&format!("{} {what}: {from} -> {to}", verb.as_str())),

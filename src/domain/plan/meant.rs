@@ -68,7 +68,7 @@ fn why_not(goto: &Goto, kind: Option<WorkloadKind>, workload: &Workload, worst: 
     }
     match goto {
         Goto::Expected => (workload.judgement.tally.off() == 0).then(|| "nothing is off there".to_string()),
-        Goto::LastGood | Goto::Revision(_) | Goto::Image(_) => {
+        Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_) => {
             (!workload.asks_like(worst)).then(|| format!("asks for {}, not {}", release(workload), release(worst)))
         }
     }

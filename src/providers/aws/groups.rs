@@ -80,7 +80,7 @@ impl Groups {
         report.or_limit(TEMPLATES, self.templates.refresh(clients, &wanted).await)?;
         self.look_at_configurations(clients, &groups, report).await?;
         self.look_at_refreshes(clients, &groups, report).await?;
-        self.look_at_launches(clients, &groups, report).await?;
+        self.look_at_launches(clients, &groups, report).await;
         let now = Timestamp::now();
         let mut asked = HashMap::new();
         let mut rows = vec![Observation::ListStarted(GROUPS)];
@@ -192,13 +192,11 @@ impl Groups {
     }
 
     /// Why the groups that are short of instances are so.
-    async fn look_at_launches(
-        &mut self,
-        clients: &Clients,
-        groups: &[AutoScalingGroup],
-        report: &mut Report<'_>,
-    ) -> Result<(), Fault> {
-        let short = groups.iter().filter(|group| group::is_short(group)).map(name).take(SHORT);
+    async fn look_at_launches(&mut self, clients: &Clients, groups: &[AutoScalingGroup], report: &mut Report<'_>) {
+        // In turn, where there are many.
+        let short: Vec<&str> = groups.iter().filter(|group| group::is_short(group)).map(name).collect();
+        let first = usize::try_from(self.looks).unwrap_or(0) * SHORT % short.len().max(1);
+        let short = short.iter().cycle().skip(first).take(SHORT.min(short.len())).copied();
         let looked = short.map(|name| async move {
             let found = match read::activities(clients, name).await {
                 // Deleted since the groups were listed.
@@ -210,16 +208,19 @@ impl Groups {
         let looked: Vec<_> = looked.collect();
         let looked: Result<Vec<(String, Option<Text>)>, Fault> =
             stream::iter(looked).buffer_unordered(AT_A_TIME).try_collect().await;
-        let looked = match looked {
-            Err(Fault::Throttled(why)) => {
-                report.limit(ACTIVITIES, why);
-                return Ok(());
+        let still_short =
+            |name: &String| groups.iter().any(|group| group::is_short(group) && self::name(group) == name);
+        self.troubles.retain(|name, _| still_short(name));
+        match looked {
+            Ok(looked) => {
+                for (name, why) in looked {
+                    self.troubles.remove(&name);
+                    self.troubles.extend(why.map(|why| (name, why)));
+                }
             }
-            looked => report.or_limit(ACTIVITIES, looked)?,
-        };
-        let troubled = looked.into_iter().flatten().filter_map(|(name, why)| Some((name, why?)));
-        self.troubles = troubled.collect();
-        Ok(())
+            // A hint, and no more: the look goes on without it.
+            Err(fault) => report.limit(ACTIVITIES, fault.text()),
+        }
     }
 
     async fn look_at_machines(

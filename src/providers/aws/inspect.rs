@@ -114,7 +114,12 @@ async fn group(
         Ok(Way::Start(template, number)) => {
             let health = Health::of(&present.group);
             let desired = desired_json(&present.group, &template, number);
-            inspection.equivalent = Some(commands::start_refresh(reads.link(), step, &desired, health));
+            inspection.equivalent = Some(match desired {
+                Some(desired) => commands::start_refresh(reads.link(), step, &desired, health),
+                None => Text::new(
+                    "(its instance requirements are too long for a command; they are sent as the group has them)",
+                ),
+            });
             if let Source::Template { named, .. } = &own
                 && named.starts_with('$')
             {

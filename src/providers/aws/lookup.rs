@@ -136,7 +136,11 @@ async fn around(clients: &Clients, cluster: &str, raw: Service) -> Result<Presen
     };
     let running = deployments.iter().find(|known| known.status().is_some_and(service::is_stoppable));
     let running = match running.and_then(|running| running.service_deployment_arn()) {
-        Some(arn) => read::deployment(clients, arn).await?,
+        // Without what it has left, a new deployment does the same.
+        Some(arn) => match read::deployment(clients, arn).await {
+            Err(Fault::Denied(_) | Fault::Refused { .. }) => None,
+            found => found?,
+        },
         None => None,
     };
     let sources = running.iter().flat_map(|running| running.source_service_revisions());

@@ -57,7 +57,9 @@ pub(super) fn expand(settings: &Table, surroundings: &Surroundings) -> Result<Ve
     let aws = &surroundings.aws;
     let names: Vec<String> = read(aws).into_iter().map(|profile| profile.name).collect();
     let expanded = settings::expand(settings, &names)?;
-    let used = expanded.iter().map(|table| table.get("profile").and_then(Value::as_str).or(aws.profile.as_deref()));
+    // Where the environment has keys, a stray AWS_PROFILE is no fault; and a default profile needs no file.
+    let from_environment = aws.profile.as_deref().filter(|name| !aws.has_keys && *name != "default");
+    let used = expanded.iter().map(|table| table.get("profile").and_then(Value::as_str).or(from_environment));
     match used.flatten().find(|used| !names.iter().any(|name| name == used)) {
         Some(missing) => {
             let list = if names.is_empty() { "none".to_string() } else { names.join(", ") };
@@ -69,9 +71,16 @@ pub(super) fn expand(settings: &Table, surroundings: &Surroundings) -> Result<Ve
 
 /// A file of AWS's, with each `credential_process` run by `helper`, which gets the command as its last word.
 pub(super) fn with_helper(text: &str, helper: &str) -> String {
+    // As the SDK reads it: keys in any case, what is indented belongs to the line before, ` #` and ` ;` begin a comment.
     let line = |line: &str| match line.split_once('=') {
-        Some((key, command)) if key.trim() == "credential_process" && !command.trim().is_empty() => {
-            format!("credential_process = {helper} {}", quoted(command.trim()))
+        Some((key, command)) if key.trim_end().eq_ignore_ascii_case("credential_process") => {
+            let command =
+                [" #", " ;"].iter().fold(command, |text, mark| text.split(mark).next().unwrap_or(text)).trim();
+            if command.is_empty() {
+                line.to_string()
+            } else {
+                format!("credential_process = {helper} {}", quoted(command))
+            }
         }
         Some(_) | None => line.to_string(),
     };
@@ -266,8 +275,8 @@ region = eu-central-1
 
     #[test]
     fn a_credential_process_is_handed_to_the_helper() {
-        let text = "[profile a]\nregion = eu-west-1\n  credential_process=get 'it' $HOME\n[b]\ncredential_process =\n";
-        let wanted = "[profile a]\nregion = eu-west-1\ncredential_process = run it 'get '\\''it'\\'' $HOME'\n[b]\ncredential_process =";
+        let text = "[profile a]\nregion = eu-west-1\nCredential_Process=get 'it' $HOME # prod\n  credential_process = x\n[b]\ncredential_process =\n";
+        let wanted = "[profile a]\nregion = eu-west-1\ncredential_process = run it 'get '\\''it'\\'' $HOME'\n  credential_process = x\n[b]\ncredential_process =";
         assert_eq!(with_helper(text, "run it"), wanted);
     }
 

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 
 use aws_sdk_ecs::types::{Service, ServiceDeploymentBrief, ServiceRevision};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 
 use super::connect::Clients;
 use super::convert::service::{self, Known};
@@ -107,7 +107,7 @@ impl Services {
         let mut due: Vec<&Service> = services.iter().filter(is_due).collect();
         // Those of which nothing is known come first: the busy ones must not starve them.
         due.sort_by_key(|raw| self.known.get(arn(raw)).is_some_and(|known| known.history_of.is_some()));
-        // Whoever asks once, without a screen, gets them all.
+        // The first look reads them all: whoever asks without a screen looks once.
         if report.order() == Order::Later {
             due.truncate(HISTORIES);
         }
@@ -120,8 +120,19 @@ impl Services {
             }
         });
         let looked: Vec<_> = looked.collect();
-        let looked: Result<Vec<_>, Fault> = stream::iter(looked).buffer_unordered(AT_A_TIME).try_collect().await;
-        for (raw, found) in report.or_limit(DEPLOYMENTS, looked)?.into_iter().flatten() {
+        let looked: Vec<Result<_, Fault>> = stream::iter(looked).buffer_unordered(AT_A_TIME).collect().await;
+        for looked in looked {
+            let (raw, found) = match looked {
+                // What was not told now is asked for in the next look; what was told stays.
+                Err(Fault::Throttled(why)) => {
+                    report.limit(DEPLOYMENTS, why);
+                    continue;
+                }
+                looked => match report.or_limit(DEPLOYMENTS, looked)? {
+                    Some(looked) => looked,
+                    None => continue,
+                },
+            };
             let known = self.known.entry(arn(raw).to_string()).or_default();
             known.deployments = found;
             known.history_of = Some(raw.current_service_deployment().unwrap_or_default().to_string());

@@ -1,7 +1,8 @@
 //! One look at the tasks of ECS services. They are read again where their service moved, and all of them every two minutes:
 //! the list of all tasks is the dearest that there is (reference `aws.md` section 1.4).
 //!
-//! Never lets a task go while it still runs: what is not meant to run any more is in no list, and is asked for by name.
+//! Never lets a task of a service go while it still runs: what is not meant to run any more is in no list, and is asked for by
+//! name.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use super::services::arn;
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::Uid;
 use crate::domain::observation::{InstanceSeen, Observation, Source};
+use crate::domain::text::Text;
 
 const TASKS: Source = Source("tasks");
 pub(super) const DEFINITIONS: Source = Source("task definitions");
@@ -28,7 +30,7 @@ pub(super) const DEFINITIONS: Source = Source("task definitions");
 const FULL: Duration = Duration::from_secs(120);
 /// A service in which something happened within this time may have tasks that are stopping when it is first looked at.
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
-/// Task definitions that are read in one look.
+/// Task definitions that are read at once; tasks of the others are not settled before the next look.
 const DEFINITIONS_AT_ONCE: usize = 40;
 /// Requests under way at once.
 const AT_A_TIME: usize = 8;
@@ -59,6 +61,9 @@ struct Present {
     is_unsettled: bool,
 }
 
+/// A task definition, its containers with health checks as far as they can be read, and why they can't.
+type Learnt = (String, Option<Vec<String>>, Option<Text>);
+
 /// The tasks of a service that are meant to run.
 #[derive(Default)]
 struct Running {
@@ -69,7 +74,7 @@ struct Running {
 impl Running {
     fn add(&mut self, task: &Task, checks: &HealthChecks) {
         self.tasks.insert(Uid::new(task.task_arn().unwrap_or_default()));
-        self.awaits_check |= service::awaits_its_check(task, checks, Timestamp::now());
+        self.awaits_check |= service::awaits_its_check(task, checks, Timestamp::now()) != Some(false);
     }
 }
 
@@ -256,17 +261,20 @@ impl Tasks {
         let unclear: HashSet<&str> = unclear.filter_map(|task| task.task_definition_arn()).collect();
         let unclear = unclear.into_iter().filter(|definition| !self.checks.contains_key(*definition));
         let read = unclear.take(DEFINITIONS_AT_ONCE).map(|definition| async move {
-            let found = match read::definition(clients, definition).await {
-                // It is gone: nobody can say any more whether it has a check.
+            let checked = match read::definition(clients, definition).await {
+                // It is gone, or may not be read: nobody can say whether it has a check.
                 Err(Fault::Refused { .. }) => None,
-                found => Some(found?),
+                Err(Fault::Denied(why)) => return Ok((definition.to_string(), None, Some(why))),
+                found => Some(service::checked_containers(&found?)),
             };
-            let checked = found.map(|found| service::checked_containers(&found)).unwrap_or_default();
-            Ok((definition.to_string(), checked))
+            Ok((definition.to_string(), checked, None))
         });
         let read: Vec<_> = read.collect();
-        let read: Result<Vec<_>, Fault> = stream::iter(read).buffer_unordered(AT_A_TIME).try_collect().await;
-        self.checks.extend(report.or_limit(DEFINITIONS, read)?.into_iter().flatten());
+        let read: Result<Vec<Learnt>, Fault> = stream::iter(read).buffer_unordered(AT_A_TIME).try_collect().await;
+        for (definition, checked, denied) in read? {
+            self.checks.insert(definition, checked);
+            denied.into_iter().for_each(|why| report.limit(DEFINITIONS, why));
+        }
         Ok(())
     }
 }

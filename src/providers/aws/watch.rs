@@ -2,7 +2,7 @@
 //!
 //! AWS tells no changes, so each look lists all; a look that is under way when we act is thrown away and made again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -32,7 +32,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The longest of them.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(15);
 
-/// A look that takes longer makes what is shown stale.
+/// A look that takes longer than this, and than twice the last one, makes what is shown stale.
 const SLOW: Duration = Duration::from_secs(30);
 /// One that takes longer is given up.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -80,8 +80,11 @@ impl Watch<'_> {
         let mut said = PlaceState::Loading;
         sink.send(Timestamp::now(), vec![Observation::Place(said.clone())]).await;
         let (mut was_live, mut failures, mut slowed) = (false, 0_u32, Duration::ZERO);
+        let mut took = Duration::ZERO;
         loop {
             let began = Timestamp::now();
+            let clock = Instant::now();
+            let slow = SLOW.max(took * 2);
             let order = if was_live { Order::Later } else { Order::First };
             let looked = {
                 let look = tokio::time::timeout(LONGEST, self.look(&mut kept, sink, (began, order)));
@@ -91,7 +94,7 @@ impl Watch<'_> {
                         looked = &mut look => break Some(looked),
                         // What is read now may be older than what we did.
                         () = self.acted.notified() => break None,
-                        () = tokio::time::sleep(SLOW), if said.is_live() => {
+                        () = tokio::time::sleep(slow), if said.is_live() => {
                             said = PlaceState::Stale(Text::new("its answers take long"));
                             sink.send(Timestamp::now(), vec![Observation::Place(said.clone())]).await;
                         }
@@ -102,6 +105,7 @@ impl Watch<'_> {
                 kept.groups.doubt();
                 continue;
             };
+            took = clock.elapsed();
             let looked = looked.unwrap_or_else(|_| Err(Fault::NoAnswer(Text::new("a look came to no end"))));
             let (state, pause) = match &looked {
                 Ok(Found::Everything) => {

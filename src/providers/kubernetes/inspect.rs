@@ -12,7 +12,7 @@ use super::lookup::{self, READ_TIMEOUT};
 use super::requests::{self, Mark, Precondition};
 use super::{diff, operate};
 use crate::domain::expectation::ServiceKeys;
-use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step};
+use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step, Unpause};
 use crate::domain::text::Text;
 
 /// Looks at a step with reads alone.
@@ -68,7 +68,8 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
     let patch = ("apps", present.kind.resource(), "", "patch");
     match &step.action {
         Action::RestoreRevision { revision, number, .. } => {
-            inspection.equivalent = Some(requests::kubectl_undo(&context, id, *number));
+            let release = present.holds().filter(|_| step.unpause == Unpause::Release);
+            inspection.equivalent = Some(requests::kubectl_undo(&context, id, *number, release));
             inspection.checks.push(permission(reads, step, patch, &id.name).await);
             match lookup::revision(reads, id, &present, revision).await? {
                 Some(past) => inspection.also_goes_back = diff::differences(&present.template, &past.template),

@@ -121,10 +121,20 @@ pub(super) fn look(context: &str) -> LookCommands {
     }
 }
 
-/// `kubectl rollout undo`.
-pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64) -> Text {
+/// `kubectl rollout undo`, after what lets it go where it is held: kubectl undoes nothing that is paused.
+pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64, release: Option<Holds>) -> Text {
     let target = target(id);
-    kubectl(context, id, &["rollout", "undo", &target, &format!("--to-revision={number}")])
+    let undo = kubectl(context, id, &["rollout", "undo", &target, &format!("--to-revision={number}")]);
+    let first = match release {
+        None => return undo,
+        Some(Holds::Paused) => kubectl(context, id, &["rollout", "resume", &target]),
+        Some(Holds::Partition { own, .. }) => {
+            let patch = json!({"metadata": {"annotations": {HELD_PARTITION: null}},
+                "spec": {"updateStrategy": {"rollingUpdate": {"partition": own}}}});
+            kubectl(context, id, &["patch", &target, "--type=merge", "-p", &patch.to_string()])
+        }
+    };
+    Text::new(&format!("{first} && {undo}"))
 }
 
 /// `kubectl set image`.
@@ -242,7 +252,7 @@ mod tests {
     #[test]
     fn commands_are_quoted_for_a_shell() {
         assert_eq!(
-            kubectl_undo("it's eu", &id(), 3),
+            kubectl_undo("it's eu", &id(), 3, None),
             "kubectl --context 'it'\\''s eu' -n shop rollout undo deployment/checkout --to-revision=3"
         );
         assert_eq!(

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::scenario::{Failure, Pin, Replace, SceneKind, SceneService, SceneVersion, Sidecar, SidecarRole};
+use super::group;
+use super::scenario::{Failure, Pin, Platform, Replace, SceneKind, SceneService, SceneVersion, Sidecar, SidecarRole};
 use crate::domain::id::WorkloadKind;
 use crate::domain::image::{Digest, DigestKind, ImageId, ImageRef};
 use crate::domain::observation::{
@@ -18,12 +19,29 @@ use crate::domain::text::Text;
 /// Tenths of a second since the world began; what was before is negative.
 pub(super) type Tick = i32;
 
-/// What all workloads of one service have in common.
+/// What a service is in each kind of place.
+pub(super) struct Blueprints {
+    in_clusters: Arc<Blueprint>,
+    in_aws: Arc<Blueprint>,
+}
+
+/// What a workload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Its revisions own the instances.
+    Deployment,
+    /// Owns its instances itself, which keep their names.
+    StatefulSet,
+    /// Launches machines from versions of a template; see `group`.
+    Group,
+}
+
+/// What all workloads of one service have in common, in one kind of place.
 pub(super) struct Blueprint {
     /// The service, and the workload.
     pub(super) name: Text,
     pub(super) namespace: Option<Text>,
-    pub(super) kind: WorkloadKind,
+    pub(super) shape: Shape,
     pub(super) repository: String,
     /// The main container.
     pub(super) main: Text,
@@ -65,23 +83,56 @@ pub(super) struct Edition {
     pub(super) cause: Option<Text>,
 }
 
-impl Blueprint {
+impl Blueprints {
     /// Of a service that was checked.
-    pub(super) fn new(scene: &SceneService) -> Blueprint {
+    pub(super) fn new(scene: &SceneService) -> Blueprints {
+        let of = |platform| Arc::new(Blueprint::new(scene, platform));
+        Blueprints { in_clusters: of(Platform::Kubernetes), in_aws: of(Platform::Aws) }
+    }
+
+    /// The one for places of this kind.
+    pub(super) fn of(&self, platform: Platform) -> &Arc<Blueprint> {
+        match platform {
+            Platform::Kubernetes => &self.in_clusters,
+            Platform::Aws => &self.in_aws,
+        }
+    }
+}
+
+impl Shape {
+    fn of(kind: SceneKind, platform: Platform) -> Shape {
+        match (platform, kind) {
+            (Platform::Kubernetes, SceneKind::Deployment) => Shape::Deployment,
+            (Platform::Kubernetes, SceneKind::StatefulSet) => Shape::StatefulSet,
+            (Platform::Aws, SceneKind::Deployment | SceneKind::StatefulSet) => Shape::Group,
+        }
+    }
+
+    /// The word for it outside.
+    pub(super) fn kind(self) -> WorkloadKind {
+        match self {
+            Shape::Deployment => WorkloadKind::Deployment,
+            Shape::StatefulSet => WorkloadKind::StatefulSet,
+            Shape::Group => WorkloadKind::AutoScalingGroup,
+        }
+    }
+}
+
+impl Blueprint {
+    fn new(scene: &SceneService, platform: Platform) -> Blueprint {
         let name = scene.name.get_ref();
+        let shape = Shape::of(scene.kind, platform);
+        let is_group = shape == Shape::Group;
         let repository = scene
             .repository
             .clone()
             .unwrap_or_else(|| format!("registry.example/{}/{name}", scene.namespace.as_deref().unwrap_or("services")));
         let mut blueprint = Blueprint {
             name: Text::new(name),
-            namespace: scene.namespace.as_deref().map(Text::new),
-            kind: match scene.kind {
-                SceneKind::Deployment => WorkloadKind::Deployment,
-                SceneKind::StatefulSet => WorkloadKind::StatefulSet,
-            },
-            main: Text::new(scene.container.as_ref().unwrap_or(name)),
-            sidecars: scene.sidecars.clone(),
+            namespace: scene.namespace.as_deref().filter(|_| !is_group).map(Text::new),
+            shape,
+            main: Text::new(if is_group { group::MACHINE } else { scene.container.as_ref().unwrap_or(name) }),
+            sidecars: if is_group { Vec::new() } else { scene.sidecars.clone() },
             editions: Vec::new(),
             replace: scene.replace,
             max_unavailable: Text::new(&scene.max_unavailable),
@@ -90,7 +141,7 @@ impl Blueprint {
             drain: ticks(scene.drain.0).max(1),
             progress_deadline: ticks(scene.progress_deadline.0).max(1),
             churn: scene.churn,
-            pdb: scene.pdb.map(|percent| percent.0),
+            pdb: scene.pdb.filter(|_| !is_group).map(|percent| percent.0),
             owner: FieldOwner { manager: Text::new(&scene.owner), applies: Applies::Once },
             reverter: None,
             expected: None,
@@ -106,8 +157,12 @@ impl Blueprint {
             blueprint.reverter = Some((undoer, ticks(reverter.after.0)));
         }
         for version in &scene.versions {
-            let reference = blueprint.reference(version, scene.pin);
-            let edition = blueprint.edition_of(version, reference);
+            let edition = match shape {
+                Shape::Deployment | Shape::StatefulSet => {
+                    blueprint.edition_of(version, blueprint.reference(version, scene.pin))
+                }
+                Shape::Group => blueprint.machine(version, &group::ami(scene, version)),
+            };
             blueprint.editions.push((Arc::new(edition), ticks(version.age.0)));
         }
         blueprint.expected = scene.expected.as_ref().and_then(|tag| {
@@ -168,6 +223,34 @@ impl Blueprint {
         Some(changed)
     }
 
+    /// The edition of a machine image. A launch template sets no environment and no limits.
+    fn machine(&self, version: &SceneVersion, ami: &str) -> Edition {
+        let asked: Option<ImageRef> = ami.parse().ok();
+        let spec = ContainerSpec { name: self.main.clone(), role: Role::App, image: asked.clone() };
+        let seen = ContainerSeen {
+            name: self.main.clone(),
+            role: Role::App,
+            running: asked.as_ref().and_then(ImageRef::pinned),
+            asked,
+        };
+        let tag = Text::new(&version.tag);
+        let containers = vec![spec];
+        Edition {
+            template: Template {
+                hash: hash_of(&containers, &[]),
+                containers,
+                version: Some(tag.clone()),
+                latent: None,
+            },
+            tag: Some(tag),
+            settings: Vec::new(),
+            containers: [vec![seen.clone()], vec![seen]],
+            failure: failure_of(version),
+            why: Text::default(),
+            cause: version.cause.as_deref().map(Text::new),
+        }
+    }
+
     fn reference(&self, version: &SceneVersion, pin: Pin) -> Option<ImageRef> {
         let (repository, tag) = (&self.repository, &version.tag);
         let digest = self.digest(version)?;
@@ -224,7 +307,7 @@ impl Blueprint {
             },
             containers: [seen(0), seen(1)],
             settings,
-            failure: version.fails.map(|failure| (failure, version.share, ticks(version.after.0))),
+            failure: failure_of(version),
             why: Text::new(&why),
             cause: version.cause.as_deref().map(Text::new),
         }
@@ -270,6 +353,10 @@ impl SidecarRole {
     }
 }
 
+fn failure_of(version: &SceneVersion) -> Option<(Failure, f64, Tick)> {
+    version.fails.map(|failure| (failure, version.share, ticks(version.after.0)))
+}
+
 /// A duration in ticks, as far as they reach (nearly seven years).
 pub(super) fn ticks(duration: Duration) -> Tick {
     Tick::try_from(duration.as_millis() / 100).unwrap_or(Tick::MAX / 4).min(Tick::MAX / 4)
@@ -294,7 +381,8 @@ fn latent(containers: &[ContainerSpec]) -> Option<Text> {
     moving.map(|image| Text::new(&format!("{image} is a tag: the next pull may bring another image")))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// In hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
         text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::blueprint::{Blueprint, Tick};
+use super::blueprint::{Blueprint, Blueprints, Tick};
 use super::random::mix;
 use super::report;
-use super::scenario::{Naming, SceneAt, SceneService};
+use super::scenario::{Platform, SceneAt, SceneService};
 use super::workload::{Part, Workload};
 use crate::domain::id::{PlaceId, Uid, WorkloadId};
 use crate::domain::observation::Observation;
@@ -19,7 +19,7 @@ use crate::domain::selector::glob_matches;
 /// What is in one place.
 pub(super) struct Cloud {
     pub(super) id: PlaceId,
-    pub(super) naming: Naming,
+    pub(super) platform: Platform,
     base: Timestamp,
     key: u64,
     now: Tick,
@@ -44,12 +44,12 @@ struct Watcher {
 
 impl Cloud {
     /// An empty place.
-    pub(super) fn new(id: PlaceId, naming: Naming, base: Timestamp, seed: u64) -> Cloud {
+    pub(super) fn new(id: PlaceId, platform: Platform, base: Timestamp, seed: u64) -> Cloud {
         let of_name = id.0.bytes().map(u64::from).collect::<Vec<u64>>();
         Cloud {
             key: mix(&[seed, mix(&of_name)]),
             id,
-            naming,
+            platform,
             base,
             now: 0,
             workloads: Vec::new(),
@@ -62,7 +62,8 @@ impl Cloud {
     }
 
     /// Puts a workload of a service there, for each of the service's lines about this place.
-    pub(super) fn deploy(&mut self, blueprint: &Arc<Blueprint>, scene: &SceneService) {
+    pub(super) fn deploy(&mut self, blueprints: &Blueprints, scene: &SceneService) {
+        let blueprint = blueprints.of(self.platform);
         for at in &scene.at {
             if glob_matches(at.place.get_ref(), &self.id.0) {
                 self.put(blueprint.clone(), at);
@@ -97,7 +98,7 @@ impl Cloud {
     pub(super) fn find(&self, id: &WorkloadId) -> Option<(u32, &Workload)> {
         let is_it = |workload: &Workload| {
             let blueprint = &workload.blueprint;
-            blueprint.name == id.name && blueprint.namespace == id.namespace && blueprint.kind == id.kind
+            blueprint.name == id.name && blueprint.namespace == id.namespace && blueprint.shape.kind() == id.kind
         };
         let found = self.workloads.iter().position(|slot| slot.as_ref().is_some_and(is_it))?;
         Some((found as u32, self.workloads[found].as_ref()?))

@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::KIND;
-use super::blueprint::Blueprint;
-use super::scenario::{SCENARIOS, Scenario, ScenarioError};
+use super::blueprint::Blueprints;
+use super::scenario::{Platform, SCENARIOS, Scenario, ScenarioError, SceneExpect};
 use super::world::SimWorld;
 use crate::domain::expectation::Declaration;
 use crate::domain::id::PlaceId;
 use crate::domain::policy::{Confirm, Policy, PolicyRule};
+use crate::domain::selector::glob_matches;
 use crate::domain::text::Text;
 use crate::providers::{ConnectError, Connected, Mutations, PlaceSpec, SettingFault, Surroundings};
 
@@ -144,18 +145,22 @@ fn remembered(key: &str) -> Option<Arc<SimWorld>> {
 }
 
 fn declarations(scenario: &Scenario) -> Vec<Declaration> {
-    let declared = scenario.expect.iter().filter_map(|expect| {
-        let blueprint = Blueprint::new(scenario.service(expect.service.get_ref())?);
-        let edition = blueprint.edition(expect.version.get_ref())?;
-        let image = edition.template.containers.first()?.image.clone()?;
-        Some(Declaration {
-            service: blueprint.name.clone(),
-            image,
-            container: None,
-            places: expect.places.iter().map(|glob| Text::new(glob)).collect(),
-        })
-    });
-    declared.collect()
+    let both = [Platform::Kubernetes, Platform::Aws];
+    let wanted = scenario.expect.iter().flat_map(|expect| both.map(|platform| (expect, platform)));
+    wanted.filter_map(|(expect, platform)| declaration(scenario, expect, platform)).collect()
+}
+
+/// A version is one image in clusters and another in AWS: each kind of place gets a declaration of its own.
+fn declaration(scenario: &Scenario, expect: &SceneExpect, platform: Platform) -> Option<Declaration> {
+    let blueprints = Blueprints::new(scenario.service(expect.service.get_ref())?);
+    let blueprint = blueprints.of(platform);
+    let edition = blueprint.edition(expect.version.get_ref())?;
+    let image = edition.template.containers.first()?.image.clone()?;
+    let is_meant = |id: &str| expect.places.is_empty() || expect.places.iter().any(|glob| glob_matches(glob, id));
+    let places = scenario.places.iter().filter(|place| place.kind == platform && is_meant(place.id.get_ref()));
+    let places: Vec<Text> = places.map(|place| Text::new(place.id.get_ref())).collect();
+    let service = blueprint.name.clone();
+    (!places.is_empty()).then_some(Declaration { service, image, container: None, places })
 }
 
 fn policy(scenario: &Scenario) -> Policy {

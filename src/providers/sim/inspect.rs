@@ -2,12 +2,13 @@
 //!
 //! Never changes anything.
 
+use super::blueprint::Shape;
 use super::cloud::Cloud;
+use super::group;
 use super::request::budget;
-use super::scenario::{Naming, ScenePlace, Verb};
+use super::scenario::{ScenePlace, Verb};
 use super::workload::Workload;
-use crate::domain::id::WorkloadKind;
-use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step};
+use crate::domain::plan::{Action, Check, CheckVerdict, Follows, Inspection, Step};
 use crate::domain::text::Text;
 
 /// Looks at a step.
@@ -16,7 +17,12 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
         let refusal = (Text::new("the workload is gone"), Text::new("look again, then plan again"));
         return Inspection { refusals: vec![refusal], ..Inspection::default() };
     };
-    let mut inspection = Inspection { equivalent: Some(equivalent(cloud, step)), ..Inspection::default() };
+    let shape = workload.blueprint.shape;
+    let equivalent = match shape {
+        Shape::Deployment | Shape::StatefulSet => equivalent(cloud, step),
+        Shape::Group => group::equivalent(place, workload, step),
+    };
+    let mut inspection = Inspection { equivalent: Some(equivalent), ..Inspection::default() };
     let verb = match step.action {
         Action::Evict { .. } => Verb::Evict,
         Action::RestoreRevision { .. } | Action::SetImage { .. } => Verb::Rollback,
@@ -29,15 +35,32 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
         }
         None => inspection.checks.push(check("permission", CheckVerdict::Pass, "allowed", step)),
     }
-    if verb == Verb::Rollback && workload.blueprint.kind != WorkloadKind::Deployment {
-        inspection.refusals.push((
-            Text::new(&format!("a {} can't be rolled back yet", workload.blueprint.kind)),
+    match (&step.action, shape) {
+        (Action::RestoreRevision { .. } | Action::SetImage { .. }, Shape::StatefulSet) => inspection.refusals.push((
+            Text::new(&format!("a {} can't be rolled back yet", shape.kind())),
             Text::new("its instances can be replaced one by one: r, or `plan replace`"),
-        ));
+        )),
+        (Action::SetImage { .. }, Shape::Group) => {
+            let hint = Text::new("then --to-revision NUMBER, or B on the screen");
+            inspection.refusals.push((Text::new(group::NO_SINGLE_IMAGE), hint));
+        }
+        (Action::EndRollout { .. }, Shape::Deployment | Shape::StatefulSet) => {
+            inspection.refusals.push((Text::new("nothing there has to be ended first"), Text::new("plan again")));
+        }
+        (
+            Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. },
+            Shape::Deployment | Shape::StatefulSet | Shape::Group,
+        ) => {}
     }
     match &step.action {
         Action::RestoreRevision { revision, .. } => {
-            inspection.also_goes_back = also_goes_back(workload, |index| workload.revision_uid(index) == *revision);
+            let target = (0..workload.revisions.len() as u16).find(|index| workload.revision_uid(*index) == *revision);
+            if let Some(target) = target {
+                inspection.also_goes_back = also_goes_back(workload, target);
+                if shape == Shape::Group {
+                    look_at_refresh(workload, target, step, &mut inspection);
+                }
+            }
         }
         Action::SetImage { .. } | Action::EndRollout { .. } => {}
         Action::Evict { .. } => inspection.checks.extend(budget_check(workload, step)),
@@ -45,22 +68,43 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
     inspection
 }
 
+fn look_at_refresh(workload: &Workload, target: u16, step: &Step, inspection: &mut Inspection) {
+    let why_not = workload.why_not_refresh(target).filter(|_| step.follows == Follows::Nothing);
+    match why_not {
+        Some(refusal) => inspection.refusals.push(refusal),
+        None if workload.is_refreshing() && step.follows == Follows::Nothing => {
+            let detail = "the running instance refresh is taken back: what it has replaced is replaced again";
+            inspection.checks.push(check("refresh", CheckVerdict::Pass, detail, step));
+        }
+        None => {}
+    }
+    let image = step.to.image.as_ref().map_or("its image", |image| image.as_str());
+    inspection.checks.push(check("image", CheckVerdict::Pass, &format!("{image} is available"), step));
+}
+
 /// What a dry run on the server says.
 pub(super) fn rehearse(cloud: &Cloud, step: &Step) -> Inspection {
-    let (verdict, detail) = match cloud.find(&step.workload) {
-        Some(_) => (CheckVerdict::Pass, "the server would take it"),
-        None => (CheckVerdict::Fail, "the server does not know the workload"),
+    let shape = cloud.find(&step.workload).map(|(_, workload)| workload.blueprint.shape);
+    let (verdict, detail) = match (shape, &step.action) {
+        // Auto Scaling knows no dry run; EC2 has one of a launch.
+        (Some(Shape::Group), Action::Evict { .. } | Action::SetImage { .. } | Action::EndRollout { .. }) => {
+            return Inspection::default();
+        }
+        (Some(Shape::Group), Action::RestoreRevision { number, .. }) => {
+            (CheckVerdict::Pass, format!("EC2 would launch version {number}"))
+        }
+        (Some(Shape::Deployment | Shape::StatefulSet), _) => {
+            (CheckVerdict::Pass, "the server would take it".to_string())
+        }
+        (None, _) => (CheckVerdict::Fail, "the server does not know the workload".to_string()),
     };
-    Inspection { checks: vec![check("dry run", verdict, detail, step)], ..Inspection::default() }
+    Inspection { checks: vec![check("dry run", verdict, &detail, step)], ..Inspection::default() }
 }
 
 /// Settings that differ; the values of limits are shown, those of variables never are.
-fn also_goes_back(workload: &Workload, is_target: impl Fn(u16) -> bool) -> Vec<Text> {
-    let now = &workload.revisions[usize::from(workload.current)].edition.settings;
-    let target = (0..workload.revisions.len() as u16).find(|index| is_target(*index));
-    let Some(then) = target.map(|index| &workload.revisions[usize::from(index)].edition.settings) else {
-        return Vec::new();
-    };
+fn also_goes_back(workload: &Workload, target: u16) -> Vec<Text> {
+    let settings = |index: u16| &workload.revisions[usize::from(index)].edition.settings;
+    let (now, then) = (settings(workload.current), settings(target));
     let value = |settings: &[(Text, Text)], key: &Text| {
         settings.iter().find(|(known, _)| known == key).map(|(_, value)| value.clone())
     };
@@ -96,32 +140,17 @@ fn equivalent(cloud: &Cloud, step: &Step) -> Text {
     let namespace = step.workload.namespace.as_ref().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
     let kind = step.workload.kind.as_str().to_lowercase();
     let name = &step.workload.name;
-    Text::new(&match (cloud.naming, &step.action) {
-        (Naming::Machines, Action::Evict { name, .. }) => {
-            format!(
-                "aws autoscaling terminate-instance-in-auto-scaling-group --instance-id {name} --no-should-decrement-desired-capacity"
-            )
-        }
-        (Naming::Machines, Action::RestoreRevision { number, .. }) => {
-            format!(
-                "aws autoscaling start-instance-refresh --auto-scaling-group-name {name} (launch template version {number})"
-            )
-        }
-        (Naming::Machines, Action::SetImage { image, .. }) => {
-            format!("aws autoscaling start-instance-refresh --auto-scaling-group-name {name} (with {image})")
-        }
-        (Naming::Machines, Action::EndRollout { .. }) => {
-            format!("aws autoscaling cancel-instance-refresh --auto-scaling-group-name {name}")
-        }
-        (Naming::Pods, Action::EndRollout { .. }) => String::new(),
-        (Naming::Pods, Action::RestoreRevision { number, .. }) => {
+    Text::new(&match &step.action {
+        Action::RestoreRevision { number, .. } => {
             format!("kubectl --context {place}{namespace} rollout undo {kind}/{name} --to-revision={number}")
         }
-        (Naming::Pods, Action::SetImage { container, image }) => {
+        Action::SetImage { container, image } => {
             format!("kubectl --context {place}{namespace} set image {kind}/{name} {container}={image}")
         }
-        (Naming::Pods, Action::Evict { name, .. }) => {
+        Action::Evict { name, .. } => {
             format!("kubectl --context {place}{namespace} evict pod/{name}")
         }
+        // It is refused: no command would.
+        Action::EndRollout { .. } => String::new(),
     })
 }

@@ -6,6 +6,7 @@
 mod blueprint;
 mod cloud;
 mod demo;
+mod group;
 mod inspect;
 mod provider;
 mod random;

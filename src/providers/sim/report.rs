@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use super::blueprint::{Blueprint, Edition, Shape};
 use super::cloud::{Cloud, Key};
+use super::group;
 use super::random::mix;
-use super::scenario::{Naming, ScenePlace, Verb};
+use super::scenario::{Platform, ScenePlace, Verb};
 use super::workload::{Instance, Pace, Part, Quirk, Stage, Workload};
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::look::LookCommands;
@@ -54,26 +56,37 @@ pub(super) fn gone(source: &'static str, uid: Uid) -> Observation {
 /// A workload as it is now.
 pub(super) fn workload_seen(cloud: &Cloud, workload: &Workload) -> WorkloadSeen {
     let blueprint = &workload.blueprint;
-    let edition = &workload.revisions[usize::from(workload.current)].edition;
+    let mut template = workload.revisions[usize::from(workload.current)].edition.template.clone();
+    // AWS does not say who has changed a group, and it has no room for a mark.
+    let (owners, touched_by) = match blueprint.shape {
+        Shape::Deployment | Shape::StatefulSet => (vec![workload.owner.clone()], workload.mark.clone()),
+        Shape::Group => {
+            template.latent = workload.latent();
+            (Vec::new(), None)
+        }
+    };
     WorkloadSeen {
         uid: workload.uid(),
-        kind: blueprint.kind,
+        kind: blueprint.shape.kind(),
         namespace: blueprint.namespace.clone(),
         name: blueprint.name.clone(),
         service: blueprint.name.clone(),
-        template: edition.template.clone(),
+        template,
         main_container: Some(blueprint.main.clone()),
         expected_annotation: blueprint.expected.clone(),
         generation: workload.generation,
         observed_generation: workload.observed,
         desired: workload.desired,
         rollout: rollout(workload),
-        running: None,
+        running: match blueprint.shape {
+            Shape::Deployment | Shape::StatefulSet => None,
+            Shape::Group => workload.running(),
+        },
         strategy: workload.strategy.clone(),
-        owners: vec![workload.owner.clone()],
+        owners,
         undoers: blueprint.reverter.iter().map(|(undoer, _)| undoer.clone()).collect(),
         requested_since: Some(cloud.time(workload.requested_since)),
-        touched_by: workload.mark.clone(),
+        touched_by,
         inoperable: None,
         trouble: None,
     }
@@ -83,7 +96,7 @@ pub(super) fn workload_seen(cloud: &Cloud, workload: &Workload) -> WorkloadSeen 
 pub(super) fn revision_seen(cloud: &Cloud, workload: &Workload, index: u16) -> RevisionSeen {
     let revision = &workload.revisions[usize::from(index)];
     RevisionSeen {
-        left: None,
+        left: revision.left.clone(),
         label: None,
         uid: workload.revision_uid(index),
         workload: workload.uid(),
@@ -106,29 +119,23 @@ pub(super) fn instance_seen(cloud: &Cloud, workload: &Workload, instance: &Insta
         containers.push(debugger());
     }
     let (phase, health, reason) = state(workload, instance);
-    if workload.is_silent || matches!(instance.stage, Stage::Starting | Stage::Stuck) {
+    if !workload.is_image_known(instance) {
         containers.iter_mut().for_each(|container| container.running = None);
     }
-    let is_owned_by_revision = blueprint.kind == WorkloadKind::Deployment;
-    let is_crashing = instance.stage == Stage::Unhealthy && edition.why.starts_with("CrashLoop");
+    let (owner, revision) = owner(workload, instance, &revision_name);
+    let is_pod = blueprint.shape != Shape::Group;
+    let is_crashing = is_pod && instance.stage == Stage::Unhealthy && edition.why.starts_with("CrashLoop");
     InstanceSeen {
         uid: workload.instance_uid(instance),
-        owner: Some(match is_owned_by_revision {
-            true => Arc::new(Owner {
-                uid: workload.revision_uid(instance.revision),
-                kind: WorkloadKind::ReplicaSet,
-                name: Text::new(&revision_name),
-            }),
-            false => Arc::new(Owner { uid: workload.uid(), kind: blueprint.kind, name: blueprint.name.clone() }),
-        }),
+        owner: Some(Arc::new(owner)),
         service: blueprint.name.clone(),
         namespace: blueprint.namespace.clone(),
-        name: name(cloud.naming, workload, instance, &revision_name),
-        revision: (!is_owned_by_revision).then(|| Text::new(&revision_name)),
+        name: name(workload, instance, &revision_name),
+        revision,
         phase,
         health,
         reason,
-        platform: Some(Text::new("linux/amd64")),
+        platform: is_pod.then(|| Text::new("linux/amd64")),
         containers: containers.into(),
         started_at: Some(cloud.time(instance.began)),
         restarts: if is_crashing { ((cloud.now() - instance.began) / 600).clamp(1, 40) as u32 } else { 0 },
@@ -160,17 +167,13 @@ pub(super) fn identity(place: &ScenePlace) -> PlaceIdentity {
 /// What somebody would look with, were the place real.
 fn look(place: &ScenePlace) -> LookCommands {
     let context = place.id.get_ref().rsplit('/').next().unwrap_or_default();
-    match place.instances {
-        Naming::Pods => LookCommands {
+    match place.kind {
+        Platform::Kubernetes => LookCommands {
             workload: Text::new(&format!("kubectl --context {context} -n {{namespace}} get {{kind}}/{{name}} -o wide")),
             instance: Text::new(&format!("kubectl --context {context} -n {{namespace}} describe pod {{name}}")),
             by_kind: Vec::new(),
         },
-        Naming::Machines => LookCommands {
-            workload: Text::new("aws autoscaling describe-auto-scaling-groups --auto-scaling-group-names {name}"),
-            instance: Text::new("aws autoscaling describe-auto-scaling-instances --instance-ids {name}"),
-            by_kind: Vec::new(),
-        },
+        Platform::Aws => group::look(place),
     }
 }
 
@@ -180,18 +183,30 @@ fn rollout(workload: &Workload) -> Rollout {
         (Paused::Running, Pace::Settled) => Rollout::Stable,
         (Paused::Running, Pace::Moving(_)) => Rollout::Progressing,
         (Paused::Running, Pace::TimedOut) => {
-            let seconds = workload.blueprint.progress_deadline / 10;
-            Rollout::Failed(Text::new(&format!("ProgressDeadlineExceeded: no progress for {seconds} s")))
+            let deadline = workload.blueprint.progress_deadline;
+            Rollout::Failed(Text::new(&match workload.blueprint.shape {
+                Shape::Deployment | Shape::StatefulSet => {
+                    format!("ProgressDeadlineExceeded: no progress for {} s", deadline / 10)
+                }
+                Shape::Group => group::why_failed(deadline),
+            }))
         }
     }
 }
 
 fn state(workload: &Workload, instance: &Instance) -> (Phase, Health, Option<Text>) {
     let edition = &workload.revisions[usize::from(instance.revision)].edition;
-    if workload.is_silent {
-        return (Phase::Unknown, Health::Unknown, Some(Text::new("its node has stopped reporting")));
+    let nothing_is_heard = |why: &str| (Phase::Unknown, Health::Unknown, Some(Text::new(why)));
+    match (workload.blueprint.shape, workload.is_silent) {
+        (Shape::Deployment | Shape::StatefulSet, true) => nothing_is_heard("its node has stopped reporting"),
+        (Shape::Deployment | Shape::StatefulSet, false) => state_of_pod(instance.stage, edition),
+        (Shape::Group, true) => nothing_is_heard("EC2 says nothing of it"),
+        (Shape::Group, false) => group::state(instance.stage),
     }
-    match instance.stage {
+}
+
+fn state_of_pod(stage: Stage, edition: &Edition) -> (Phase, Health, Option<Text>) {
+    match stage {
         Stage::Starting => (Phase::Pending, Health::Unhealthy, Some(Text::new("ContainerCreating"))),
         Stage::Stuck => (Phase::Pending, Health::Unhealthy, Some(edition.why.clone())),
         Stage::Healthy => (Phase::Running, Health::Healthy, None),
@@ -200,14 +215,27 @@ fn state(workload: &Workload, instance: &Instance) -> (Phase, Health, Option<Tex
     }
 }
 
-fn name(naming: Naming, workload: &Workload, instance: &Instance, revision_name: &str) -> Text {
-    let fingerprint = workload.fingerprint(instance);
-    match (naming, workload.blueprint.kind) {
-        (Naming::Machines, _) => Text::new(&format!("i-0{fingerprint:016x}")),
-        (Naming::Pods, WorkloadKind::StatefulSet) => {
-            Text::new(&format!("{}-{}", workload.blueprint.name, instance.ordinal))
+fn name(workload: &Workload, instance: &Instance, revision_name: &str) -> Text {
+    let fingerprint = workload.fingerprint(instance.serial);
+    Text::new(&match workload.blueprint.shape {
+        Shape::Deployment => format!("{revision_name}-{}", letters(fingerprint, 5)),
+        Shape::StatefulSet => format!("{}-{}", workload.blueprint.name, instance.ordinal),
+        Shape::Group => group::machine_id(fingerprint),
+    })
+}
+
+/// Who owns an instance, and of which revision it says that it is.
+fn owner(workload: &Workload, instance: &Instance, revision_name: &str) -> (Owner, Option<Text>) {
+    let Blueprint { shape, name, .. } = &*workload.blueprint;
+    let revision = workload.revision_uid(instance.revision);
+    match shape {
+        Shape::Deployment => {
+            (Owner { uid: revision, kind: WorkloadKind::ReplicaSet, name: Text::new(revision_name) }, None)
         }
-        (Naming::Pods, _) => Text::new(&format!("{revision_name}-{}", letters(fingerprint, 5))),
+        Shape::StatefulSet => {
+            (Owner { uid: workload.uid(), kind: shape.kind(), name: name.clone() }, Some(Text::new(revision_name)))
+        }
+        Shape::Group => (Owner { uid: revision, kind: shape.kind(), name: name.clone() }, None),
     }
 }
 

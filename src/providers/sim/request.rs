@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use super::blueprint::Tick;
+use super::blueprint::{Shape, Tick};
 use super::cloud::Cloud;
+use super::group;
 use super::report;
 use super::scenario::{ScenePlace, Verb};
 use super::workload::{Stage, Workload};
@@ -126,10 +127,10 @@ fn differences(workload: &Workload, step: &Step, now: &Bound) -> Vec<Text> {
                 None => differences.push(Text::new(&format!("instance {name} is gone"))),
                 Some(present) => {
                     let edition = &workload.revisions[usize::from(present.revision)].edition;
-                    let is_known = !workload.is_silent && !matches!(present.stage, Stage::Starting | Stage::Stuck);
                     let build = usize::from(present.quirk == super::workload::Quirk::Stale);
                     let main = edition.containers[build].iter().find(|seen| seen.name == step.from.container);
-                    let running = main.and_then(|seen| seen.running.clone()).filter(|_| is_known);
+                    let running =
+                        main.and_then(|seen| seen.running.clone()).filter(|_| workload.is_image_known(present));
                     if running != *image {
                         differences.push(Text::new(&format!("instance {name} runs another image now")));
                     }
@@ -149,6 +150,9 @@ fn held_by_us(workload: &Workload, order: &Order, wanted: Paused, now: &Bound) -
     if by != Some(&*order.operation.0) {
         return Err(Answer::Refused(Text::new("somebody else has changed the workload since")));
     }
+    if wanted == Paused::Paused && workload.blueprint.shape == Shape::Group && !workload.is_refreshing() {
+        return Err(Answer::Refused(Text::new(group::NO_REFRESH)));
+    }
     Ok(())
 }
 
@@ -159,7 +163,15 @@ fn take_step(workload: &mut Workload, step: &Step, mark: Text, now: Tick) -> Ans
             let Some(index) = revision_of(workload, revision) else {
                 return Answer::Refused(Text::new("the revision to go back to is gone"));
             };
+            if workload.blueprint.shape == Shape::Group
+                && let Some((why, hint)) = workload.why_not_refresh(index)
+            {
+                return Answer::Refused(Text::new(&format!("{why}; {hint}")));
+            }
             workload.request_revision(index, now, owner, Some(mark));
+        }
+        Action::SetImage { .. } if workload.blueprint.shape == Shape::Group => {
+            return Answer::Refused(Text::new(group::NO_SINGLE_IMAGE));
         }
         Action::SetImage { container, image } => {
             let edition = workload.revisions[usize::from(workload.current)].edition.clone();
@@ -169,6 +181,9 @@ fn take_step(workload: &mut Workload, step: &Step, mark: Text, now: Tick) -> Ans
             workload.request(Arc::new(changed), now, owner, Some(mark));
         }
         Action::Evict { instance, .. } => return evict(workload, instance, now),
+        Action::EndRollout { .. } if workload.is_refreshing() && workload.blueprint.shape == Shape::Group => {
+            workload.set_hold(Paused::Paused, now);
+        }
         Action::EndRollout { .. } => return Answer::Refused(Text::new("nothing there has to be ended first")),
     }
     if step.unpause == Unpause::Release {
@@ -206,6 +221,10 @@ fn revision_of(workload: &Workload, uid: &Uid) -> Option<u16> {
 
 fn interfere(workload: &mut Workload, what: &Intervention, somebody: FieldOwner, now: Tick) -> bool {
     match what {
+        // Neither can be done to machines.
+        Intervention::SetImage { .. } | Intervention::Touch if workload.blueprint.shape == Shape::Group => {
+            return false;
+        }
         Intervention::Request(tag) => {
             let Some(edition) = workload.blueprint.edition(tag).cloned() else { return false };
             workload.request(edition, now, somebody, None);

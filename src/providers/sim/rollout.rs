@@ -3,7 +3,7 @@
 //!
 //! Never makes or ends an instance: `workload` brings the instances to the counts that are decided here.
 
-use super::blueprint::Tick;
+use super::blueprint::{Shape, Tick};
 use super::scenario::Replace;
 use super::workload::{Pace, Part, Stage, Workload};
 use crate::domain::plan::Paused;
@@ -18,18 +18,24 @@ struct Count {
 impl Workload {
     /// Decides how many instances of each revision there should be now; whether that changed.
     pub(super) fn roll(&mut self) -> bool {
-        if self.hold == Paused::Paused {
-            return false;
-        }
-        match self.blueprint.replace {
-            Replace::RollingUpdate => self.roll_by_itself(),
-            Replace::OnDelete => self.fill_up(),
+        match (self.blueprint.shape, self.blueprint.replace) {
+            // A group keeps its number of machines whatever became of its refresh.
+            (Shape::Group, _) if self.is_refreshing() => self.roll_by_itself(),
+            (Shape::Group, _) => self.fill_up(),
+            (Shape::Deployment | Shape::StatefulSet, _) if self.hold == Paused::Paused => false,
+            (Shape::Deployment | Shape::StatefulSet, Replace::RollingUpdate) => self.roll_by_itself(),
+            (Shape::Deployment | Shape::StatefulSet, Replace::OnDelete) => self.fill_up(),
         }
     }
 
     /// Whether the rollout got further, came to its end, or is given up.
     pub(super) fn look_at_progress(&mut self, now: Tick) {
-        if self.pace == Pace::Settled || self.hold == Paused::Paused {
+        let has_ended = match self.blueprint.shape {
+            Shape::Deployment | Shape::StatefulSet => self.pace == Pace::Settled,
+            // A refresh that has failed does not go on by itself.
+            Shape::Group => !self.is_refreshing(),
+        };
+        if has_ended || self.hold == Paused::Paused {
             return;
         }
         let counts = self.counts();
@@ -42,6 +48,7 @@ impl Workload {
         self.reached = (new.healthy, old);
         if new.present == self.desired && new.healthy == self.desired && old == 0 {
             self.pace = Pace::Settled;
+            self.own = self.current;
         }
         if let Pace::Moving(since) = self.pace
             && now - since > self.blueprint.progress_deadline
@@ -99,7 +106,7 @@ impl Workload {
     /// Nothing is replaced, but there are as many as there should be.
     fn fill_up(&mut self) -> bool {
         let total: u32 = self.revisions.iter().map(|revision| revision.replicas).sum();
-        let current = usize::from(self.current);
+        let current = usize::from(self.launched());
         self.revisions[current].replicas += self.desired.saturating_sub(total);
         let mut surplus = total.saturating_sub(self.desired);
         let is_changed = total != self.desired;

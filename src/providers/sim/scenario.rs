@@ -72,11 +72,14 @@ pub struct ScenePlace {
     pub id: Spanned<String>,
     /// How many such places there are, numbered from 01.
     pub count: Option<u32>,
+    /// What kind of place it is, and so what its workloads are.
+    #[serde(default)]
+    pub kind: Platform,
     /// The account or address that it shows.
     pub account: Option<String>,
     /// Who we are there.
     pub identity: Option<String>,
-    /// The version of its server.
+    /// The version of its server; of AWS the region.
     pub server: Option<String>,
     /// How long each answer takes.
     #[serde(default)]
@@ -84,9 +87,6 @@ pub struct ScenePlace {
     /// `false`: `y` is enough for small plans.
     #[serde(default = "yes")]
     pub production: bool,
-    /// How its instances are named.
-    #[serde(default)]
-    pub instances: Naming,
     /// When it stops answering.
     pub dark: Option<Dark>,
     /// What we may not do there: `rollback`, `evict`, `pause`, and why not.
@@ -98,23 +98,25 @@ pub struct ScenePlace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verb {
-    /// Changing a template.
+    /// Changing a template, or refreshing a group.
     Rollback,
     /// Having an instance taken away.
     Evict,
-    /// Holding a rollout.
+    /// Holding a rollout, or cancelling a refresh.
     Pause,
 }
 
-/// How instances are named.
+/// What kind of place is simulated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Naming {
-    /// `checkout-7d9c5b8f4-x2k9p`
+pub enum Platform {
+    /// A cluster: its workloads are of the service's `kind` and run container images in pods.
     #[default]
-    Pods,
-    /// `i-0c3f2a9d81b7e6450`
-    Machines,
+    Kubernetes,
+    /// An account and region of AWS: each service is an Auto Scaling group there, its versions are versions of the group's
+    /// launch template, its instances machines that run an AMI. Namespace, containers, `pin`, `pdb` and what templates set
+    /// are of clusters alone.
+    Aws,
 }
 
 /// When a place stops answering, and for how long.
@@ -143,7 +145,7 @@ pub struct SceneService {
     pub count: Option<u32>,
     /// Its namespace.
     pub namespace: Option<String>,
-    /// What its workloads are.
+    /// What its workloads are in clusters.
     #[serde(default)]
     pub kind: SceneKind,
     /// Its images' repository; else `registry.example/NAMESPACE/NAME`.
@@ -161,10 +163,10 @@ pub struct SceneService {
     /// How it replaces instances.
     #[serde(default)]
     pub replace: Replace,
-    /// How many instances may be missing: a number or a percentage.
+    /// How many instances may be missing: a number or a percentage. Groups know percentages alone.
     #[serde(default = "quarter")]
     pub max_unavailable: String,
-    /// How many may run on top: a number or a percentage.
+    /// How many may run on top: a number or a percentage. Groups know percentages alone.
     #[serde(default = "quarter")]
     pub max_surge: String,
     /// How long an instance takes to become healthy.
@@ -216,10 +218,10 @@ pub enum Pin {
 /// How a workload replaces instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub enum Replace {
-    /// By itself, a few at a time.
+    /// By itself, a few at a time; a group by an instance refresh.
     #[default]
     RollingUpdate,
-    /// Only those that somebody takes away.
+    /// Only those that somebody takes away; of a group: its launch template was changed without an instance refresh.
     OnDelete,
 }
 
@@ -260,6 +262,9 @@ pub struct SceneVersion {
     pub age: Span,
     /// Its digest; else one made of repository and tag.
     pub digest: Option<Spanned<String>>,
+    /// Its machine image, where it runs in AWS; else one made of the service's name and the tag. All AWS places show this
+    /// one, though a copy in another region would have an id of its own.
+    pub ami: Option<Spanned<String>>,
     /// How its instances go wrong.
     pub fails: Option<Failure>,
     /// Which share of them does, from 0 to 1.
@@ -309,7 +314,7 @@ pub struct SceneAt {
     pub from: Option<Spanned<String>>,
     /// What runs, by tag; else what had come of the rollout by now.
     pub running: Option<BTreeMap<String, u32>>,
-    /// Whether its rollout is held.
+    /// Whether its rollout is held; of a group: whether its refresh was cancelled.
     #[serde(default)]
     pub paused: bool,
     /// How many instances run an earlier build of the same tag.

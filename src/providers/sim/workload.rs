@@ -7,10 +7,11 @@ mod past;
 
 use std::sync::Arc;
 
-use super::blueprint::{Blueprint, Edition, Tick};
+use super::blueprint::{Blueprint, Edition, Shape, Tick};
+use super::group;
 use super::random::{Random, mix};
 use super::scenario::{Failure, Replace};
-use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::id::Uid;
 use crate::domain::observation::{FieldOwner, Strategy};
 use crate::domain::plan::Paused;
 use crate::domain::text::Text;
@@ -25,6 +26,8 @@ pub(super) struct Workload {
     pub(super) revisions: Vec<Revision>,
     /// The revision that is asked for, by its place in `revisions`.
     pub(super) current: u16,
+    /// The revision that a group's own settings name: until a refresh has succeeded, the one before it.
+    pub(super) own: u16,
     pub(super) hold: Paused,
     pub(super) pace: Pace,
     pub(super) strategy: Strategy,
@@ -57,6 +60,8 @@ pub(super) struct Revision {
     pub(super) number: u64,
     pub(super) past_numbers: Vec<u64>,
     pub(super) created: Tick,
+    /// Why its platform's records speak against it.
+    pub(super) left: Option<Text>,
     /// How many instances of it there should be.
     pub(super) replicas: u32,
     /// How many were ever made.
@@ -170,17 +175,25 @@ impl Workload {
         if index == self.current {
             return;
         }
+        let shape = self.blueprint.shape;
         let highest = self.revisions.iter().map(|revision| revision.number).max().unwrap_or_default();
         let revision = &mut self.revisions[usize::from(index)];
-        if revision.number > 0 {
-            revision.past_numbers.push(revision.number);
+        match (shape, revision.number) {
+            (_, 0) => revision.number = highest + 1,
+            (Shape::Deployment | Shape::StatefulSet, number) => {
+                revision.past_numbers.push(number);
+                revision.number = highest + 1;
+            }
+            (Shape::Group, _) => {}
         }
-        revision.number = highest + 1;
+        if shape == Shape::Group {
+            self.refresh_to(index);
+        }
         self.changed.push(Part::Revision(index));
         self.current = index;
         self.requested_since = now;
         self.reached = (0, u32::MAX);
-        if self.blueprint.replace == Replace::RollingUpdate {
+        if self.blueprint.replace == Replace::RollingUpdate || shape == Shape::Group {
             self.pace = Pace::Moving(now);
         }
         self.next_generation(now);
@@ -191,7 +204,8 @@ impl Workload {
 
     /// Holds its rollout, or lets it go on.
     pub(super) fn set_hold(&mut self, hold: Paused, now: Tick) {
-        if self.hold == hold {
+        let has_nothing_to_hold = self.blueprint.shape == Shape::Group && !self.is_refreshing();
+        if self.hold == hold || hold == Paused::Paused && has_nothing_to_hold {
             return;
         }
         self.hold = hold;
@@ -224,13 +238,33 @@ impl Workload {
         instance.until = now + self.blueprint.drain;
         let revision = instance.revision;
         self.changed.push(Part::Instance(serial));
-        let makes_the_current =
-            self.blueprint.kind == WorkloadKind::StatefulSet || self.blueprint.replace == Replace::OnDelete;
-        if makes_the_current && revision != self.current {
+        let successor = match (self.blueprint.shape, self.blueprint.replace) {
+            (Shape::Group, _) if self.is_refreshing() => revision,
+            (Shape::Deployment, Replace::RollingUpdate) => revision,
+            (Shape::Deployment, Replace::OnDelete) | (Shape::StatefulSet | Shape::Group, _) => self.launched(),
+        };
+        if successor != revision {
             self.revisions[usize::from(revision)].replicas -= 1;
-            self.revisions[usize::from(self.current)].replicas += 1;
+            self.revisions[usize::from(successor)].replicas += 1;
         }
         self.look_again(now);
+    }
+
+    /// The revision of what is made outside of a rollout.
+    pub(super) fn launched(&self) -> u16 {
+        match self.blueprint.shape {
+            Shape::Deployment | Shape::StatefulSet => self.current,
+            Shape::Group => self.own,
+        }
+    }
+
+    /// Whether it is known which images an instance runs: those of a machine are, from its launch on.
+    pub(super) fn is_image_known(&self, instance: &Instance) -> bool {
+        let has_started = match self.blueprint.shape {
+            Shape::Deployment | Shape::StatefulSet => !matches!(instance.stage, Stage::Starting | Stage::Stuck),
+            Shape::Group => true,
+        };
+        has_started && !self.is_silent
     }
 
     /// Puts a debug container into an instance.
@@ -264,12 +298,15 @@ impl Workload {
 
     /// The uid of an instance that may be gone.
     pub(super) fn uid_of_serial(&self, serial: u32) -> Uid {
-        self.made_uid(3, u64::from(serial))
+        match self.blueprint.shape {
+            Shape::Deployment | Shape::StatefulSet => self.made_uid(3, u64::from(serial)),
+            Shape::Group => Uid::new(&group::machine_id(self.fingerprint(serial))),
+        }
     }
 
     /// A number that is an instance's own.
-    pub(super) fn fingerprint(&self, instance: &Instance) -> u64 {
-        mix(&[self.key, 4, u64::from(instance.serial)])
+    pub(super) fn fingerprint(&self, serial: u32) -> u64 {
+        mix(&[self.key, 4, u64::from(serial)])
     }
 
     fn made_uid(&self, what: u64, number: u64) -> Uid {
@@ -381,9 +418,9 @@ impl Workload {
         self.next_serial += 1;
         let start = self.blueprint.start;
         let until = now + start + self.random.below(start as usize / 2) as Tick;
-        let ordinal = match self.blueprint.kind {
-            WorkloadKind::StatefulSet => self.free_ordinal(),
-            _ => serial,
+        let ordinal = match self.blueprint.shape {
+            Shape::StatefulSet => self.free_ordinal(),
+            Shape::Deployment | Shape::Group => serial,
         };
         let (stage, quirk) = (Stage::Starting, Quirk::Nothing);
         self.instances.push(Instance { serial, ordinal, began: now, until, revision: index, stage, quirk, is_doomed });
@@ -410,6 +447,6 @@ impl Workload {
 
 impl Revision {
     fn new(edition: Arc<Edition>, number: u64, created: Tick) -> Revision {
-        Revision { edition, number, past_numbers: Vec::new(), created, replicas: 0, made: 0 }
+        Revision { edition, number, past_numbers: Vec::new(), created, left: None, replicas: 0, made: 0 }
     }
 }

@@ -3,14 +3,14 @@
 //! Never sleeps and never sends; time is what tokio says, so that it stands still where a test makes it stand still.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::blueprint::{Blueprint, Tick, ticks};
+use super::blueprint::{Blueprints, Tick, ticks};
 use super::cloud::Cloud;
 use super::request::{self, Intervention};
 use super::scenario::{Scenario, ScenarioError, ScenePlace, parse_service};
@@ -119,13 +119,12 @@ struct State {
 impl SimWorld {
     /// Begins to play a scenario at this time.
     pub fn new(scenario: &Scenario, base: Timestamp) -> SimWorld {
-        let blueprints: Vec<Arc<Blueprint>> =
-            scenario.services.iter().map(|service| Arc::new(Blueprint::new(service))).collect();
+        let blueprints: Vec<Blueprints> = scenario.services.iter().map(Blueprints::new).collect();
         let places = scenario.places.iter().map(|scene| {
             let id = PlaceId::new(scene.id.get_ref());
-            let mut cloud = Cloud::new(id.clone(), scene.instances, base, scenario.seed);
-            for (service, blueprint) in scenario.services.iter().zip(&blueprints) {
-                cloud.deploy(blueprint, service);
+            let mut cloud = Cloud::new(id.clone(), scene.kind, base, scenario.seed);
+            for (service, blueprints) in scenario.services.iter().zip(&blueprints) {
+                cloud.deploy(blueprints, service);
             }
             cloud.advance(0);
             let dark = scene.dark.iter().filter_map(|dark| {
@@ -185,11 +184,11 @@ impl SimWorld {
     /// # Errors
     /// What is wrong with the text, and where.
     pub fn deploy(&self, service: &str) -> Result<(), ScenarioError> {
-        let ids: Vec<String> = self.places.iter().map(|place| place.id.to_string()).collect();
-        let scene = parse_service(service, &ids)?;
-        let blueprint = Arc::new(Blueprint::new(&scene));
+        let known = self.places.iter().map(|place| (place.id.to_string(), place.scene.kind));
+        let scene = parse_service(service, &known.collect::<Vec<_>>())?;
+        let blueprints = Blueprints::new(&scene);
         for place in &self.places {
-            self.with(place, |cloud| cloud.deploy(&blueprint, &scene));
+            self.with(place, |cloud| cloud.deploy(&blueprints, &scene));
             place.woken.notify_waiters();
         }
         Ok(())

@@ -86,6 +86,48 @@ pub(super) async fn abort(options: &Options, operation: &str) -> anyhow::Result<
     Ok(if state == OperationState::Ended(Outcome::Stopped) { Exit::Done } else { exit_of(state) })
 }
 
+/// Stops an operation, and follows the way back from it to its end.
+pub(super) async fn abort_and_return(options: &Options, operation: &str) -> anyhow::Result<Exit> {
+    let (mut session, operation) = open(options, operation)?;
+    if find(&session, &operation)?.operation.ended.is_some() {
+        return Err(anyhow!("{operation} has ended; `rolldeck plan reverse {operation}` plans the way back"));
+    }
+    ask(&mut session, &operation, ControlRequest::Plain(Request::Return))?;
+    let has_ended = |tracked: &Tracked| tracked.operation.ended.is_some();
+    if until(&mut session, &operation, Orphan::TakeOver, has_ended).await? == Followed::Interrupted {
+        return Ok(exit_of(tell(session, options, &operation).await?));
+    }
+    let Some(way_back) = way_back_of(&mut session, &operation, options.timeout).await? else {
+        return Err(anyhow!(
+            "{operation} has stopped, and nobody has begun the way back; `rolldeck plan reverse {operation}` plans it"
+        ));
+    };
+    print::progress(&format!("{way_back} goes back from {operation}"));
+    until(&mut session, &way_back, Orphan::TakeOver, is_over).await?;
+    Ok(exit_of(tell(session, options, &way_back).await?))
+}
+
+/// Waits until the way back from an operation has begun, here or where it was driven.
+async fn way_back_of(
+    session: &mut Session,
+    operation: &OperationId,
+    limit: Duration,
+) -> anyhow::Result<Option<OperationId>> {
+    let began = tokio::time::timeout(limit, async {
+        loop {
+            let operations = &session.model.operations;
+            if let Some(tracked) = operations.way_back_of(operation) {
+                return Ok(tracked.operation.id.clone());
+            }
+            if let Some(why) = operations.why_no_way_back(operation) {
+                return Err(anyhow!("{operation} has stopped, and does not go back: {why}"));
+            }
+            session.turn().await;
+        }
+    });
+    began.await.ok().transpose()
+}
+
 /// What is done with an operation whose driver dies while it is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Orphan {
@@ -161,7 +203,7 @@ fn confirmed(options: &Options, id: &PlanId, code: &str) -> anyhow::Result<Plan>
     Ok(saved.plan)
 }
 
-fn open(options: &Options, operation: &str) -> anyhow::Result<(Session, OperationId)> {
+pub(super) fn open(options: &Options, operation: &str) -> anyhow::Result<(Session, OperationId)> {
     let session = session(options)?;
     let id = OperationId(Text::new(operation));
     let tracked = find(&session, &id)?;
@@ -171,7 +213,7 @@ fn open(options: &Options, operation: &str) -> anyhow::Result<(Session, Operatio
     Ok((session, id))
 }
 
-fn find<'a>(session: &'a Session, operation: &OperationId) -> anyhow::Result<&'a Tracked> {
+pub(super) fn find<'a>(session: &'a Session, operation: &OperationId) -> anyhow::Result<&'a Tracked> {
     let found = session.model.operations.get(operation);
     found
         .with_context(|| format!("there is no operation {operation} on this machine; `rolldeck operations` lists them"))
@@ -269,6 +311,38 @@ async fn follow(
     orphan: Orphan,
     is_enough: impl Fn(&Tracked) -> bool,
 ) -> anyhow::Result<OperationState> {
+    let followed = until(&mut session, operation, orphan, is_enough).await?;
+    // Somebody has asked for the way back: who has driven the one drives the other.
+    let owes = session.model.operations.owes_way_back().is_some_and(|owing| owing.operation.id == *operation);
+    if followed == Followed::Enough && owes {
+        match way_back_of(&mut session, operation, options.timeout).await {
+            Ok(Some(way_back)) => {
+                print::progress(&format!("{way_back} goes back from {operation}"));
+                until(&mut session, &way_back, Orphan::Leave, is_over).await?;
+            }
+            Ok(None) => print::progress(&format!("the way back from {operation} could not begin in time")),
+            Err(why) => print::progress(&why.to_string()),
+        }
+    }
+    tell(session, options, operation).await
+}
+
+/// Why nobody follows any longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Followed {
+    /// What was waited for is so.
+    Enough,
+    /// The process was asked to end.
+    Interrupted,
+}
+
+/// Tells how it goes on until that is enough.
+async fn until(
+    session: &mut Session,
+    operation: &OperationId,
+    orphan: Orphan,
+    is_enough: impl Fn(&Tracked) -> bool,
+) -> anyhow::Result<Followed> {
     let mut signals = Signals::handle()?;
     let mut shown = (String::new(), String::new());
     loop {
@@ -286,16 +360,16 @@ async fn follow(
                 shown = news;
             }
             if is_enough(tracked) {
-                break;
+                return Ok(Followed::Enough);
             }
         }
-        orphan.look(&mut session, operation);
+        orphan.look(session, operation);
         tokio::select! {
             _ = session.turn() => {}
             asked = signals.next() => match asked {
                 Asked::Terminate => {
                     session.give(Event::Process(ProcessEvent::TerminateAsked));
-                    break;
+                    return Ok(Followed::Interrupted);
                 }
                 // The terminal going away is no reason to stop: an operation goes on without a screen. Nor may it be
                 // suspended: what it drives would stand still without anybody knowing.
@@ -303,6 +377,10 @@ async fn follow(
             },
         }
     }
+}
+
+/// Prints the operation as it is.
+async fn tell(mut session: Session, options: &Options, operation: &OperationId) -> anyhow::Result<OperationState> {
     session.last_answers().await;
     let tracked = find(&session, operation)?;
     let row = operation_row(tracked);

@@ -7,6 +7,7 @@ mod lists;
 mod plans;
 mod print;
 pub mod progress;
+mod protect;
 
 use std::time::Duration;
 
@@ -63,22 +64,21 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Plan(PlanCommand::Rollback { target, to, to_revision, image_only }) => {
             plans::rollback(&options, target, to, to_revision, image_only).await
         }
+        Command::Plan(PlanCommand::Reverse { operation, valid }) => plans::reverse(&options, &operation, valid).await,
         Command::Apply { plan, code } => follow::apply(&options, &plan, &code).await,
         Command::Watch { operation } => follow::watch(&options, &operation).await,
         Command::Pause { operation } => follow::pause(&options, &operation).await,
         Command::Resume { operation, code } => follow::resume(&options, &operation, code).await,
         Command::Abort { operation, go_back: false } => follow::abort(&options, &operation).await,
-        Command::Abort { go_back: true, .. } => later("abort --return", "stop with `abort`, then `plan rollback`"),
+        Command::Abort { operation, go_back: true } => follow::abort_and_return(&options, &operation).await,
         Command::Compare { .. } => later("compare", "`rolldeck fleet svc:NAME` lists the versions by place"),
         Command::Timeline(_) => {
             later("timeline", "`rolldeck fleet --output json` has requested_since for each workload")
         }
-        Command::Lock(_) | Command::Unlock(_) => {
-            later("lock and unlock", "use --read-only, or read_only in [[places]]")
-        }
-        Command::Quarantine { .. } | Command::Unquarantine { .. } => {
-            later("quarantine and unquarantine", "declare the good image with [[expect]] instead")
-        }
+        Command::Lock { selector, why } => protect::lock(&options, &selector, &why).await,
+        Command::Unlock { lock } => protect::lift(&options, &lock.join(" ")),
+        Command::Quarantine { image, why } => protect::quarantine(&options, &image, &why),
+        Command::Unquarantine { image } => protect::lift(&options, &image),
         Command::Release { .. } => later("release", "declare images with [[expect]] instead"),
         Command::Export => later("export", "use --output json or markdown of the other commands"),
         Command::Demo { list: true, .. } => {

@@ -3,9 +3,11 @@
 //! Never changes anything but the journal's list of plans.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::anyhow;
 
+use super::follow::{find, open};
 use super::{journal, print, session, settle};
 use crate::app::report::{PlanReport, plan_report, report, wanted};
 use crate::domain::plan::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope};
@@ -61,7 +63,26 @@ async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, cha
         valid: target.valid,
         aims: Aims::default(),
     };
-    let mut plan = session.model.plan(&request);
+    offer(options, session, &request).await
+}
+
+/// A plan for the way back from an operation.
+pub(super) async fn reverse(options: &Options, operation: &str, valid: Duration) -> anyhow::Result<Exit> {
+    let (mut session, id) = open(options, operation)?;
+    let operation = &find(&session, &id)?.operation;
+    if operation.ended.is_none() {
+        return Err(anyhow!("{id} has not ended; `rolldeck abort {id} --return` stops it and goes back"));
+    }
+    let Some(request) = PlanRequest::reverse(operation, valid) else {
+        return Err(anyhow!("{id} changed nothing that could be taken back"));
+    };
+    settle(&mut session, options.timeout).await;
+    offer(options, session, &request).await
+}
+
+/// Makes the plan, has providers look at it, prints it, and keeps it for its code.
+async fn offer(options: &Options, mut session: Session, request: &PlanRequest) -> anyhow::Result<Exit> {
+    let mut plan = session.model.plan(request);
     inspect_all(&mut session, &mut plan).await;
     if plan.code().is_some() {
         journal(options)?.save_plan(&plan)?;
@@ -82,7 +103,7 @@ fn silent(session: &Session) -> String {
 }
 
 /// A word without a key must be the name of one service: a plan is no place for near misses.
-fn check_words(selector: &Selector, session: &Session) -> anyhow::Result<()> {
+pub(super) fn check_words(selector: &Selector, session: &Session) -> anyhow::Result<()> {
     let services: BTreeSet<&str> = session.model.fleet.services().map(|(name, _)| name.as_str()).collect();
     for word in selector.words() {
         if !services.iter().any(|service| service.eq_ignore_ascii_case(word)) {

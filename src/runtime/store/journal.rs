@@ -31,6 +31,12 @@ CREATE TABLE requests (
 CREATE TABLE plans (
     id TEXT PRIMARY KEY, plan TEXT NOT NULL, expires_at TEXT NOT NULL, wrong_codes INTEGER NOT NULL DEFAULT 0, operation TEXT
 ) STRICT;
+", "
+-- Entries know ends of rollouts, shares that go first, and ways back: an older program must not drive them.
+CREATE TABLE protections (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL, at TEXT NOT NULL,
+    expires_at TEXT, lifted_at TEXT, lifted_by TEXT
+) STRICT;
 "];
 
 /// The journal's database.
@@ -259,11 +265,15 @@ impl Journal {
             .map_err(|error| write_error(&self.path, &error))
     }
 
-    fn damaged(&self, reason: String) -> StoreError {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn damaged(&self, reason: String) -> StoreError {
         StoreError::Damaged { path: self.path.clone(), reason }
     }
 
-    fn unwritable(&self, reason: String) -> StoreError {
+    pub(super) fn unwritable(&self, reason: String) -> StoreError {
         StoreError::Write { path: self.path.clone(), reason }
     }
 }
@@ -297,6 +307,7 @@ fn request_text(request: &ControlRequest) -> String {
         ControlRequest::Plain(Request::Pause) => "pause".to_string(),
         ControlRequest::Plain(Request::Resume) => "resume".to_string(),
         ControlRequest::Plain(Request::Stop) => "stop".to_string(),
+        ControlRequest::Plain(Request::Return) => "return".to_string(),
         ControlRequest::ResumeWithCode(code) => format!("resume {code}"),
     }
 }
@@ -309,6 +320,7 @@ fn parse_request(text: &str) -> Option<ControlRequest> {
             "pause" => Some(ControlRequest::Plain(Request::Pause)),
             "resume" => Some(ControlRequest::Plain(Request::Resume)),
             "stop" => Some(ControlRequest::Plain(Request::Stop)),
+            "return" => Some(ControlRequest::Plain(Request::Return)),
             _ => None,
         },
     }

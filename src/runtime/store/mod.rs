@@ -7,10 +7,12 @@ mod files;
 mod journal;
 mod locks;
 mod observations;
+mod protections;
 mod thread;
 
 pub use files::{StoreError, open_private, prepare};
 pub use journal::{Journal, Replayed, SavedPlan, WRONG_CODES};
 pub use locks::{Locks, this_driver};
 pub use observations::Observations;
+pub use protections::Behind;
 pub use thread::{Beginning, Store};

@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::files::StoreError;
 use super::journal::{Journal, Replayed};
 use super::locks::Locks;
 use super::observations::Observations;
+use super::protections::Behind;
 use crate::app::event::{ControlRequest, Event, StoreEvent};
 use crate::app::record::Healthy;
 use crate::domain::id::OperationId;
 use crate::domain::journal::{Driver, Entry, Record};
 use crate::domain::operation::Alive;
+use crate::domain::protection::{Protected, Protection};
 use crate::domain::text::Text;
 
 /// How often other processes are looked at: a request is obeyed within a second.
@@ -42,6 +45,8 @@ enum Order {
     Release(OperationId),
     Ask(OperationId, ControlRequest),
     Remember(Vec<Healthy>),
+    Protect(Protected, Behind),
+    Lift(u64, Text, Timestamp),
 }
 
 /// What a store begins with.
@@ -104,6 +109,16 @@ impl Store {
         self.order(Order::Ask(operation, request));
     }
 
+    /// Writes a lock or quarantine down.
+    pub fn protect(&self, what: Protected, why: Behind) {
+        self.order(Order::Protect(what, why));
+    }
+
+    /// Lifts the lock or quarantine of this number.
+    pub fn lift(&self, number: u64, by: Text, at: Timestamp) {
+        self.order(Order::Lift(number, by, at));
+    }
+
     /// Notes which versions were seen healthy.
     pub fn remember(&self, healthy: Vec<Healthy>) {
         self.order(Order::Remember(healthy));
@@ -148,6 +163,8 @@ struct Worker {
     /// Requests that the loop knows of.
     told: BTreeSet<u64>,
     is_broken: bool,
+    /// As last told.
+    protections: Option<Vec<Protection>>,
 }
 
 impl Worker {
@@ -165,6 +182,7 @@ impl Worker {
             data_version: None,
             told: BTreeSet::new(),
             is_broken: false,
+            protections: None,
         }
     }
 
@@ -205,6 +223,14 @@ impl Worker {
                     self.observations = None;
                 }
             }
+            Order::Protect(what, why) => {
+                let written = self.journal.protect(&what, &why).map(|_| ());
+                self.tell_protections(written);
+            }
+            Order::Lift(number, by, at) => {
+                let lifted = self.journal.lift(number, &by, at).map(|_| ());
+                self.tell_protections(lifted);
+            }
             Order::Ask(operation, request) => {
                 let asked = self.journal.ask(&operation, Timestamp::now(), &self.driver.who, &request);
                 if let Err(error) = asked {
@@ -244,6 +270,7 @@ impl Worker {
         let version = self.journal.data_version().ok();
         if version != self.data_version || self.data_version.is_none() {
             self.read_news();
+            self.tell_protections(Ok(()));
             self.data_version = version;
         }
         let open: Vec<OperationId> = self.open.keys().cloned().collect();
@@ -256,6 +283,18 @@ impl Worker {
             if alive == Alive::Here {
                 self.tell_requests(&operation);
             }
+        }
+    }
+
+    /// All that is protected, after something was written here or elsewhere.
+    fn tell_protections(&mut self, written: Result<(), StoreError>) {
+        match written.and_then(|()| self.journal.protections()) {
+            Ok(protections) if self.protections.as_ref() == Some(&protections) => {}
+            Ok(protections) => {
+                self.protections = Some(protections.clone());
+                self.tell(StoreEvent::Protected(protections));
+            }
+            Err(error) => self.tell(StoreEvent::NotProtected(Text::new(&error.to_string()))),
         }
     }
 

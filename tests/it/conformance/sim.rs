@@ -1,13 +1,13 @@
-//! A simulated place for the conformance suite.
+//! Simulated places for the conformance suite: a cluster, and one of AWS.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolldeck::domain::id::PlaceId;
+use rolldeck::domain::id::{PlaceId, WorkloadId, WorkloadKind};
 use rolldeck::domain::text::Text;
 use rolldeck::providers::sim::{Intervention, Scenario, SimWorld};
 
-use super::{Deed, Subject};
+use super::{Deed, Lack, Subject};
 use crate::harness::{BASE, deployment};
 
 const PLACE: &str = "sim/one";
@@ -19,27 +19,43 @@ services = []
 places = [{ id = "sim/one", latency = "20ms" }]
 "#;
 
-/// A new world with one place.
+/// A new world with one cluster.
 pub(super) fn subject() -> Option<Subject> {
-    let scenario = Scenario::parse(WORLD).expect("a good scenario");
+    Some(one_place(WORLD, |name| deployment(PLACE, "shop", name), &[]))
+}
+
+/// A new world with one place of AWS.
+pub(super) fn group() -> Option<Subject> {
+    let world = WORLD.replace("id = \"sim/one\"", "id = \"sim/one\", kind = \"aws\"");
+    let id = |name: &str| WorkloadId {
+        place: PlaceId::new(PLACE),
+        namespace: None,
+        kind: WorkloadKind::AutoScalingGroup,
+        name: Text::new(name),
+    };
+    Some(one_place(&world, id, &[Lack::Mark, Lack::NewNumbers, Lack::SingleImage]))
+}
+
+fn one_place(text: &str, id: fn(&str) -> WorkloadId, lacks: &'static [Lack]) -> Subject {
+    let scenario = Scenario::parse(text).expect("a good scenario");
     let world = Arc::new(SimWorld::new(&scenario, BASE.parse().expect("a time")));
     let place = PlaceId::new(PLACE);
     let (acting, connecting, telling, expiring) = (world.clone(), world.clone(), world.clone(), world.clone());
     let (own, expired) = (place.clone(), place.clone());
-    Some(Subject {
+    Subject {
         place,
         connect: Box::new(move |mutations| connecting.connect(&own, mutations).expect("it is there")),
         now: Box::new(move || telling.now()),
-        act: Box::new(move |deed| act(&acting, deed)),
+        act: Box::new(move |deed| act(&acting, id, deed)),
         expire: Some(Box::new(move || expiring.expire(&expired))),
         requests: Box::new(move || world.calls().len()),
         patience: Duration::from_secs(60),
         calm: Duration::from_secs(20),
-        lacks: &[],
-    })
+        lacks,
+    }
 }
 
-fn act(world: &SimWorld, deed: Deed<'_>) {
+fn act(world: &SimWorld, id: fn(&str) -> WorkloadId, deed: Deed<'_>) {
     let (name, intervention) = match deed {
         Deed::Deploy(name, replicas, versions) => {
             return world.deploy(&service(name, replicas, versions)).expect("a good service");
@@ -48,7 +64,7 @@ fn act(world: &SimWorld, deed: Deed<'_>) {
         Deed::DeleteInstances(name, count) => (name, Intervention::DeleteInstances(count)),
         Deed::Remove(name) => (name, Intervention::Remove),
     };
-    assert!(world.intervene(&deployment(PLACE, "shop", name), &intervention), "{deed:?}");
+    assert!(world.intervene(&id(name), &intervention), "{deed:?}");
 }
 
 fn service(name: &str, replicas: u32, versions: &[&str]) -> String {

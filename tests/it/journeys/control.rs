@@ -64,6 +64,47 @@ fn what_a_stop_left_held_goes_back_by_the_request_that_lets_it_go() {
 }
 
 #[test]
+fn a_stop_with_the_way_back_takes_back_what_was_done() {
+    let Some(cluster) = cluster_or_skip("a_stop_with_the_way_back_takes_back_what_was_done") else { return };
+    let namespace = "journey-return";
+    slow_way_back(cluster, namespace, "8s");
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    let (apply, operation) = begin(&desk, namespace);
+    // Asked from another process: who drives the operation drives the way back.
+    let returned = desk.run(&["abort", &operation, "--return"]).operation("done", 0);
+    assert_ne!(returned["operation"], operation.as_str());
+    assert!(text(&returned["title"]).ends_with(&format!("back from {operation}")), "{returned}");
+    apply.end().operation("stopped", 1);
+    assert_eq!((asked(cluster, namespace), changes(cluster, namespace).len()), (json!(V42), 3));
+    assert_ne!(paused(cluster, namespace), true);
+    let owing: Vec<Value> = desk.operations().into_iter().filter(|row| row["debts"] != json!([])).collect();
+    assert_eq!(owing, Vec::<Value>::new(), "what was held was given back");
+
+    // And that can be taken back too.
+    let way_back = text(&returned["operation"]);
+    let (plan, code, shown) = desk.plan(&["reverse", &way_back]);
+    assert!(text(&shown["title"]).contains(&format!("back from {way_back}")), "{shown}");
+    desk.run(&["apply", &plan, "--code", &code]).operation("done", 0);
+    assert_eq!(asked(cluster, namespace), json!(V41));
+}
+
+#[test]
+fn an_operation_that_nobody_drives_is_stopped_and_taken_back_by_who_asks() {
+    let Some(cluster) = cluster_or_skip("an_operation_that_nobody_drives_is_stopped_and_taken_back_by_who_asks") else {
+        return;
+    };
+    let namespace = "journey-return-crash";
+    slow_way_back(cluster, namespace, "8s");
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    let (apply, operation) = begin(&desk, namespace);
+    apply.kill();
+    desk.run(&["abort", &operation, "--return"]).operation("done", 0);
+    assert_eq!((asked(cluster, namespace), changes(cluster, namespace).len()), (json!(V42), 3));
+    // Nothing of it is left to do.
+    desk.run(&["abort", &operation, "--return"]).ended(2);
+}
+
+#[test]
 fn a_second_process_holds_an_operation_and_lets_it_go_on() {
     let Some(cluster) = cluster_or_skip("a_second_process_holds_an_operation_and_lets_it_go_on") else { return };
     let namespace = "journey-hold";

@@ -6,6 +6,7 @@ pub(crate) mod desk;
 mod keys;
 mod limits;
 mod moved;
+mod protect;
 pub(crate) mod relay;
 mod rollback;
 mod sets;

@@ -42,6 +42,29 @@ fn a_rollback_by_keys_on_a_large_terminal() {
 }
 
 #[test]
+fn the_demos_group_goes_back_to_its_earlier_ami_by_the_same_keys() {
+    let state = tempfile::tempdir().expect("a directory");
+    let mut terminal = Terminal::demo("bad-release", state.path(), super::terminal::SMALL);
+    terminal.see("checkout 3/5 places");
+    terminal.press("2");
+    terminal.see(" FLEET ");
+    terminal.press("/");
+    terminal.press("place:aws/use1 svc:checkout");
+    terminal.press("\r");
+    terminal.see("1 workload, 4 of 20 off");
+    terminal.see("16x ami-0c7c9aab v41, 4x v42");
+    terminal.press("b");
+    terminal.see("checkout: ami-01f942da (v42) -> ami-0c7c9aab (v41)");
+    terminal.see("AutoScalingGroup checkout  back to revision 3");
+    terminal.see("brake: ends the rollout where it is; what was replaced stays");
+    type_code(&mut terminal);
+    terminal.see("1 of 1 step done");
+    terminal.see("0 of 20 off");
+    let done = wait_for_operation(state.path(), "done");
+    assert_eq!(done["steps"].as_array().map(Vec::len), Some(1), "{done}");
+}
+
+#[test]
 fn neither_enter_nor_a_paste_starts_a_plan() {
     let state = tempfile::tempdir().expect("a directory");
     let mut terminal = quick(state.path());

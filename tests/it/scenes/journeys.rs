@@ -5,9 +5,11 @@
 use std::time::Duration;
 
 use rolldeck::app::effect::Effect;
+use rolldeck::app::event::{Event, StoreEvent};
 use rolldeck::domain::journal::Call;
 use rolldeck::domain::observation::{Observation, PlaceState, Rollout};
 use rolldeck::domain::policy::Confirm;
+use rolldeck::domain::protection::{Protected, Protection};
 use rolldeck::domain::text::Text;
 
 use super::fleets::{self, Deployment, Pins};
@@ -282,10 +284,11 @@ fn keys_that_do_nothing_say_why() {
     let mut world = fleets::incident();
     for (keys, part) in [
         ("3", "later version"),
-        ("L", "later version"),
-        ("x z", "later version"),
+        ("m", "later version"),
+        ("x z", "no operation runs"),
         ("p", "no operation runs"),
         ("x s", "no operation runs"),
+        ("u", "no operation has ended"),
         ("T", "no operation runs"),
         ("Z", "Z is not bound here; ? shows the keys"),
         ("x q", "x q is not bound here"),
@@ -294,6 +297,21 @@ fn keys_that_do_nothing_say_why() {
         world.press(keys);
         assert!(world.footer().contains(part), "{keys}: {}", world.footer());
     }
+}
+
+#[test]
+fn before_the_second_key_of_a_stop_both_outcomes_are_shown() {
+    let mut world = fleets::operation_half_way();
+    world.press("x");
+    let screen = world.screen();
+    assert!(screen.contains("s stop here: ") && screen.contains("z go back: "), "{screen}");
+    assert!(screen.contains("k8s/prod-eu"), "{screen}");
+    super::check("stop", &mut world);
+    world.press("esc");
+    assert!(!world.screen().contains("z go back"), "{}", world.screen());
+    world.press("x z");
+    world.settle();
+    assert!(world.screen().contains("stops here, then goes back"), "{}", world.screen());
 }
 
 #[test]
@@ -355,8 +373,8 @@ fn the_palette_goes_by_letters_and_says_why_not() {
     world.press("enter");
     assert!(world.screen().contains("OPERATIONS"), "{}", world.screen());
     world.press(":");
-    world.type_text("quarantine");
-    assert!(world.screen().contains("not now: quarantine comes with a later version"), "{}", world.screen());
+    world.type_text("snooze");
+    assert!(world.screen().contains("not now: snoozing comes with a later version"), "{}", world.screen());
     world.press("esc");
     world.press(":");
     world.type_text("billing");
@@ -507,4 +525,39 @@ fn the_incident_is_named_and_shown() {
     world.type_text("INC-7");
     world.press("enter");
     assert!(world.screen().contains("incident INC-7"), "{}", world.screen());
+}
+
+#[test]
+fn a_lock_and_a_quarantine_take_a_reason_and_are_lifted_by_the_same_key() {
+    let mut world = fleets::incident();
+    world.find("checkout");
+    world.press("L");
+    assert!(world.footer().contains("lock svc:checkout: why?"), "{}", world.footer());
+    world.press("enter");
+    assert!(world.footer().contains("a reason is needed"), "{}", world.footer());
+    world.type_text("auditors for 2h");
+    world.press("enter");
+    let locked = world.asked.iter().rev().find_map(|effect| match effect {
+        Effect::Protect { what, reason, expires_at } => Some((what.clone(), reason.clone(), *expires_at)),
+        _ => None,
+    });
+    let (what, reason, expires_at) = locked.expect("it is asked for");
+    assert_eq!(reason, Text::new("auditors"));
+    let now = world.model.now;
+    assert_eq!(expires_at, Some(now + Duration::from_secs(7200)));
+    let protection = Protection { number: 1, what, reason, by: Text::new("ada"), at: now, expires_at };
+    world.happen(Event::Store(StoreEvent::Protected(vec![protection.clone()])));
+    world.press("b");
+    assert!(world.screen().contains("it is locked by ada: auditors"), "{}", world.screen());
+    world.press("esc");
+    world.press("L");
+    assert!(world.asked.iter().any(|effect| matches!(effect, Effect::Lift(1))), "the same key lifts it");
+
+    // A banned image is an alarm on every screen.
+    let what = Protected::Quarantine(Text::new("7f9db0e2157e"));
+    world.happen(Event::Store(StoreEvent::Protected(vec![Protection { what, ..protection }])));
+    for screen in ["1", "2", "4", "5", "7"] {
+        world.press(screen);
+        assert!(world.screen().contains("instances run a quarantined image"), "{screen}: {}", world.screen());
+    }
 }

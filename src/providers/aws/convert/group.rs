@@ -133,6 +133,10 @@ impl Known<'_> {
         })
     }
 
+    fn is_cancelling(&self) -> bool {
+        self.active().is_some_and(|active| active.status() == Some(&Status::Cancelling))
+    }
+
     /// A group takes one refresh at a time. The one that runs can be taken back to the group's own settings, and only where
     /// it leads from one numbered version with a plain image to another (reference `aws.md` section 0.4).
     pub(in crate::providers::aws) fn running(&self) -> Option<Running> {
@@ -199,7 +203,8 @@ impl Known<'_> {
             main_container: Some(Text::new(MACHINE)),
             expected_annotation: super::tag(&tags, "rolldeck.dev/expected-image").map(Text::new),
             generation,
-            observed_generation: generation,
+            // A cancellation that is asked for is not one that has come to its end.
+            observed_generation: generation - u64::from(self.is_cancelling()),
             desired: self.desired(),
             requested_since: self.requested_since(&asked),
             rollout: asked.rollout.clone(),
@@ -453,8 +458,10 @@ pub(in crate::providers::aws) fn why_launches_fail(activities: &[Activity]) -> O
 /// Whether it has fewer instances in service than it should.
 pub(in crate::providers::aws) fn is_short(group: &AutoScalingGroup) -> bool {
     let in_service = |member: &&Instance| member.lifecycle_state() == Some(&LifecycleState::InService);
-    let count = group.instances().iter().filter(in_service).count();
-    count < usize::try_from(group.desired_capacity().unwrap_or(0)).unwrap_or(0)
+    let weight =
+        |member: &Instance| member.weighted_capacity().and_then(|weight| weight.parse::<i32>().ok()).unwrap_or(1);
+    let capacity: i32 = group.instances().iter().filter(in_service).map(weight).sum();
+    capacity < group.desired_capacity().unwrap_or(0)
 }
 
 /// Counts refreshes, newest first: by when the newest began. AWS tells seconds, so those of one second are counted on; and

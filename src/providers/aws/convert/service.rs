@@ -170,12 +170,12 @@ impl Known<'_> {
     }
 }
 
-/// Containers with a health check of their own, by ARN of the task definition.
-pub(in crate::providers::aws) type HealthChecks = HashMap<String, Vec<String>>;
+/// Containers with a health check of their own, by ARN of the task definition; `None` where it can't be read.
+pub(in crate::providers::aws) type HealthChecks = HashMap<String, Option<Vec<String>>>;
 
-/// How long after its start a task may still wait for the first answer of its health check (ECS API reference,
-/// `HealthCheck`: a start period of 5 minutes at most, then retries).
-const STARTING: SignedDuration = SignedDuration::from_mins(10);
+/// How long after its start it is worth asking whether a task has a check that has not answered: most have by then. ECS lets a
+/// check take most of an hour (ECS API reference, `HealthCheck`).
+const STARTING: SignedDuration = SignedDuration::from_hours(1);
 
 /// Tasks as instances. Tasks of one task definition share their owner.
 pub(in crate::providers::aws) struct Conversion<'a> {
@@ -242,23 +242,33 @@ impl Conversion<'_> {
     /// A task that runs is healthy as far as anybody knows, unless it has a check that has not answered yet.
     fn life(&self, task: &Task) -> (Phase, Health, Option<Text>) {
         match life(task) {
-            (Phase::Running, Health::Healthy, _) if awaits_its_check(task, self.checks, self.now) => {
-                (Phase::Running, Health::Unhealthy, Some(Text::new("its health check has not passed yet")))
-            }
+            (Phase::Running, Health::Healthy, _) => match awaits_its_check(task, self.checks, self.now) {
+                Some(false) => (Phase::Running, Health::Healthy, None),
+                Some(true) => {
+                    (Phase::Running, Health::Unhealthy, Some(Text::new("its health check has not passed yet")))
+                }
+                None => {
+                    (Phase::Running, Health::Unknown, Some(Text::new("whether it has a health check is not known yet")))
+                }
+            },
             life => life,
         }
     }
 }
 
-/// Whether a task that runs waits for the first answer of its health check.
-pub(in crate::providers::aws) fn awaits_its_check(task: &Task, checks: &HealthChecks, now: Timestamp) -> bool {
+/// Whether a task that runs waits for the first answer of its health check, as far as is known; `None`: nobody has looked yet.
+pub(in crate::providers::aws) fn awaits_its_check(task: &Task, checks: &HealthChecks, now: Timestamp) -> Option<bool> {
+    if !may_await_its_check(task, now) {
+        return Some(false);
+    }
     let awaits = |name: &String| {
         let mut containers = task.containers().iter();
         let found = containers.find(|container| container.name() == Some(name));
         found.is_some_and(|container| container.health_status() != Some(&HealthStatus::Healthy))
     };
-    let checked = task.task_definition_arn().and_then(|definition| checks.get(definition));
-    may_await_its_check(task, now) && checked.into_iter().flatten().any(awaits)
+    let checked = checks.get(task.task_definition_arn()?)?;
+    // What can't be read is as well as anybody knows.
+    Some(checked.iter().flatten().any(awaits))
 }
 
 /// Whether a task that runs may be waiting for the first answer of its health check: ECS says the same of one that has none.

@@ -102,8 +102,13 @@ fn desired(group: &AutoScalingGroup, template: &str, number: i64) -> DesiredConf
     DesiredConfiguration::builder().mixed_instances_policy(policy).build()
 }
 
-/// The same for a command line.
-pub(in crate::providers::aws) fn desired_json(group: &AutoScalingGroup, template: &str, number: i64) -> String {
+/// The same for a command line; `None` where that has no room for all of it.
+pub(in crate::providers::aws) fn desired_json(group: &AutoScalingGroup, template: &str, number: i64) -> Option<String> {
+    let of_policy = group.mixed_instances_policy().and_then(|policy| policy.launch_template());
+    let overrides = of_policy.map(|of_policy| of_policy.overrides()).unwrap_or_default();
+    if overrides.iter().any(|one| one.instance_requirements().is_some()) {
+        return None;
+    }
     let spec = json!({"LaunchTemplateId": template, "Version": number.to_string()});
     let written = match group.mixed_instances_policy() {
         None => json!({"LaunchTemplate": spec}),
@@ -115,7 +120,7 @@ pub(in crate::providers::aws) fn desired_json(group: &AutoScalingGroup, template
             "InstancesDistribution": policy.instances_distribution().map(distribution_json),
         }))}),
     };
-    written.to_string()
+    Some(written.to_string())
 }
 
 fn overrides_json(overrides: &[LaunchTemplateOverrides]) -> Vec<Value> {
@@ -123,8 +128,6 @@ fn overrides_json(overrides: &[LaunchTemplateOverrides]) -> Vec<Value> {
         without_nulls(json!({
             "InstanceType": one.instance_type(),
             "WeightedCapacity": one.weighted_capacity(),
-            // Sent as they are; a command line has no room for them.
-            "InstanceRequirements": one.instance_requirements().map(|_| "as the group has them"),
         }))
     };
     overrides.iter().map(one).collect()

@@ -4,7 +4,8 @@
 
 use toml::Spanned;
 
-use super::{Percent, SCENARIOS, Scenario, ScenarioError, ScenePlace, SceneService, Span};
+use super::{Failure, Percent, Platform, SCENARIOS, Scenario, ScenarioError, SceneAt, ScenePlace, SceneService, Span};
+use crate::domain::image::{Digest, ImageRef};
 use crate::domain::selector::{duration, glob_matches};
 
 impl Scenario {
@@ -54,10 +55,14 @@ impl Scenario {
                 return Err((place.id.span().start, message));
             }
         }
-        let ids: Vec<String> = self.places.iter().flat_map(|place| numbered(&place.id, place.count)).collect();
+        let ids = self.places.iter().flat_map(|place| {
+            let ids = numbered(&place.id, place.count);
+            ids.into_iter().map(|id| (id, place.kind))
+        });
+        let places: Vec<(String, Platform)> = ids.collect();
         for service in &self.services {
             check_count(&service.name, service.count)?;
-            check_service(service, &ids)?;
+            check_service(service, &places)?;
         }
         for expect in &self.expect {
             let names: Vec<&str> = self.services.iter().map(|service| service.name.get_ref().as_str()).collect();
@@ -97,14 +102,17 @@ impl Scenario {
 ///
 /// # Errors
 /// What is wrong, and where.
-pub(in crate::providers::sim) fn parse_service(text: &str, places: &[String]) -> Result<SceneService, ScenarioError> {
+pub(in crate::providers::sim) fn parse_service(
+    text: &str,
+    places: &[(String, Platform)],
+) -> Result<SceneService, ScenarioError> {
     let service: SceneService = toml::from_str(text)
         .map_err(|error| faulty(text, error.span().map_or(0, |span| span.start), error.message()))?;
     check_service(&service, places).map_err(|(at, message)| faulty(text, at, &message))?;
     Ok(service)
 }
 
-fn check_service(service: &SceneService, places: &[String]) -> Result<(), (usize, String)> {
+fn check_service(service: &SceneService, places: &[(String, Platform)]) -> Result<(), (usize, String)> {
     let start = service.name.span().start;
     if service.versions.is_empty() {
         return Err((start, "a service needs at least one of [[services.versions]]".to_string()));
@@ -117,21 +125,35 @@ fn check_service(service: &SceneService, places: &[String]) -> Result<(), (usize
             return Err((start, format!("share of {} must lie between 0 and 1", version.tag)));
         }
         if let Some(digest) = &version.digest {
-            let parsed = digest.get_ref().parse::<crate::domain::image::Digest>();
+            let parsed = digest.get_ref().parse::<Digest>();
             parsed.map_err(|error| (digest.span().start, error.to_string()))?;
+        }
+        if let Some(ami) = &version.ami
+            && !ami.get_ref().parse().is_ok_and(|image: ImageRef| image.is_machine())
+        {
+            let message = format!("`{}` is no machine image; write ami- and 17 hexadecimal digits", ami.get_ref());
+            return Err((ami.span().start, message));
         }
     }
     for sidecar in &service.sidecars {
-        let parsed = sidecar.image.get_ref().parse::<crate::domain::image::ImageRef>();
+        let parsed = sidecar.image.get_ref().parse::<ImageRef>();
         parsed.map_err(|error| (sidecar.image.span().start, error.to_string()))?;
     }
     if let Some(expected) = &service.expected {
         check_tag(service, expected)?;
     }
     for at in &service.at {
-        if !places.iter().any(|id| glob_matches(at.place.get_ref(), id)) {
-            let ids: Vec<&str> = places.iter().map(String::as_str).collect();
+        let mut meant = places.iter().filter(|(id, _)| glob_matches(at.place.get_ref(), id)).peekable();
+        if meant.peek().is_none() {
+            let ids: Vec<&str> = places.iter().map(|(id, _)| id.as_str()).collect();
             return Err(not_among(&at.place, &ids));
+        }
+        for (id, platform) in meant {
+            match platform {
+                Platform::Kubernetes => {}
+                Platform::Aws => check_group(service, at)
+                    .map_err(|why| (at.place.span().start, format!("{} in {id}: {why}", service.name.get_ref())))?,
+            }
         }
         for tag in at.requested.iter().chain(&at.from) {
             check_tag(service, tag)?;
@@ -143,6 +165,29 @@ fn check_service(service: &SceneService, places: &[String]) -> Result<(), (usize
         }
     }
     Ok(())
+}
+
+/// What an Auto Scaling group could not be.
+fn check_group(service: &SceneService, at: &SceneAt) -> Result<(), String> {
+    let shares = [
+        ("max_unavailable", at.max_unavailable.as_ref().unwrap_or(&service.max_unavailable)),
+        ("max_surge", at.max_surge.as_ref().unwrap_or(&service.max_surge)),
+    ];
+    for (key, share) in shares {
+        let is_share =
+            share.strip_suffix('%').and_then(|share| share.parse::<u8>().ok()).is_some_and(|share| share <= 100);
+        if !is_share {
+            return Err(format!("`{key}` of an Auto Scaling group is a percentage (\"20%\"), not {share}"));
+        }
+    }
+    if service.versions.iter().any(|version| version.fails == Some(Failure::ImagePull)) {
+        return Err("a machine pulls no image: there `fails` is readiness or later".to_string());
+    }
+    match (at.stale, at.touched) {
+        (0, 0) => Ok(()),
+        (_, 0) => Err("a machine image has no tag that moves: `stale` is of clusters alone".to_string()),
+        (..) => Err("a machine has no debug container: `touched` is of clusters alone".to_string()),
+    }
 }
 
 fn check_tag(service: &SceneService, tag: &Spanned<String>) -> Result<(), (usize, String)> {

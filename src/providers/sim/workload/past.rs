@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Pace, Quirk, Revision, Stage, Workload};
-use crate::domain::id::WorkloadKind;
 use crate::domain::observation::Strategy;
 use crate::domain::plan::Paused;
 use crate::domain::text::Text;
-use crate::providers::sim::blueprint::{Blueprint, Tick, ticks};
+use crate::providers::sim::blueprint::{Blueprint, Shape, Tick, ticks};
+use crate::providers::sim::group;
 use crate::providers::sim::random::Random;
 use crate::providers::sim::scenario::{Replace, SceneAt};
 
@@ -38,6 +38,7 @@ impl Workload {
             generation,
             observed: generation,
             current: last as u16,
+            own: last as u16,
             home: last as u16,
             hold: if at.paused { Paused::Paused } else { Paused::Running },
             pace: Pace::Settled,
@@ -59,6 +60,10 @@ impl Workload {
             blueprint,
         };
         workload.populate(at, since);
+        // A refresh that has come to its end can't be cancelled.
+        if workload.blueprint.shape == Shape::Group && workload.pace == Pace::Settled {
+            workload.hold = Paused::Running;
+        }
         workload.oddities(at);
         workload.changed.clear();
         workload
@@ -70,6 +75,7 @@ impl Workload {
         let of = |tag: &str| self.revisions.iter().position(|known| known.edition.tag.as_deref() == Some(tag));
         let from = at.from.as_ref().and_then(|tag| of(tag.get_ref())).map(|index| index as u16);
         let before = from.or(last.checked_sub(1));
+        let own_before = before.unwrap_or(last);
         let is_fresh = since <= ticks(PLAYED);
         let is_played = self.blueprint.replace == Replace::RollingUpdate && (edition.failure.is_some() || is_fresh);
         match (&at.running, before) {
@@ -82,12 +88,14 @@ impl Workload {
                 let is_whole = self.revisions[usize::from(last)].replicas == self.desired;
                 if self.blueprint.replace == Replace::RollingUpdate && !is_whole {
                     self.pace = Pace::Moving(0);
+                    self.own = own_before;
                     self.look_again(0);
                 }
             }
             (None, Some(before)) if is_played => {
                 self.settle(before, self.desired);
                 self.pace = Pace::Moving(-since);
+                self.own = own_before;
                 self.reached = (0, self.desired);
                 self.look_again(-since);
             }
@@ -133,12 +141,15 @@ impl Workload {
 fn strategy(blueprint: &Blueprint, at: &SceneAt) -> Strategy {
     let unavailable = at.max_unavailable.as_deref().map_or(blueprint.max_unavailable.clone(), Text::new);
     let surge = at.max_surge.as_deref().map_or(blueprint.max_surge.clone(), Text::new);
-    match (blueprint.replace, blueprint.kind) {
-        (Replace::OnDelete, _) => Strategy { kind: Text::new("OnDelete"), ..Strategy::default() },
-        (Replace::RollingUpdate, WorkloadKind::StatefulSet) => {
+    match (blueprint.replace, blueprint.shape) {
+        (_, Shape::Group) => group::strategy(unavailable, surge),
+        (Replace::OnDelete, Shape::Deployment | Shape::StatefulSet) => {
+            Strategy { kind: Text::new("OnDelete"), ..Strategy::default() }
+        }
+        (Replace::RollingUpdate, Shape::StatefulSet) => {
             Strategy { kind: Text::new("RollingUpdate"), max_unavailable: Some(Text::new("1")), ..Strategy::default() }
         }
-        (Replace::RollingUpdate, _) => Strategy {
+        (Replace::RollingUpdate, Shape::Deployment) => Strategy {
             kind: Text::new("RollingUpdate"),
             max_unavailable: Some(unavailable),
             max_surge: Some(surge),

@@ -1,0 +1,202 @@
+//! The keys that protect: a lock on what a row shows, the quarantine of an image. Each takes a reason and a time.
+//!
+//! Never protects by the key itself: Enter after a reason does.
+
+use std::time::Duration;
+
+use crate::app::command::{Command, Risk, Scope, not_now};
+use crate::app::effect::Effect;
+use crate::app::model::Model;
+use crate::app::rows::{RowId, Rows as _};
+use crate::app::screens::drift;
+use crate::app::theme::Meaning;
+use crate::app::ui::Entry;
+use crate::app::widgets::paint::Line;
+use crate::domain::fleet::Workload;
+use crate::domain::image::ImageId;
+use crate::domain::protection::{Protected, Protection};
+use crate::domain::selector::duration;
+use crate::domain::text::Text;
+
+/// How long a protection holds where nobody says: a night and a day, so that none is forgotten for ever.
+const USUAL: Duration = Duration::from_secs(24 * 3600);
+
+/// The commands.
+pub(crate) const COMMANDS: &[Command] = &[
+    command(
+        "workload.lock",
+        "lock",
+        "Locks what the row shows: no plan operates it until the lock is lifted or runs out. On a locked row: lifts it.",
+        can_lock,
+        lock,
+    ),
+    command(
+        "image.quarantine",
+        "quarantine",
+        "Bans the image that the row runs, wherever it runs; where it is banned already: lifts that.",
+        can_quarantine,
+        quarantine,
+    ),
+];
+
+const fn command(
+    id: &'static str,
+    title: &'static str,
+    doc: &'static str,
+    available: fn(&Model) -> Result<(), Text>,
+    run: fn(&mut Model) -> Vec<Effect>,
+) -> Command {
+    Command { id, title, doc, risk: Risk::Protect, scope: Scope::Lists, available, run }
+}
+
+/// What is asked for in the footer.
+pub(crate) fn prompt(what: &Protected, typed: &str) -> Line {
+    let what = match what {
+        Protected::Lock(selector) => format!(" lock {selector}: why? "),
+        Protected::Quarantine(image) => format!(" quarantine {image}: why? "),
+    };
+    Line::new(Meaning::Title, what)
+        .and(Meaning::Input, format!("{}_", Text::new(typed)))
+        .and(Meaning::Dim, "  \"for 4h\" at its end, else 24h; Enter, Esc")
+}
+
+/// Enter after a reason.
+pub(crate) fn entered(model: &mut Model, what: Protected, typed: &str) -> Vec<Effect> {
+    match reason_and_time(typed) {
+        Ok((reason, time)) => {
+            model.ui.entry = None;
+            let expires_at = Some(model.now + time);
+            vec![Effect::Protect { what, reason, expires_at }]
+        }
+        Err(why) => {
+            model.ui.say_why(&why);
+            Vec::new()
+        }
+    }
+}
+
+/// `bad migration for 4h`.
+fn reason_and_time(typed: &str) -> Result<(Text, Duration), String> {
+    let typed = typed.trim();
+    let (reason, time) = match typed.rsplit_once(" for ") {
+        Some((reason, time)) => match duration(time) {
+            Ok(time) => (reason, time),
+            Err(_) => (typed, USUAL),
+        },
+        None => (typed, USUAL),
+    };
+    if reason.is_empty() {
+        Err("a reason is needed: others will read it".to_string())
+    } else {
+        Ok((Text::new(reason), time))
+    }
+}
+
+/// The worst workload of the row under the cursor, and the row as a selector.
+fn under_cursor(model: &Model) -> Option<(&Workload, String)> {
+    let known = model.known();
+    match model.ui.rows().listing().cursor.as_ref()? {
+        RowId::Service(key) => {
+            let mut workloads = drift::workloads_of(&known, model.ui.screens.drift.listing(), key);
+            workloads.sort_by(|a, b| drift::worst_first(a, b, &known));
+            Some((workloads.first().copied()?, format!("svc:{}", quoted(&key.service))))
+        }
+        RowId::Workload(id) => {
+            let namespace = id.namespace.as_ref().map(|namespace| format!(" ns:{}", quoted(namespace)));
+            let workload = model.fleet.workload(id)?;
+            let selector = format!(
+                "svc:{} place:{}{} kind:{}",
+                quoted(&workload.seen.service),
+                quoted(&id.place.0),
+                namespace.unwrap_or_default(),
+                id.kind
+            );
+            Some((workload, selector))
+        }
+        RowId::Instance(slot, uid) => {
+            let (instance, workload) = model.fleet.instance_at(*slot)?;
+            (instance.seen.uid == *uid).then(|| (workload, format!("svc:{}", quoted(&workload.seen.service))))
+        }
+        RowId::Operation(_) | RowId::Place(_) => None,
+    }
+}
+
+fn quoted(value: &str) -> String {
+    if value.contains([' ', ':', ',']) { format!("\"{value}\"") } else { value.to_string() }
+}
+
+/// The image that is bad there: what runs and should not, else what is asked for.
+fn image_there(model: &Model) -> Option<ImageId> {
+    if let Some(RowId::Instance(slot, uid)) = &model.ui.rows().listing().cursor {
+        let (instance, workload) = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid)?;
+        let main = instance.seen.containers.iter().find(|container| container.name == workload.judgement.main);
+        return main?.running.clone();
+    }
+    let (workload, _) = under_cursor(model)?;
+    let judgement = &workload.judgement;
+    let off = judgement.running.iter().max_by_key(|cohort| (cohort.verdict, cohort.instances));
+    let off = off.filter(|_| judgement.tally.off() > 0).and_then(|cohort| cohort.image.clone());
+    off.or_else(|| judgement.requested.clone())
+}
+
+fn lock_there(model: &Model) -> Option<Protection> {
+    model.fleet.lock_on(under_cursor(model)?.0).cloned()
+}
+
+fn can_write(model: &Model) -> Result<(), Text> {
+    match &model.settings.access {
+        crate::app::settings::Access::Operable => Ok(()),
+        crate::app::settings::Access::ReadOnly(why) => Err(Text::new(&format!("nothing is written down here: {why}"))),
+    }
+}
+
+fn can_lock(model: &Model) -> Result<(), Text> {
+    can_write(model)?;
+    if under_cursor(model).is_some() { Ok(()) } else { not_now("there is no workload under the cursor") }
+}
+
+fn can_quarantine(model: &Model) -> Result<(), Text> {
+    can_write(model)?;
+    if image_there(model).is_some() { Ok(()) } else { not_now("no image is known under the cursor") }
+}
+
+fn lock(model: &mut Model) -> Vec<Effect> {
+    if let Some(lock) = lock_there(model) {
+        model.ui.say(&format!("lock {} is lifted; it was {}", lock.number, lock.describe()));
+        return vec![Effect::Lift(lock.number)];
+    }
+    if let Some((_, selector)) = under_cursor(model) {
+        model.ui.entry = Some(Entry::Protect { what: Protected::Lock(Text::new(&selector)), typed: String::new() });
+    }
+    Vec::new()
+}
+
+fn quarantine(model: &mut Model) -> Vec<Effect> {
+    let Some(image) = image_there(model) else { return Vec::new() };
+    if let Some(ban) = model.fleet.protections().quarantine_of(Some(&image), None).cloned() {
+        model.ui.say(&format!("quarantine {} is lifted; it was {}", ban.number, ban.describe()));
+        return vec![Effect::Lift(ban.number)];
+    }
+    let what = Protected::Quarantine(Text::new(image.as_str()));
+    model.ui.entry = Some(Entry::Protect { what, typed: String::new() });
+    Vec::new()
+}
+
+/// What every screen says while a banned image runs somewhere.
+pub(crate) fn alarm(model: &Model) -> Option<Line> {
+    let banned = model.fleet.total().quarantined;
+    (banned > 0).then(|| Line::new(Meaning::Quarantined, format!(" X {banned} instances run a quarantined image")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_may_end_in_a_time() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        assert_eq!(reason_and_time("bad migration for 4h"), Ok((Text::new("bad migration"), hours(4))));
+        assert_eq!(reason_and_time("wait for bob"), Ok((Text::new("wait for bob"), hours(24))));
+        assert!(reason_and_time("  ").is_err());
+    }
+}

@@ -1,0 +1,196 @@
+//! The keys that steer an operation: hold, go on, stop, go back, take over.
+//!
+//! Never sends: what an operator asks for goes to whoever drives the operation.
+
+use crate::app::command::{Command, Risk, Scope, not_now};
+use crate::app::effect::Effect;
+use crate::app::event::ControlRequest;
+use crate::app::model::Model;
+use crate::app::operations::Tracked;
+use crate::app::overlays::{Overlay, ask::AskOverlay};
+use crate::app::rows::RowId;
+use crate::app::screens::Screen;
+use crate::app::theme::Meaning;
+use crate::app::widgets::paint::Line;
+use crate::domain::id::OperationId;
+use crate::domain::journal::Request;
+use crate::domain::operation::{Alive, Left, Mode, StepState};
+use crate::domain::text::{Text, counted};
+
+/// The commands that steer operations: the one under the cursor here, the one of the banner elsewhere.
+pub(crate) const COMMANDS: &[Command] = &[
+    command(
+        "operation.pause",
+        "pause or resume",
+        "Holds the operation where it is, with the brakes of its plan; or lets it go on.",
+        can_pause,
+        pause,
+    ),
+    command("operation.stop", "stop here", "Stops the operation: no new step, what was done stays.", can_stop, stop),
+    command(
+        "operation.return",
+        "stop and go back",
+        "Stops the operation, then takes back what it did by a plan of its own.",
+        can_stop,
+        stop_and_return,
+    ),
+    command(
+        "operation.take",
+        "take over",
+        "Takes an operation over that nobody drives, after a question.",
+        can_take,
+        take,
+    ),
+];
+
+const fn command(
+    id: &'static str,
+    title: &'static str,
+    doc: &'static str,
+    available: fn(&Model) -> Result<(), Text>,
+    run: fn(&mut Model) -> Vec<Effect>,
+) -> Command {
+    Command { id, title, doc, risk: Risk::Run, scope: Scope::Global, available, run }
+}
+
+/// The operation that `p`, `x s` and `T` mean.
+pub(crate) fn target(model: &Model) -> Option<&Tracked> {
+    match (model.ui.screen, &model.ui.rows().listing().cursor) {
+        (Screen::Operations, Some(RowId::Operation(id))) => model.operations.get(id),
+        _ => model.operations.on_banner(),
+    }
+}
+
+fn running(model: &Model) -> Result<&Tracked, Text> {
+    let Some(tracked) = target(model) else { return Err(Text::new("no operation runs")) };
+    match &tracked.operation.ended {
+        Some((outcome, ..)) => Err(Text::new(&format!("{} has ended: {}", tracked.operation.id, outcome.as_str()))),
+        None => Ok(tracked),
+    }
+}
+
+fn can_pause(model: &Model) -> Result<(), Text> {
+    let tracked = running(model)?;
+    can_ask(model, tracked)?;
+    match (&tracked.operation.mode, tracked.alive) {
+        (Mode::Stopping { .. }, _) => not_now("it is being stopped"),
+        (_, Alive::Nobody) => {
+            Err(Text::new(&format!("nobody drives {}: T takes it over, x s stops it", tracked.operation.id)))
+        }
+        (Mode::Running | Mode::Paused { .. } | Mode::PlanMoved { .. }, Alive::Here | Alive::Elsewhere) => Ok(()),
+    }
+}
+
+fn pause(model: &mut Model) -> Vec<Effect> {
+    let Ok(tracked) = running(model) else { return Vec::new() };
+    let id = tracked.operation.id.clone();
+    let request = match &tracked.operation.mode {
+        Mode::PlanMoved { .. } => {
+            let question = AskOverlay::go_on(&tracked.operation);
+            model.ui.overlays.extend(question.map(Overlay::Ask));
+            return Vec::new();
+        }
+        Mode::Paused { .. } => Request::Resume,
+        Mode::Running | Mode::Stopping { .. } => Request::Pause,
+    };
+    let what = if request == Request::Pause { "is asked to hold: no new step, brakes on" } else { "is asked to go on" };
+    ask(model, &id, request, what)
+}
+
+fn can_stop(model: &Model) -> Result<(), Text> {
+    let tracked = running(model)?;
+    can_ask(model, tracked)?;
+    if tracked.alive == Alive::Nobody {
+        can_drive(model, tracked)?;
+    }
+    match &tracked.operation.mode {
+        Mode::Stopping { .. } => not_now("it is being stopped already"),
+        Mode::Running | Mode::Paused { .. } | Mode::PlanMoved { .. } => Ok(()),
+    }
+}
+
+fn stop(model: &mut Model) -> Vec<Effect> {
+    let Ok(tracked) = running(model) else { return Vec::new() };
+    let id = tracked.operation.id.clone();
+    let counts = tracked.operation.counts();
+    let braked = tracked.operation.plan.steps().filter(|step| {
+        let state = tracked.operation.progress(step.id).state;
+        step.brake.exists() && matches!(state, StepState::Sent | StepState::Accepted | StepState::Held)
+    });
+    let braked = u32::try_from(braked.count()).unwrap_or(counts.in_flight);
+    let what = format!(
+        "stops here: {} of {} done, {braked} in flight held, {} left to the platform",
+        counts.done,
+        counted(counts.total, "step"),
+        counts.in_flight.saturating_sub(braked)
+    );
+    ask(model, &id, Request::Stop, &what)
+}
+
+fn stop_and_return(model: &mut Model) -> Vec<Effect> {
+    let Ok(tracked) = running(model) else { return Vec::new() };
+    let id = tracked.operation.id.clone();
+    ask(model, &id, Request::Return, "stops here, then goes back")
+}
+
+/// What the second key after `x` would do, place by place; nothing where no operation runs that can be stopped.
+pub(crate) fn before_a_stop(model: &Model) -> Vec<Line> {
+    let Ok(tracked) = running(model) else { return Vec::new() };
+    let operation = &tracked.operation;
+    let mut lines = vec![Line::new(Meaning::Title, format!(" {}: {}", operation.id, operation.plan.title))];
+    let left = operation.left(&model.fleet);
+    for Left { place, new, old } in &left {
+        lines.push(
+            Line::new(Meaning::Text, format!("   {place}  "))
+                .and(Meaning::Key, "s")
+                .and(Meaning::Text, format!(" stop here: {new} new, {old} old stay   "))
+                .and(Meaning::Key, "z")
+                .and(Meaning::Text, format!(" go back: {new} replaced again")),
+        );
+    }
+    if left.is_empty() {
+        lines.push(Line::new(Meaning::Dim, "   nothing was changed yet: either key stops it, and nothing is replaced"));
+    }
+    lines
+}
+
+fn ask(model: &mut Model, id: &OperationId, request: Request, what: &str) -> Vec<Effect> {
+    model.ui.say(&format!("{id} {what}"));
+    let who = model.settings.driver.who.clone();
+    model.operations.ask(id, ControlRequest::Plain(request), &who)
+}
+
+/// Whether anything may be asked of it from here.
+fn can_ask(model: &Model, tracked: &Tracked) -> Result<(), Text> {
+    match model.why_not_ask(&tracked.operation.plan) {
+        Some(why) => Err(Text::new(&format!("nothing can be asked of {}: {why}", tracked.operation.id))),
+        None => Ok(()),
+    }
+}
+
+/// Whether this process could drive it.
+fn can_drive(model: &Model, tracked: &Tracked) -> Result<(), Text> {
+    match model.why_not_drive(&tracked.operation.plan) {
+        Some(why) => Err(Text::new(&format!("it can't be driven from here: {why}"))),
+        None => Ok(()),
+    }
+}
+
+fn can_take(model: &Model) -> Result<(), Text> {
+    let tracked = running(model)?;
+    match tracked.alive {
+        Alive::Nobody => can_drive(model, tracked),
+        Alive::Here => not_now("this process drives it already"),
+        Alive::Elsewhere => {
+            Err(Text::new(&format!("{} on {} drives it", tracked.operation.driver.who, tracked.operation.driver.host)))
+        }
+    }
+}
+
+fn take(model: &mut Model) -> Vec<Effect> {
+    if let Ok(tracked) = running(model) {
+        let question = AskOverlay::take_over(tracked.operation.id.clone());
+        model.ui.overlays.push(Overlay::Ask(question));
+    }
+    Vec::new()
+}
