@@ -3,6 +3,7 @@
 //! Never sends and never writes: `decide` answers with the next journal entry; who appends it and who sends is the
 //! shell's business. Sending belongs to an appended `Sent` entry alone.
 
+mod bakes;
 mod debts;
 mod decide;
 mod follows;

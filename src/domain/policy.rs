@@ -64,6 +64,8 @@ pub struct Policy {
     pub order: Vec<Text>,
     /// How long a plan waits for its code.
     pub valid: Duration,
+    /// How long a fleet is watched after the last wave, before an operation counts as done; `None`: whoever drives decides.
+    pub watch: Option<Duration>,
     /// How long ago a change of the requested image still counts as late news.
     pub changed_lately: Duration,
 }
@@ -87,6 +89,7 @@ impl Default for Policy {
             rules: Vec::new(),
             order: Vec::new(),
             valid: Duration::from_secs(600),
+            watch: None,
             changed_lately: Duration::from_secs(24 * 3600),
         }
     }

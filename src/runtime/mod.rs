@@ -52,13 +52,17 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     ended
 }
 
+/// How long the fleet is watched after the last wave while somebody looks.
+const WATCH: std::time::Duration = std::time::Duration::from_secs(60);
+
 async fn open_cockpit(options: &Options) -> anyhow::Result<Exit> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         return Err(anyhow::anyhow!(
             "the cockpit needs a terminal; without one use a command, such as `rolldeck drift` (see `rolldeck --help`)"
         ));
     }
-    let prepared = startup::prepare_session(options)?;
+    let mut prepared = startup::prepare_session(options)?;
+    prepared.settings.policy.watch.get_or_insert(WATCH);
     let log = log::start(&prepared.state_dir, options.verbose);
     terminal::install_panic_hook();
     let mut session = startup::open(prepared, startup::Stepping::Live)?;

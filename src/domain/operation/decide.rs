@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::bakes::{Baked, pass_gate, watch_on};
 use super::follows::{Turn, turn_of};
-use super::verify::{Bake, Hold, Progress, Recovered, bake_of, progress_of, recover, seen_hold};
+use super::verify::{Hold, Progress, Recovered, progress_of, recover, seen_hold};
 use super::{Mode, Operation, StepProgress, StepState};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
 use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Floor, Follows, Gate, Paused, Step, is_stuck};
+use crate::domain::plan::{Action, Floor, Follows, Paused, Step, is_stuck};
 use crate::domain::policy::Policy;
 use crate::domain::text::{Text, counted};
 
@@ -40,8 +41,8 @@ pub struct World<'a> {
 /// step has made no progress.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Gates {
-    healthy_since: BTreeMap<u16, Timestamp>,
-    sick_since: BTreeMap<u16, Timestamp>,
+    pub(super) healthy_since: BTreeMap<u16, Timestamp>,
+    pub(super) sick_since: BTreeMap<u16, Timestamp>,
     progress: BTreeMap<StepId, (u32, Timestamp)>,
     /// Since when a step is blocked, and since when an answer is missed, while somebody watched.
     blocked_since: BTreeMap<StepId, Timestamp>,
@@ -308,7 +309,11 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
         let number = index as u16 + 1;
         let state = |step: &&Step| operation.progress(step.id).state;
         if index > 0 && !operation.healthy_waves.contains(&(number - 1)) {
-            return pass_gate(operation, gates, world, index, wave.gate);
+            return match pass_gate(operation, gates, world, index, wave.gate) {
+                Baked::Through => Some(Entry::WaveHealthy { wave: number - 1 }),
+                Baked::NotYet => None,
+                Baked::Failed(entry) => Some(entry),
+            };
         }
         if let Some(entry) = wave
             .steps
@@ -326,44 +331,15 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
     if operation.steps.values().any(|progress| progress.brake.is_some()) {
         return None;
     }
-    let reason =
-        Text::new(&format!("{} of {} verified", operation.steps.len(), counted(operation.steps.len(), "step")));
-    Some(Entry::Ended { outcome: Outcome::Done, reason })
-}
-
-/// The gate between two waves: the one before must have been healthy without a break for as long as the policy asks.
-fn pass_gate(operation: &Operation, gates: &mut Gates, world: &World<'_>, index: usize, gate: Gate) -> Option<Entry> {
-    let before = &operation.plan.waves[index - 1];
-    let number = index as u16;
-    let Gate::Healthy(bake) = gate else { return Some(Entry::WaveHealthy { wave: number }) };
-    let mut sick = None;
-    for step in &before.steps {
-        match bake_of(step, operation.progress(step.id), world) {
-            Bake::Healthy => {}
-            Bake::Sick(why) => sick = Some((step.id, why)),
-            Bake::Undone(reason) => return Some(Entry::Failed { step: step.id, reason }),
+    match watch_on(operation, gates, world) {
+        Baked::Through => {
+            let count = operation.steps.len();
+            let reason = Text::new(&format!("{count} of {} verified", counted(count, "step")));
+            Some(Entry::Ended { outcome: Outcome::Done, reason })
         }
+        Baked::NotYet => None,
+        Baked::Failed(entry) => Some(entry),
     }
-    if let Some((step, why)) = sick {
-        gates.healthy_since.remove(&number);
-        let limit = world.policy.for_place(&before.place).step_timeout;
-        let since = *gates.sick_since.entry(number).or_insert(world.now);
-        if elapsed(since, world.now) > limit + bake {
-            let reason = format!("wave {number} did not stay healthy for {} s: {why}", bake.as_secs());
-            return Some(Entry::Failed { step, reason: Text::new(&reason) });
-        }
-        gates.waiting_for = Some(Text::new(&format!("wave {number} must be healthy: {why}")));
-        return None;
-    }
-    gates.sick_since.remove(&number);
-    let since = *gates.healthy_since.entry(number).or_insert(world.now);
-    let baked = elapsed(since, world.now);
-    if baked >= bake {
-        return Some(Entry::WaveHealthy { wave: number });
-    }
-    let left = (bake - baked).as_secs().max(1);
-    gates.waiting_for = Some(Text::new(&format!("wave {number} bakes: {left} s to go")));
-    None
 }
 
 /// Sends a step if its place is live and the floor is kept.
@@ -457,7 +433,7 @@ fn below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
     is_moving.then(|| Text::new("a rollout of the workload is on its way"))
 }
 
-fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+pub(super) fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     let between = now.duration_since(since);
     if between.is_negative() { Duration::ZERO } else { between.unsigned_abs() }
 }

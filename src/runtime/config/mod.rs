@@ -253,7 +253,8 @@ fn policy(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Poli
     if let Some(lately) = time(table, "changed_lately") {
         policy.changed_lately = lately;
     }
-    for key in ["floor", "bake", "first", "step_timeout", "changed_lately"] {
+    policy.watch = time(table, "watch");
+    for key in ["floor", "bake", "first", "step_timeout", "watch", "changed_lately"] {
         if let (Some(line), Some(value)) = (table.line_of(key), table.string_again(key)) {
             origins.push(Setting { key: format!("policy.{key}"), value, origin: format!("{file}:{line}") });
         }
@@ -316,6 +317,7 @@ fn add_defaults(config: &mut Config) {
         ("policy.bake", format!("{}s", base.bake.as_secs())),
         ("policy.first", base.first_percent.map_or("all at once".to_string(), |percent| format!("{percent}%"))),
         ("policy.step_timeout", format!("{}s", base.step_timeout.as_secs())),
+        ("policy.watch", "60s on screen, 10s without one".to_string()),
         ("policy.changed_lately", format!("{}s", config.policy.changed_lately.as_secs())),
     ];
     for (key, value) in defaults {

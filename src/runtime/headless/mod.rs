@@ -93,9 +93,13 @@ fn later(command: &str, instead: &str) -> anyhow::Result<Exit> {
     Err(anyhow!("{command} comes in a later version; {instead}"))
 }
 
+/// How long the fleet is watched after the last wave where nobody looks at a screen.
+const WATCH: Duration = Duration::from_secs(10);
+
 /// Opens a session for a command, with its log.
 pub(super) fn session(options: &Options) -> anyhow::Result<Session> {
-    let prepared = prepare_session(options)?;
+    let mut prepared = prepare_session(options)?;
+    prepared.settings.policy.watch.get_or_insert(WATCH);
     if let Err(error) = log::start(&prepared.state_dir, options.verbose) {
         print::progress(&format!("no log is written: {error}"));
     }

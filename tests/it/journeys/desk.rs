@@ -66,9 +66,16 @@ impl Desk {
         self.order(bake, step_timeout, &["k8s/prod-eu", "k8s/prod-us"]);
     }
 
+    /// Watched for as long as this before an operation counts as done.
+    pub(crate) fn watch(&self, time: &str) {
+        let before = fs::read_to_string(self.config()).expect("readable");
+        fs::write(self.config(), before.replace("watch = \"1s\"", &format!("watch = \"{time}\""))).expect("written");
+    }
+
     /// With another order too.
     pub(crate) fn order(&self, bake: &str, step_timeout: &str, order: &[&str]) {
-        let text = format!("[policy]\nbake = \"{bake}\"\nstep_timeout = \"{step_timeout}\"\norder = {order:?}\n");
+        let times = format!("bake = \"{bake}\"\nstep_timeout = \"{step_timeout}\"\nwatch = \"1s\"");
+        let text = format!("[policy]\n{times}\norder = {order:?}\n");
         fs::write(self.config(), text).expect("written");
     }
 

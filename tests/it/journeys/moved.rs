@@ -101,3 +101,22 @@ fn of_two_who_start_at_once_exactly_one_acts() {
     let won = said.iter().find(|said| said.code == Some(0)).expect("the other");
     assert_eq!(won.json()["state"], "done");
 }
+
+#[test]
+fn what_is_taken_back_right_after_the_end_is_no_success() {
+    let Some(cluster) = cluster_or_skip("what_is_taken_back_right_after_the_end_is_no_success") else { return };
+    let namespace = "journey-reverted";
+    versions(cluster, namespace, 2, &[V41, V42]);
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    desk.watch("15s");
+    let (plan, code, _) = desk.plan(&["rollback", "app", &format!("ns:{namespace}")]);
+    let apply = desk.start(&["apply", &plan, "--code", &code]);
+    let id = desk.operation("its step to be verified", |operation| {
+        operation["plan"] == plan.as_str() && operation["steps"][0]["state"] == "verified"
+    });
+    assert_eq!(id["state"], "running", "it is watched before it is done: {id}");
+    release(cluster, namespace, V42, None);
+    let reverted = apply.end().operation("failed", 1);
+    assert!(text(&reverted["reason"]).contains("reverted by"), "{reverted}");
+    assert_eq!(changes(cluster, namespace).len(), 1, "nothing more was sent");
+}

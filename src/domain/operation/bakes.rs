@@ -1,0 +1,106 @@
+//! What must stay so for a while: a wave that is done before the next one starts, and all of them before the operation counts
+//! as done.
+//!
+//! Never sends and never ends anything: it says how it looks.
+
+use std::time::Duration;
+
+use super::Operation;
+use super::decide::{Gates, World, elapsed};
+use super::verify::{Bake, bake_of};
+use crate::domain::id::StepId;
+use crate::domain::journal::Entry;
+use crate::domain::plan::{Gate, Step};
+use crate::domain::text::Text;
+
+/// How a bake stands.
+pub(super) enum Baked {
+    /// It was healthy for long enough.
+    Through,
+    /// It is not over.
+    NotYet,
+    /// It will not come to an end by itself.
+    Failed(Entry),
+}
+
+/// The gate between two waves: the one before must have been healthy without a break for as long as the policy asks.
+pub(super) fn pass_gate(
+    operation: &Operation,
+    gates: &mut Gates,
+    world: &World<'_>,
+    index: usize,
+    gate: Gate,
+) -> Baked {
+    let Gate::Healthy(bake) = gate else { return Baked::Through };
+    let before = &operation.plan.waves[index - 1];
+    let what = format!("wave {index}");
+    let watched = Watched { number: index as u16, steps: before.steps.iter().collect(), bake, what: &what };
+    match stays_healthy(operation, gates, world, &watched) {
+        Ok(left) if left.is_zero() => Baked::Through,
+        Ok(left) => {
+            gates.waiting_for = Some(Text::new(&format!("{what} bakes: {} s to go", left.as_secs().max(1))));
+            Baked::NotYet
+        }
+        Err(baked) => baked,
+    }
+}
+
+/// After the last wave: whoever would take it back may do so in a moment, and then it is not done.
+pub(super) fn watch_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Baked {
+    let bake = world.policy.watch.unwrap_or_default();
+    if bake.is_zero() {
+        return Baked::Through;
+    }
+    let number = operation.plan.waves.len() as u16;
+    let watched = Watched { number, steps: operation.plan.steps().collect(), bake, what: "all of it" };
+    match stays_healthy(operation, gates, world, &watched) {
+        Ok(left) if left.is_zero() => Baked::Through,
+        Ok(left) => {
+            let text = format!("all steps are done; watched for {} s more", left.as_secs().max(1));
+            gates.waiting_for = Some(Text::new(&text));
+            Baked::NotYet
+        }
+        Err(baked) => baked,
+    }
+}
+
+/// Steps that were verified and must stay healthy.
+struct Watched<'a> {
+    /// Of the last wave of them, from 1.
+    number: u16,
+    steps: Vec<&'a Step>,
+    bake: Duration,
+    what: &'a str,
+}
+
+/// How long they must stay so still; `Err` where they are not healthy.
+fn stays_healthy(
+    operation: &Operation,
+    gates: &mut Gates,
+    world: &World<'_>,
+    watched: &Watched<'_>,
+) -> Result<Duration, Baked> {
+    let Watched { number, steps, bake, what } = watched;
+    let mut sick: Option<(&Step, StepId, Text)> = None;
+    for step in steps {
+        match bake_of(step, operation.progress(step.id), world) {
+            Bake::Healthy => {}
+            Bake::Sick(why) => sick = Some((step, step.id, why)),
+            Bake::Undone(reason) => return Err(Baked::Failed(Entry::Failed { step: step.id, reason })),
+        }
+    }
+    if let Some((step, id, why)) = sick {
+        gates.healthy_since.remove(number);
+        let limit = world.policy.for_place(&step.workload.place).step_timeout;
+        let since = *gates.sick_since.entry(*number).or_insert(world.now);
+        if elapsed(since, world.now) > limit + *bake {
+            let reason = format!("{what} did not stay healthy for {} s: {why}", bake.as_secs());
+            return Err(Baked::Failed(Entry::Failed { step: id, reason: Text::new(&reason) }));
+        }
+        gates.waiting_for = Some(Text::new(&format!("{what} must be healthy: {why}")));
+        return Err(Baked::NotYet);
+    }
+    gates.sick_since.remove(number);
+    let since = *gates.healthy_since.entry(*number).or_insert(world.now);
+    Ok(bake.saturating_sub(elapsed(since, world.now)))
+}
