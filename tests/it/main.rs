@@ -2,6 +2,7 @@
 
 mod aws;
 mod budget;
+mod by_hand;
 mod conformance;
 mod crash;
 mod harness;

@@ -14,7 +14,7 @@ use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::look::LookCommands;
 use crate::domain::observation::{
     ContainerSeen, Health, InstanceSeen, Observation, Owner, Phase, PlaceIdentity, RevisionSeen, Role, Rollout, Source,
-    WorkloadSeen,
+    TemplateHash, WorkloadSeen,
 };
 use crate::domain::plan::{Bound, Paused};
 use crate::domain::text::Text;
@@ -97,7 +97,10 @@ pub(super) fn revision_seen(cloud: &Cloud, workload: &Workload, index: u16) -> R
     let revision = &workload.revisions[usize::from(index)];
     RevisionSeen {
         left: revision.left.clone(),
-        label: None,
+        label: match workload.blueprint.shape {
+            Shape::StatefulSet => Some(revision_name(&workload.blueprint.name, &revision.edition.template.hash)),
+            Shape::Deployment | Shape::Group => None,
+        },
         uid: workload.revision_uid(index),
         workload: workload.uid(),
         number: revision.number,
@@ -112,7 +115,7 @@ pub(super) fn revision_seen(cloud: &Cloud, workload: &Workload, index: u16) -> R
 pub(super) fn instance_seen(cloud: &Cloud, workload: &Workload, instance: &Instance) -> InstanceSeen {
     let edition = &workload.revisions[usize::from(instance.revision)].edition;
     let blueprint = &workload.blueprint;
-    let revision_name = format!("{}-{}", blueprint.name, suffix_of(&edition.template.hash.0, 10));
+    let revision_name = revision_name(&blueprint.name, &edition.template.hash);
     let build = usize::from(instance.quirk == Quirk::Stale);
     let mut containers = edition.containers[build].clone();
     if instance.quirk == Quirk::Touched {
@@ -141,6 +144,10 @@ pub(super) fn instance_seen(cloud: &Cloud, workload: &Workload, instance: &Insta
         restarts: if is_crashing { ((cloud.now() - instance.began) / 600).clamp(1, 40) as u32 } else { 0 },
         touched: (instance.quirk == Quirk::Touched).then(|| Text::new("ephemeral container debugger-x7k2p")),
     }
+}
+
+fn revision_name(workload: &Text, hash: &TemplateHash) -> Text {
+    Text::new(&format!("{workload}-{}", suffix_of(&hash.0, 10)))
 }
 
 /// The facts that a step on a workload is bound to, as they are now.
