@@ -42,7 +42,8 @@ pub(crate) fn lines(model: &Model, width: usize) -> Vec<Line> {
     if let Some((id, debt)) = debts.next() {
         let more = debts.count();
         let rest = if more > 0 { format!("; and {more} more (5)") } else { String::new() };
-        lines.push(Line::new(Meaning::Debt, format!(" owed: {}: {} ({id}){rest}", debt.workload, debt.what)));
+        let debt = format!(" owed: {}: {} ({id}){rest}", debt.workload, debt.what);
+        lines.push(ends(Line::new(Meaning::Debt, debt), Line::new(Meaning::Text, "r goes on, u takes back "), width));
     }
     lines
 }
@@ -97,11 +98,21 @@ fn name(model: &Model, tracked: &Tracked, width: usize) -> Line {
 }
 
 fn progress(model: &Model, tracked: &Tracked, width: usize) -> Line {
-    let counts = tracked.operation.counts();
+    let operation = &tracked.operation;
+    let counts = operation.counts();
     let (there, all) = instances(model, tracked);
     let cells = if width >= 120 { 30 } else { 10 };
     let mut left = Line::plain("   ");
-    left.0.extend(bar(counts.done, counts.in_flight, counts.failed, counts.total, cells).0);
+    // By instances: a step that has just begun has done nothing yet.
+    let steps = operation.plan.steps();
+    let failed_ones = steps.filter(|step| operation.progress(step.id).state == StepState::Failed);
+    let failed_ones = failed_ones.map(|step| step.instances).sum();
+    let going = u32::from(counts.in_flight > 0 && there < all);
+    let bar = match all {
+        0 => bar(counts.done, counts.in_flight, counts.failed, counts.total, cells),
+        all => bar(there, going, failed_ones, all, cells),
+    };
+    left.0.extend(bar.0);
     let failed = if counts.failed > 0 { Meaning::Danger } else { Meaning::Text };
     let left = left
         .and(Meaning::Text, format!(" {} done, {} going, ", counts.done, counts.in_flight))
@@ -164,8 +175,9 @@ fn end(tracked: &Tracked) -> Line {
     let outcome = operation.ended.as_ref().map(|(outcome, ..)| *outcome);
     let reverse = match (outcome, operation.plan.verb, counts.done) {
         (Some(Outcome::Unresolved), ..) => "5 says what to look at",
-        (_, _, 0) => "nothing to reverse",
-        (_, Verb::Rollback | Verb::Replace, _) => "B picks what ran before",
+        (_, _, 0) if operation.debts.is_empty() => "nothing to reverse",
+        _ if !operation.debts.is_empty() => "r goes on with it, u takes it back",
+        (_, Verb::Rollback | Verb::Replace, _) => "u takes it back",
     };
     let reason = operation.reason();
     let why = if outcome == Some(Outcome::Done) { String::new() } else { format!(" ({reason})") };

@@ -10,6 +10,7 @@ mod code;
 mod compose;
 mod floor;
 mod meant;
+mod request;
 mod reverse;
 mod select;
 
@@ -22,10 +23,11 @@ use sha2::{Digest as _, Sha256};
 pub use bound::{Bound, Paused};
 pub(in crate::domain) use by_hand::{is_held_back, is_stuck};
 pub use code::Code;
-pub use compose::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, compose};
+pub use compose::compose;
 pub use floor::Floor;
 pub(in crate::domain) use floor::healthy_floor;
 pub use meant::{Meant, meant};
+pub use request::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope};
 pub use select::select;
 
 use super::id::{OperationId, PlaceId, PlanId, StepId, Uid, WorkloadId};
@@ -44,6 +46,9 @@ pub struct Plan {
     /// Whether it leaves what is asked for now because that is bad.
     #[serde(default)]
     pub way: Way,
+    /// How much time it takes for looking.
+    #[serde(default)]
+    pub pace: Pace,
     /// The operation that it takes back, if it is the way back from one.
     #[serde(default)]
     pub reverses: Option<OperationId>,
@@ -75,6 +80,17 @@ pub enum Verb {
     Replace,
     /// Go back to an earlier version.
     Rollback,
+}
+
+/// How much time a plan takes for looking whether what was done stays healthy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pace {
+    /// As the policy says.
+    #[default]
+    Careful,
+    /// In an incident: bakes of a few seconds, and no watch at the end.
+    Fast,
 }
 
 /// What a plan says of the versions that it leaves.

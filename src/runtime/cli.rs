@@ -275,6 +275,9 @@ pub struct PlanTarget {
     /// How long the plan waits for its code, up to 60m
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = valid)]
     pub valid: Duration,
+    /// Short bakes and no watch at the end: for an incident
+    #[arg(long)]
+    pub fast: bool,
 }
 
 /// Why something is protected.

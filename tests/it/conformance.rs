@@ -16,7 +16,9 @@ use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::{Call, Receipt};
 use rolldeck::domain::observation::{Batch, Observation, PlaceState, Rollout};
 use rolldeck::domain::operation::{Progress, StepProgress, progress_of};
-use rolldeck::domain::plan::{Action, Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, Step, Unpause, compose};
+use rolldeck::domain::plan::{
+    Action, Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope, Step, Unpause, compose,
+};
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -442,6 +444,7 @@ fn request(goto: Goto, pick: Pick) -> PlanRequest {
         change: Change::WholeTemplate,
         reach: Reach::Narrow,
         valid: Duration::from_secs(600),
+        pace: Pace::Careful,
         aims: Aims::default(),
     }
 }

@@ -17,7 +17,7 @@ use rolldeck::domain::id::{OperationId, PlaceId, WorkloadId, WorkloadKind};
 use rolldeck::domain::journal::{Call, Driver, Entry, Record, Request};
 use rolldeck::domain::observation::{Batch, PlaceState};
 use rolldeck::domain::operation::{Gates, Operation, World, decide};
-use rolldeck::domain::plan::{Aims, Change, Goto, Pick, Plan, PlanRequest, Reach, Scope, compose};
+use rolldeck::domain::plan::{Aims, Change, Goto, Pace, Pick, Plan, PlanRequest, Reach, Scope, compose};
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -125,6 +125,7 @@ impl Harness {
             change: Change::WholeTemplate,
             reach: Reach::Narrow,
             valid: Duration::from_secs(600),
+            pace: Pace::Careful,
             aims: Aims::default(),
         }
     }

@@ -12,7 +12,7 @@ use rolldeck::domain::expectation::ServiceKeys;
 use rolldeck::domain::id::OperationId;
 use rolldeck::domain::journal::Driver;
 use rolldeck::domain::operation::Operation;
-use rolldeck::domain::plan::{Aims, Change, Goto, Pick, Plan, PlanRequest, Reach, Scope};
+use rolldeck::domain::plan::{Aims, Change, Goto, Pace, Pick, Plan, PlanRequest, Reach, Scope};
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -122,6 +122,7 @@ pub(crate) fn rollback_plan(session: &Session, selector: &str) -> Plan {
         change: Change::WholeTemplate,
         reach: Reach::Narrow,
         valid: std::time::Duration::from_secs(600),
+        pace: Pace::Careful,
         aims: Aims::default(),
     };
     session.model.plan(&request)

@@ -10,7 +10,7 @@ use crate::app::overlays::{plan, versions};
 use crate::app::rows::RowId;
 use crate::app::screens::{Screen, drift};
 use crate::domain::id::WorkloadId;
-use crate::domain::plan::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope as PlanScope, meant};
+use crate::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope as PlanScope, meant};
 use crate::domain::text::Text;
 
 /// The commands.
@@ -102,6 +102,7 @@ pub(crate) fn request(model: &Model, goto: Goto, workloads: Vec<WorkloadId>, cha
         change,
         reach: Reach::Wide,
         valid: model.settings.policy.valid,
+        pace: Pace::Careful,
         aims: Aims::default(),
     }
 }

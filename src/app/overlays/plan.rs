@@ -17,7 +17,7 @@ use crate::app::model::Model;
 use crate::app::view;
 use crate::app::widgets::panel::most_top;
 use crate::domain::id::{PlanId, StepId, WorkloadId};
-use crate::domain::plan::{Aims, Change, Goto, Inspection, Plan, PlanRequest, Scope as PlanScope, compose};
+use crate::domain::plan::{Aims, Change, Goto, Inspection, Pace, Plan, PlanRequest, Scope as PlanScope, compose};
 use crate::domain::text::{Text, counted};
 
 /// A plan that waits for its code.
@@ -64,6 +64,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         Risk::Plan,
         can_change_image_only,
         toggle_image_only,
+    ),
+    command(
+        "plan.fast",
+        "fast",
+        "Shortens bakes and leaves the watch at the end out, or puts both back: for an incident.",
+        Risk::Plan,
+        is_plan_open,
+        toggle_pace,
     ),
     command(
         "plan.equivalents",
@@ -338,6 +346,20 @@ fn open_plan(model: &Model) -> Option<&PlanOverlay> {
         Some(Overlay::Plan(overlay)) => Some(overlay),
         _ => None,
     }
+}
+
+fn is_plan_open(model: &Model) -> Result<(), Text> {
+    if open_plan(model).is_some() { Ok(()) } else { not_now("no plan is open") }
+}
+
+fn toggle_pace(model: &mut Model) -> Vec<Effect> {
+    let Some(overlay) = top(model) else { return Vec::new() };
+    let mut request = overlay.request.clone();
+    request.pace = match request.pace {
+        Pace::Careful => Pace::Fast,
+        Pace::Fast => Pace::Careful,
+    };
+    make_again(model, request, Vec::new())
 }
 
 fn can_change_image_only(model: &Model) -> Result<(), Text> {

@@ -9,7 +9,7 @@ use crate::app::model::Model;
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
-use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Plan, Step, Unpause, Wave};
+use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Unpause, Wave};
 use crate::domain::text::counted;
 
 /// The lines of a plan, and where its parts begin: each wave, what it leaves out, the checks and what comes after them.
@@ -89,8 +89,10 @@ fn title(overlay: &PlanOverlay) -> Line {
         (Goto::Revision(_) | Goto::Image(_), Change::WholeTemplate) => "to a picked version",
         (Goto::Revision(_) | Goto::Image(_), Change::ImageOnly) => "to a picked version, image only",
     };
+    let fast = if overlay.request.pace == Pace::Fast { "FAST " } else { "" };
     Line::new(Meaning::Header, " PLAN ")
         .and(Meaning::Title, format!(" {what} "))
+        .and(Meaning::Warning, fast)
         .and(Meaning::Text, format!(" {}", subject(&overlay.plan)))
 }
 

@@ -10,7 +10,7 @@ use super::decide::{Gates, World, elapsed};
 use super::verify::{Bake, bake_of};
 use crate::domain::id::StepId;
 use crate::domain::journal::Entry;
-use crate::domain::plan::{Gate, Step};
+use crate::domain::plan::{Gate, Pace, Step};
 use crate::domain::text::Text;
 
 /// How a bake stands.
@@ -48,7 +48,7 @@ pub(super) fn pass_gate(
 /// After the last wave: whoever would take it back may do so in a moment, and then it is not done.
 pub(super) fn watch_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Baked {
     let bake = world.policy.watch.unwrap_or_default();
-    if bake.is_zero() {
+    if bake.is_zero() || operation.plan.pace == Pace::Fast {
         return Baked::Through;
     }
     let number = operation.plan.waves.len() as u16;

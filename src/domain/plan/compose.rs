@@ -12,106 +12,19 @@ use super::choose::{Choice, choose};
 use super::floor::{Floor, healthy_floor};
 use super::meant::meant;
 use super::select::select;
-use super::{Check, CheckVerdict, First, Follows, Gate, Plan, Refusal, Step, UndoneBy, Verb, Wave, Way, short_name};
+use super::{
+    Check, CheckVerdict, First, Follows, Gate, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, UndoneBy,
+    Verb, Wave, Way, short_name,
+};
 use crate::domain::fleet::{Fleet, Workload};
-use crate::domain::id::{OperationId, PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
+use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
-use crate::domain::observation::{Applies, Health, TemplateHash, Undoer};
+use crate::domain::observation::{Applies, Health, Undoer};
 use crate::domain::policy::{Confirm, Policy};
-use crate::domain::selector::Selector;
 use crate::domain::text::{Text, counted};
 
-/// What an operator asks for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PlanRequest {
-    /// Where to go.
-    pub goto: Goto,
-    /// On what.
-    pub scope: Scope,
-    /// Which instances, for a replacement.
-    pub pick: Pick,
-    /// The container meant; else the main one, or the one with the image's repository.
-    pub container: Option<Text>,
-    /// Leave the rest of the template as it is.
-    pub change: Change,
-    /// Whether several namespaces of a place and several kinds of a service are meant.
-    pub reach: Reach,
-    /// How long the plan waits for its code.
-    pub valid: Duration,
-    /// Where an earlier drawing of the same plan went.
-    pub aims: Aims,
-}
-
-/// Where "back to last good" went when a plan was first drawn, workload by workload. A plan that is made again because a
-/// fact moved goes there too: if somebody else went back meanwhile, last good would be one version further back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Aims(pub BTreeMap<WorkloadId, TemplateHash>);
-
-impl Aims {
-    /// Where "back to last good" goes from here.
-    pub fn of(scope: &Scope, fleet: &Fleet) -> Aims {
-        let aim = |workload: &Workload| Some((workload.id.clone(), workload.last_good()?.hash.clone()));
-        Aims(select(scope, fleet).into_iter().filter_map(aim).collect())
-    }
-}
-
-/// Where a plan goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Goto {
-    /// To what should run.
-    Expected,
-    /// To the last good version.
-    LastGood,
-    /// To the revision of this number.
-    Revision(u64),
-    /// To an image: a reference, a tag, or the start of a digest.
-    Image(Text),
-    /// To what each workload asked for before this operation (`PlanRequest::reverse`).
-    Before(OperationId),
-}
-
-/// On what.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scope {
-    /// Whatever matches; a word without a key must be a service's name.
-    Matching(Selector),
-    /// These (rows that were marked on a screen).
-    Exactly(Vec<WorkloadId>),
-}
-
-/// Which instances a replacement takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pick {
-    /// Those that are off.
-    Off,
-    /// The oldest, whatever they run.
-    Oldest(u32),
-    /// Some, whatever they run; the seed makes the choice repeatable.
-    Random {
-        /// How many.
-        count: u32,
-        /// For the choice.
-        seed: u64,
-    },
-}
-
-/// How much of the template changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// The whole earlier template.
-    WholeTemplate,
-    /// The image of one container.
-    ImageOnly,
-}
-
-/// How far a plan may reach by one name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// One namespace of a place, one kind of workload.
-    Narrow,
-    /// All of them (`--wide`).
-    Wide,
-}
+/// How long a wave bakes at most where time presses.
+const FAST: Duration = Duration::from_secs(5);
 
 /// Makes a plan. `busy` tells which running operation already drives a workload.
 pub fn compose(
@@ -389,6 +302,16 @@ impl Draft {
             !matches!(step.action, super::Action::EndRollout { .. }) && step.follows != Follows::NewTemplate
         };
         let ends = self.steps.iter().any(|step| !step.action.replaces());
+        let waves = waves(self.steps.clone(), policy, request.pace);
+        if request.pace == Pace::Fast {
+            let bakes = waves.len().saturating_sub(1);
+            let detail = format!(
+                "{} of {} s at most, and nobody watches at the end whether it is taken back",
+                counted(bakes, "bake"),
+                FAST.as_secs()
+            );
+            self.check("fast", CheckVerdict::Warn, detail);
+        }
         let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
         let abort_leaves = if ends {
             "x s stops here: a rollout that was ended stays where it was, with two versions and no debt; p pauses"
@@ -408,7 +331,8 @@ impl Draft {
             title,
             made_at: now,
             expires_at: now + request.valid,
-            waves: waves(self.steps, policy),
+            waves,
+            pace: request.pace,
             checks: self.checks,
             refusals: self.refusals,
             will_be_undone_by: self.undone_by,
@@ -426,13 +350,19 @@ fn takes_healthy(fleet: &Fleet, workload: &Workload, step: &Step) -> bool {
 }
 
 /// One wave for each place; steps come sorted by place already.
-fn waves(steps: Vec<Step>, policy: &Policy) -> Vec<Wave> {
+fn waves(steps: Vec<Step>, policy: &Policy, pace: Pace) -> Vec<Wave> {
     let mut waves: Vec<Wave> = Vec::new();
     for mut step in steps {
         if waves.last().is_none_or(|last| last.place != step.workload.place) {
             let gate = match waves.last() {
                 None => Gate::Open,
-                Some(before) => Gate::Healthy(policy.for_place(&before.place).bake),
+                Some(before) => {
+                    let bake = policy.for_place(&before.place).bake;
+                    Gate::Healthy(match pace {
+                        Pace::Careful => bake,
+                        Pace::Fast => bake.min(FAST),
+                    })
+                }
             };
             waves.push(Wave { place: step.workload.place.clone(), gate, steps: Vec::new() });
         }

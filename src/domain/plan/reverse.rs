@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope};
+use super::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope};
 use crate::domain::id::WorkloadId;
 use crate::domain::operation::{Operation, StepState};
 
@@ -30,6 +30,7 @@ impl PlanRequest {
             change: Change::WholeTemplate,
             reach: Reach::Wide,
             valid,
+            pace: Pace::Careful,
             aims,
         })
     }

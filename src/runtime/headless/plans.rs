@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use super::follow::{find, open};
 use super::{journal, print, session, settle};
 use crate::app::report::{PlanReport, plan_report, report, wanted};
-use crate::domain::plan::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope};
+use crate::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope};
 use crate::domain::selector::Selector;
 use crate::domain::text::Text;
 use crate::runtime::cli::{Options, PlanTarget};
@@ -61,6 +61,7 @@ async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, cha
         change,
         reach: if target.wide { Reach::Wide } else { Reach::Narrow },
         valid: target.valid,
+        pace: if target.fast { Pace::Fast } else { Pace::Careful },
         aims: Aims::default(),
     };
     offer(options, session, &request).await

@@ -7,7 +7,7 @@ use rolldeck::domain::fleet::{Fleet, Place};
 use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::Call;
 use rolldeck::domain::observation::Batch;
-use rolldeck::domain::plan::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, Step, compose};
+use rolldeck::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope, Step, compose};
 use rolldeck::domain::policy::{PlacePolicy, Policy};
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -85,6 +85,7 @@ impl Watched {
             change: Change::WholeTemplate,
             reach: Reach::Narrow,
             valid: Duration::from_secs(600),
+            pace: Pace::Careful,
             aims: Aims::default(),
         };
         let policy = Policy { base: PlacePolicy { floor_percent: 0, ..PlacePolicy::default() }, ..Policy::default() };

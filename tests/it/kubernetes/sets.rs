@@ -3,7 +3,7 @@
 use rolldeck::domain::fleet::{Fleet, Workload};
 use rolldeck::domain::id::{WorkloadId, WorkloadKind};
 use rolldeck::domain::journal::Call;
-use rolldeck::domain::plan::{Action, Aims, Change, Goto, Pick, PlanRequest, Reach, Scope, Step, compose};
+use rolldeck::domain::plan::{Action, Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope, Step, compose};
 use rolldeck::domain::policy::{PlacePolicy, Policy};
 use rolldeck::domain::text::Text;
 use rolldeck::providers::Answer;
@@ -75,6 +75,7 @@ fn planned(watched: &Watched, id: &WorkloadId, goto: Goto) -> Step {
         change: Change::WholeTemplate,
         reach: Reach::Narrow,
         valid: std::time::Duration::from_secs(600),
+        pace: Pace::Careful,
         aims: Aims::default(),
     };
     let policy = Policy { base: PlacePolicy { floor_percent: 0, ..PlacePolicy::default() }, ..Policy::default() };

@@ -300,6 +300,22 @@ fn keys_that_do_nothing_say_why() {
 }
 
 #[test]
+fn a_fast_plan_bakes_shortly_and_says_what_it_leaves_out() {
+    let mut world = fleets::incident();
+    world.find("checkout");
+    world.press("b");
+    let careful = world.code().expect("a code");
+    assert!(world.screen().contains("stayed healthy for 60s"), "{}", world.screen());
+    world.press("alt-f");
+    let screen = world.screen();
+    assert!(screen.contains("FAST") && screen.contains("stayed healthy for 5s"), "{screen}");
+    assert!(screen.contains("nobody watches at the end"), "{screen}");
+    assert_ne!(world.code(), Some(careful), "another plan has another code");
+    world.press("alt-f");
+    assert!(!world.screen().contains("FAST"), "{}", world.screen());
+}
+
+#[test]
 fn before_the_second_key_of_a_stop_both_outcomes_are_shown() {
     let mut world = fleets::operation_half_way();
     world.press("x");
