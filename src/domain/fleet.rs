@@ -11,6 +11,7 @@ mod owners;
 mod rank;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -166,6 +167,15 @@ impl Fleet {
     /// What is protected now.
     pub fn protections(&self) -> &Protections {
         &self.protections
+    }
+
+    /// How many instances of a workload have run for longer than this.
+    pub fn older_than(&self, workload: &Workload, age: Duration, now: Timestamp) -> u32 {
+        let is_old = |instance: &&Instance| {
+            let ran = instance.seen.started_at.map(|started| now.duration_since(started));
+            instance.seen.phase.is_counted() && ran.is_some_and(|ran| ran.is_positive() && ran.unsigned_abs() > age)
+        };
+        self.instances_of(workload).filter(is_old).count() as u32
     }
 
     /// The lock on a workload, if it has one.

@@ -20,6 +20,8 @@ pub struct PlacePolicy {
     /// How many of a workload's instances are replaced first, in percent; the rest follows once they have stayed healthy for as
     /// long as a wave must. Where its platform can hold a rollout by itself.
     pub first_percent: Option<u8>,
+    /// How old an instance may become before Fleet says so; `None`: as old as it likes.
+    pub max_age: Option<Duration>,
     /// How long a step may go without progress before it has failed.
     pub step_timeout: Duration,
     /// Whether small plans there ask for a code like all others.
@@ -47,6 +49,8 @@ pub struct PolicyRule {
     pub bake: Option<Duration>,
     /// Instead of the share that goes first.
     pub first_percent: Option<u8>,
+    /// Instead of the greatest age.
+    pub max_age: Option<Duration>,
     /// Instead of the time-out.
     pub step_timeout: Option<Duration>,
     /// Instead of the confirmation.
@@ -76,6 +80,7 @@ impl Default for PlacePolicy {
             floor_percent: 75,
             bake: Duration::from_secs(60),
             first_percent: None,
+            max_age: None,
             step_timeout: Duration::from_secs(600),
             confirm: Confirm::Code,
         }
@@ -103,6 +108,7 @@ impl Policy {
             policy.floor_percent = rule.floor_percent.unwrap_or(policy.floor_percent);
             policy.bake = rule.bake.unwrap_or(policy.bake);
             policy.first_percent = rule.first_percent.or(policy.first_percent);
+            policy.max_age = rule.max_age.or(policy.max_age);
             policy.step_timeout = rule.step_timeout.unwrap_or(policy.step_timeout);
             policy.confirm = rule.confirm.unwrap_or(policy.confirm);
         }

@@ -228,7 +228,18 @@ fn details(screen: &FleetScreen, known: &Known<'_>) -> Vec<Line> {
         (None, Some(why)) => (Meaning::Warning, format!(" can't be operated: {why}")),
         (None, None) => (Meaning::Dim, format!(" {}", workload.judgement.reason)),
     };
-    vec![first, Line::new(meaning, reason)]
+    let old = too_old(known, workload);
+    let old = old.map(|old| format!("; {old}: plan replace --oldest makes them anew")).unwrap_or_default();
+    vec![first, Line::new(meaning, reason).and(Meaning::Warning, old)]
+}
+
+/// How many instances are older than the policy lets them become, in words; nothing where none is.
+fn too_old(known: &Known<'_>, workload: &Workload) -> Option<String> {
+    let age = known.settings.policy.for_place(&workload.id.place).max_age?;
+    let count = known.fleet.older_than(workload, age, known.now);
+    let hours = age.as_secs() / 3600;
+    let limit = if hours >= 48 { format!("{}d", hours / 24) } else { format!("{hours}h") };
+    (count > 0).then(|| format!("{count} older than {limit}"))
 }
 
 /// The titles and cells of a row, for copies.

@@ -243,6 +243,7 @@ fn policy(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Poli
         floor_percent: base.floor_percent.unwrap_or(policy.base.floor_percent),
         bake: base.bake.unwrap_or(policy.base.bake),
         first_percent: base.first_percent,
+        max_age: base.max_age,
         step_timeout: base.step_timeout.unwrap_or(policy.base.step_timeout),
         confirm: policy.base.confirm,
     };
@@ -254,7 +255,7 @@ fn policy(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Poli
         policy.changed_lately = lately;
     }
     policy.watch = time(table, "watch");
-    for key in ["floor", "bake", "first", "step_timeout", "watch", "changed_lately"] {
+    for key in ["floor", "bake", "first", "max_age", "step_timeout", "watch", "changed_lately"] {
         if let (Some(line), Some(value)) = (table.line_of(key), table.string_again(key)) {
             origins.push(Setting { key: format!("policy.{key}"), value, origin: format!("{file}:{line}") });
         }
@@ -278,6 +279,7 @@ fn rule(table: &Table<'_, '_>) -> PolicyRule {
         floor_percent: table.parsed("floor", "a percentage from \"0%\" to \"100%\"", percent),
         bake: time(table, "bake"),
         first_percent: table.parsed("first", "a percentage from \"1%\" to \"99%\"", share),
+        max_age: time(table, "max_age"),
         step_timeout: time(table, "step_timeout"),
         confirm: None,
     }
@@ -316,6 +318,7 @@ fn add_defaults(config: &mut Config) {
         ("policy.floor", format!("{}%", base.floor_percent)),
         ("policy.bake", format!("{}s", base.bake.as_secs())),
         ("policy.first", base.first_percent.map_or("all at once".to_string(), |percent| format!("{percent}%"))),
+        ("policy.max_age", base.max_age.map_or("any".to_string(), |age| format!("{}s", age.as_secs()))),
         ("policy.step_timeout", format!("{}s", base.step_timeout.as_secs())),
         ("policy.watch", "60s on screen, 10s without one".to_string()),
         ("policy.changed_lately", format!("{}s", config.policy.changed_lately.as_secs())),

@@ -202,6 +202,24 @@ fn y_is_enough_for_small_plans_where_the_policy_says_so() {
 }
 
 #[test]
+fn instances_that_are_older_than_the_policy_lets_them_be_are_counted_with_the_words_that_replace_them() {
+    let mut world = fleets::incident();
+    world.press("2");
+    world.press("/");
+    world.type_text("checkout place:*ap");
+    world.press("enter");
+    assert!(!world.screen().contains("older than"), "{}", world.screen());
+    world.model.settings.policy.base.max_age = Some(Duration::from_secs(3600));
+    world.pass(Duration::from_secs(2 * 3600));
+    world.settle();
+    assert!(world.screen().contains("older than 1h: plan replace --oldest"), "{}", world.screen());
+    world.model.settings.policy.base.max_age = Some(Duration::from_secs(365 * 24 * 3600));
+    world.pass(Duration::from_secs(1));
+    world.settle();
+    assert!(!world.screen().contains("older than"), "{}", world.screen());
+}
+
+#[test]
 fn marks_and_the_cursor_stay_on_their_rows_while_rows_move() {
     let mut world = fleets::incident();
     world.press("2");
