@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::PlaceId;
@@ -57,6 +58,19 @@ pub struct PolicyRule {
     pub confirm: Option<Confirm>,
 }
 
+/// A time in which nothing moves on. The way back stays open: a freeze keeps risk out, and a bad version that has to stay is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Freeze {
+    /// Globs over place ids; none: everywhere.
+    pub places: Vec<Text>,
+    /// When it begins.
+    pub from: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
+    /// Why, in the words of whoever wrote it.
+    pub reason: Text,
+}
+
 /// The whole policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -64,6 +78,8 @@ pub struct Policy {
     pub base: PlacePolicy,
     /// Exceptions; later ones win.
     pub rules: Vec<PolicyRule>,
+    /// When nothing moves on.
+    pub freezes: Vec<Freeze>,
     /// Globs over place ids: waves follow this order, unnamed places last, by name.
     pub order: Vec<Text>,
     /// How long a plan waits for its code.
@@ -92,6 +108,7 @@ impl Default for Policy {
         Policy {
             base: PlacePolicy::default(),
             rules: Vec::new(),
+            freezes: Vec::new(),
             order: Vec::new(),
             valid: Duration::from_secs(600),
             watch: None,
@@ -113,6 +130,14 @@ impl Policy {
             policy.confirm = rule.confirm.unwrap_or(policy.confirm);
         }
         policy
+    }
+
+    /// The freeze that holds in a place at a time, if one does.
+    pub fn freeze_at(&self, place: &PlaceId, now: Timestamp) -> Option<&Freeze> {
+        self.freezes.iter().find(|freeze| {
+            let is_there = freeze.places.is_empty() || freeze.places.iter().any(|glob| glob_matches(glob, &place.0));
+            is_there && (freeze.from..freeze.until).contains(&now)
+        })
     }
 
     /// Where in the order of waves a place stands; equal ranks are sorted by name.

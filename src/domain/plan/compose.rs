@@ -47,7 +47,7 @@ pub fn compose(
         workloads = draft.leave_out_what_is_not_meant(request, fleet, policy, now, workloads);
     }
     for workload in &workloads {
-        draft.add(request, fleet, policy, workload, busy);
+        draft.add(request, fleet, policy, workload, now, busy);
     }
     draft.finish(request, policy, now, &workloads)
 }
@@ -131,6 +131,7 @@ impl Draft {
         fleet: &Fleet,
         policy: &Policy,
         workload: &Workload,
+        now: Timestamp,
         busy: &dyn Fn(&WorkloadId) -> Option<Text>,
     ) {
         let place_state = fleet.place(&workload.id.place).map(|place| &place.state);
@@ -150,6 +151,14 @@ impl Draft {
                 &reason,
                 &format!("lift it first: L on its row, or rolldeck unlock {}", lock.number),
             );
+        }
+        if let Some(freeze) = policy.freeze_at(&workload.id.place, now) {
+            let what = format!("{} is frozen until {}: {}", workload.id.place, freeze.until, freeze.reason);
+            if !request.goto.is_way_back() {
+                let hint = "the way back stays open (b, u, x z); else end it in [[policy.freeze]] of the configuration";
+                return self.refuse(Some(workload), &what, hint);
+            }
+            self.check("freeze", CheckVerdict::Warn, format!("{what}; this is a way back, so it may pass"));
         }
         if let Some(reason) = &workload.seen.inoperable {
             let hint = format!("leave it out with -kind:{}", workload.id.kind);

@@ -63,6 +63,13 @@ pub enum Goto {
     Before(OperationId),
 }
 
+impl Goto {
+    /// Whether it only ever leads to what ran before, whatever that is.
+    pub fn is_way_back(&self) -> bool {
+        matches!(self, Goto::LastGood | Goto::Before(_))
+    }
+}
+
 /// On what.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scope {

@@ -2,11 +2,11 @@
 //!
 //! Never falls back to a default because of a fault: a bad file stops the program before the screen.
 
+mod policy;
 mod reader;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml::de::DeTable;
@@ -14,8 +14,7 @@ use toml::de::DeTable;
 use crate::app::fault::{Fault, did_you_mean};
 use crate::domain::expectation::{Declaration, ServiceKeys};
 use crate::domain::image::ImageRef;
-use crate::domain::policy::{Confirm, PlacePolicy, Policy, PolicyRule};
-use crate::domain::selector::duration;
+use crate::domain::policy::{Confirm, Policy};
 use crate::domain::text::{Text, counted};
 use crate::providers;
 use crate::runtime::text_file;
@@ -143,7 +142,7 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Vec<Fault>> {
     config.declarations =
         root.tables("expect").iter().filter_map(|table| declaration(table, name, &mut config.origins)).collect();
     if let Some(table) = root.table("policy") {
-        config.policy = policy(&table, name, &mut config.origins);
+        config.policy = policy::read(&table, name, &mut config.origins);
     }
     config.registries = root.tables("registries").iter().filter_map(registry).collect();
     root.refuse_unknown();
@@ -236,71 +235,6 @@ fn declaration(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) ->
     })
 }
 
-fn policy(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Policy {
-    let mut policy = Policy::default();
-    let base = rule(table);
-    policy.base = PlacePolicy {
-        floor_percent: base.floor_percent.unwrap_or(policy.base.floor_percent),
-        bake: base.bake.unwrap_or(policy.base.bake),
-        first_percent: base.first_percent,
-        max_age: base.max_age,
-        step_timeout: base.step_timeout.unwrap_or(policy.base.step_timeout),
-        confirm: policy.base.confirm,
-    };
-    if let Some(order) = table.strings("order") {
-        note(origins, table, file, "policy.order", "order", &order.join(", "));
-        policy.order = order.iter().map(|place| Text::new(place)).collect();
-    }
-    if let Some(lately) = time(table, "changed_lately") {
-        policy.changed_lately = lately;
-    }
-    policy.watch = time(table, "watch");
-    for key in ["floor", "bake", "first", "max_age", "step_timeout", "watch", "changed_lately"] {
-        if let (Some(line), Some(value)) = (table.line_of(key), table.string_again(key)) {
-            origins.push(Setting { key: format!("policy.{key}"), value, origin: format!("{file}:{line}") });
-        }
-    }
-    for exception in table.tables("places") {
-        let places = exception.string("places").or_else(|| exception.string("place"));
-        let found = rule(&exception);
-        match places {
-            Some(places) => policy.rules.push(PolicyRule { places: Text::new(&places), ..found }),
-            None => exception.fault("an exception needs `places`, a glob over place ids", "places = \"k8s/staging*\""),
-        }
-        exception.refuse_unknown();
-    }
-    table.refuse_unknown();
-    policy
-}
-
-fn rule(table: &Table<'_, '_>) -> PolicyRule {
-    PolicyRule {
-        places: Text::default(),
-        floor_percent: table.parsed("floor", "a percentage from \"0%\" to \"100%\"", percent),
-        bake: time(table, "bake"),
-        first_percent: table.parsed("first", "a percentage from \"1%\" to \"99%\"", share),
-        max_age: time(table, "max_age"),
-        step_timeout: time(table, "step_timeout"),
-        confirm: None,
-    }
-}
-
-fn time(table: &Table<'_, '_>, key: &'static str) -> Option<Duration> {
-    table.parsed(key, "a time like \"90s\", \"10m\", \"2h\"", |raw| duration(raw).map_err(|error| error.to_string()))
-}
-
-fn percent(raw: &str) -> Result<u8, String> {
-    let number = raw.strip_suffix('%').and_then(|number| number.parse::<u8>().ok()).filter(|&number| number <= 100);
-    number.ok_or_else(|| format!("`{raw}` is no percentage"))
-}
-
-fn share(raw: &str) -> Result<u8, String> {
-    percent(raw).and_then(|number| match number {
-        1..=99 => Ok(number),
-        _ => Err(format!("`{raw}` is no share that could go first")),
-    })
-}
-
 fn registry(table: &Table<'_, '_>) -> Option<Registry> {
     let host = table.string("host");
     let plain_http = table.boolean("plain_http").unwrap_or(false);
@@ -359,6 +293,13 @@ mod tests {
             ],
         );
         check(
+            "[[policy.freeze]]\nfrom = \"tomorrow\"\nuntil = \"2027-01-04T08:00:00Z\"",
+            &[
+                "1:1: a freeze needs a `reason`\n    hint: whoever is refused will read it",
+                "2:8: `tomorrow` is no time\n    hint: a time with its zone, like \"2026-12-20T18:00:00Z\"",
+            ],
+        );
+        check(
             "[[places]]\nkind = \"kubernets\"",
             &["2:8: `kubernets` is no kind of place\n    hint: did you mean kubernetes?"],
         );
@@ -373,7 +314,7 @@ mod tests {
     #[test]
     fn values_in_force_say_where_they_come_from() {
         let config = parse("[policy]\n\nbake = \"5s\"", "config.toml").expect("valid");
-        assert_eq!(config.policy.base.bake, Duration::from_secs(5));
+        assert_eq!(config.policy.base.bake.as_secs(), 5);
         let shown = config.show();
         assert!(shown.contains("policy.bake = \"5s\"  # config.toml:3"), "{shown}");
         assert!(shown.contains("policy.floor = \"75%\"  # default"), "{shown}");

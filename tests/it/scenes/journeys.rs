@@ -8,7 +8,7 @@ use rolldeck::app::effect::Effect;
 use rolldeck::app::event::{Event, StoreEvent};
 use rolldeck::domain::journal::Call;
 use rolldeck::domain::observation::{Observation, PlaceState, Rollout};
-use rolldeck::domain::policy::Confirm;
+use rolldeck::domain::policy::{Confirm, Freeze};
 use rolldeck::domain::protection::{Protected, Protection};
 use rolldeck::domain::text::Text;
 
@@ -217,6 +217,34 @@ fn instances_that_are_older_than_the_policy_lets_them_be_are_counted_with_the_wo
     world.pass(Duration::from_secs(1));
     world.settle();
     assert!(!world.screen().contains("older than"), "{}", world.screen());
+}
+
+#[test]
+fn a_freeze_refuses_what_moves_on_and_lets_the_way_back_pass() {
+    let mut world = fleets::incident();
+    world.model.settings.policy.freezes = vec![Freeze {
+        places: vec![Text::new("k8s/*ap*")],
+        from: world.ago(10),
+        until: world.now() + Duration::from_secs(3600),
+        reason: Text::new("holidays"),
+    }];
+    world.press("2");
+    world.press("/");
+    world.type_text("checkout place:*ap");
+    world.press("enter");
+    world.press("r");
+    let screen = world.screen();
+    assert!(screen.contains("is frozen until") && screen.contains("holidays"), "{screen}");
+    assert_eq!(world.code(), None, "{screen}");
+    world.press("esc");
+    world.press("b");
+    let screen = world.screen();
+    assert!(screen.contains("this is a way back"), "{screen}");
+    assert!(world.code().is_some(), "{screen}");
+    world.press("esc");
+    world.pass(Duration::from_secs(2 * 3600));
+    world.press("r");
+    assert!(!world.screen().contains("frozen"), "{}", world.screen());
 }
 
 #[test]
