@@ -71,6 +71,13 @@ pub struct Freeze {
     pub reason: Text,
 }
 
+impl Freeze {
+    /// Until when, and why.
+    pub fn describe(&self) -> String {
+        format!("until {}: {}", self.until.strftime("%Y-%m-%d %H:%M UTC"), self.reason)
+    }
+}
+
 /// The whole policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::id::PlaceId;
 use super::image::{ImageId, ImageRef};
 use super::selector::{Facts, Selector, is_service_name};
 use super::text::Text;
@@ -82,6 +83,12 @@ impl Protections {
     /// The lock on a workload that says this of itself.
     pub fn lock_on(&self, facts: &Facts<'_>) -> Option<&Protection> {
         let found = self.locks.iter().find(|(selector, _)| selector.is_match(facts, &mut is_service_name));
+        found.map(|(_, protection)| protection)
+    }
+
+    /// The lock on all that is in a place.
+    pub fn lock_on_place(&self, place: &PlaceId) -> Option<&Protection> {
+        let found = self.locks.iter().find(|(selector, _)| selector.covers_place(&place.0));
         found.map(|(_, protection)| protection)
     }
 

@@ -152,6 +152,14 @@ impl Selector {
         })
     }
 
+    /// Whether it means all of a place, with nothing left out: no term asks for anything else.
+    pub fn covers_place(&self, place: &str) -> bool {
+        self.terms.iter().all(|term| match &term.condition {
+            Condition::Place(values) => any_glob(values, place) == (term.polarity == Polarity::Is),
+            _ => false,
+        })
+    }
+
     /// The part of it that names something: service, place, namespace, kind, words. `None` if it names nothing. Where
     /// nothing at all matches that, something was mistyped; where nothing is in a state, nothing is.
     pub fn names(&self) -> Option<Selector> {

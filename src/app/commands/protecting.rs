@@ -92,33 +92,33 @@ fn reason_and_time(typed: &str) -> Result<(Text, Duration), String> {
     }
 }
 
-/// The worst workload of the row under the cursor, and the row as a selector.
-fn under_cursor(model: &Model) -> Option<(&Workload, String)> {
+/// The worst workload of the row under the cursor.
+fn workload_there(model: &Model) -> Option<&Workload> {
     let known = model.known();
     match model.ui.rows().listing().cursor.as_ref()? {
         RowId::Service(key) => {
-            let mut workloads = drift::workloads_of(&known, model.ui.screens.drift.listing(), key);
-            workloads.sort_by(|a, b| drift::worst_first(a, b, &known));
-            Some((workloads.first().copied()?, format!("svc:{}", quoted(&key.service))))
+            let workloads = drift::workloads_of(&known, model.ui.screens.drift.listing(), key);
+            workloads.into_iter().min_by(|a, b| drift::worst_first(a, b, &known))
         }
-        RowId::Workload(id) => {
-            let namespace = id.namespace.as_ref().map(|namespace| format!(" ns:{}", quoted(namespace)));
-            let workload = model.fleet.workload(id)?;
-            let selector = format!(
-                "svc:{} place:{}{} kind:{}",
-                quoted(&workload.seen.service),
-                quoted(&id.place.0),
-                namespace.unwrap_or_default(),
-                id.kind
-            );
-            Some((workload, selector))
-        }
+        RowId::Workload(id) => model.fleet.workload(id),
         RowId::Instance(slot, uid) => {
             let (instance, workload) = model.fleet.instance_at(*slot)?;
-            (instance.seen.uid == *uid).then(|| (workload, format!("svc:{}", quoted(&workload.seen.service))))
+            (instance.seen.uid == *uid).then_some(workload)
         }
         RowId::Operation(_) | RowId::Place(_) => None,
     }
+}
+
+/// What the row under the cursor stands for, as a selector.
+fn selector_there(model: &Model) -> Option<String> {
+    if let Some(RowId::Place(id)) = &model.ui.rows().listing().cursor {
+        return Some(format!("place:{}", quoted(&id.0)));
+    }
+    let workload = workload_there(model)?;
+    let service = format!("svc:{}", quoted(&workload.seen.service));
+    let Some(RowId::Workload(id)) = &model.ui.rows().listing().cursor else { return Some(service) };
+    let namespace = id.namespace.as_ref().map(|namespace| format!(" ns:{}", quoted(namespace)));
+    Some(format!("{service} place:{}{} kind:{}", quoted(&id.place.0), namespace.unwrap_or_default(), id.kind))
 }
 
 fn quoted(value: &str) -> String {
@@ -132,15 +132,17 @@ fn image_there(model: &Model) -> Option<ImageId> {
         let main = instance.seen.containers.iter().find(|container| container.name == workload.judgement.main);
         return main?.running.clone();
     }
-    let (workload, _) = under_cursor(model)?;
-    let judgement = &workload.judgement;
+    let judgement = &workload_there(model)?.judgement;
     let off = judgement.running.iter().max_by_key(|cohort| (cohort.verdict, cohort.instances));
     let off = off.filter(|_| judgement.tally.off() > 0).and_then(|cohort| cohort.image.clone());
     off.or_else(|| judgement.requested.clone())
 }
 
 fn lock_there(model: &Model) -> Option<Protection> {
-    model.fleet.lock_on(under_cursor(model)?.0).cloned()
+    if let Some(RowId::Place(id)) = &model.ui.rows().listing().cursor {
+        return model.fleet.protections().lock_on_place(id).cloned();
+    }
+    model.fleet.lock_on(workload_there(model)?).cloned()
 }
 
 fn can_write(model: &Model) -> Result<(), Text> {
@@ -152,7 +154,7 @@ fn can_write(model: &Model) -> Result<(), Text> {
 
 fn can_lock(model: &Model) -> Result<(), Text> {
     can_write(model)?;
-    if under_cursor(model).is_some() { Ok(()) } else { not_now("there is no workload under the cursor") }
+    if selector_there(model).is_some() { Ok(()) } else { not_now("nothing that can be locked is under the cursor") }
 }
 
 fn can_quarantine(model: &Model) -> Result<(), Text> {
@@ -165,7 +167,7 @@ fn lock(model: &mut Model) -> Vec<Effect> {
         model.ui.say(&format!("lock {} is lifted; it was {}", lock.number, lock.describe()));
         return vec![Effect::Lift(lock.number)];
     }
-    if let Some((_, selector)) = under_cursor(model) {
+    if let Some(selector) = selector_there(model) {
         model.ui.entry = Some(Entry::Protect { what: Protected::Lock(Text::new(&selector)), typed: String::new() });
     }
     Vec::new()

@@ -213,10 +213,16 @@ fn cells(place: &Place, known: &Known<'_>) -> Vec<(Meaning, String)> {
         })
         .collect();
     let read_only = known.settings.read_only(&place.id).map(|_| "read only".to_string());
+    let lock = known.fleet.protections().lock_on_place(&place.id);
+    let locked = lock.map(|lock| format!("locked {}", lock.describe()));
+    let freeze = known.settings.policy.freeze_at(&place.id, known.now);
+    let frozen = freeze.map(|freeze| format!("frozen {}", freeze.describe()));
     let limits = place.limits.iter().map(|(source, _)| format!("no {}", source.0));
     let notes = loading
         .into_iter()
         .chain(read_only)
+        .chain(locked)
+        .chain(frozen)
         .chain(place.state.reason().map(ToString::to_string))
         .chain(limits)
         .chain(identity.notes.iter().map(ToString::to_string));

@@ -153,7 +153,7 @@ impl Draft {
             );
         }
         if let Some(freeze) = policy.freeze_at(&workload.id.place, now) {
-            let what = format!("{} is frozen until {}: {}", workload.id.place, freeze.until, freeze.reason);
+            let what = format!("{} is frozen {}", workload.id.place, freeze.describe());
             if !request.goto.is_way_back() {
                 let hint = "the way back stays open (b, u, x z); else end it in [[policy.freeze]] of the configuration";
                 return self.refuse(Some(workload), &what, hint);

@@ -220,6 +220,41 @@ fn instances_that_are_older_than_the_policy_lets_them_be_are_counted_with_the_wo
 }
 
 #[test]
+fn a_place_is_locked_from_its_row_and_says_so() {
+    let mut world = fleets::incident();
+    world.press("7");
+    world.find("k8s/prod-eu");
+    world.press("L");
+    assert!(world.footer().contains("lock place:k8s/prod-eu: why?"), "{}", world.footer());
+    world.type_text("auditors");
+    world.press("enter");
+    let locked = world.asked.iter().rev().find_map(|effect| match effect {
+        Effect::Protect { what, reason, expires_at } => Some((what.clone(), reason.clone(), *expires_at)),
+        _ => None,
+    });
+    let (what, reason, expires_at) = locked.expect("it is asked for");
+    let lock = Protection { number: 7, what, reason, by: Text::new("ada"), at: world.now(), expires_at };
+    world.happen(Event::Store(StoreEvent::Protected(vec![lock])));
+    world.settle();
+    assert!(world.screen().contains("locked by ada: auditors"), "{}", world.screen());
+    world.press("2");
+    world.press("/");
+    world.type_text("checkout place:*prod-eu");
+    world.press("enter");
+    world.press("r");
+    assert!(world.screen().contains("it is locked by ada: auditors"), "{}", world.screen());
+    world.press("esc");
+    world.press("7");
+    world.find("k8s/prod-us");
+    world.press("L");
+    assert!(world.footer().contains("lock place:k8s/prod-us"), "the next place has no lock: {}", world.footer());
+    world.press("esc");
+    world.find("k8s/prod-eu");
+    world.press("L");
+    assert!(world.asked.iter().any(|effect| matches!(effect, Effect::Lift(7))), "the same key lifts it");
+}
+
+#[test]
 fn a_freeze_refuses_what_moves_on_and_lets_the_way_back_pass() {
     let mut world = fleets::incident();
     world.model.settings.policy.freezes = vec![Freeze {
