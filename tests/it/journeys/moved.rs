@@ -78,28 +78,37 @@ fn a_fact_that_moves_between_two_waves_pauses_until_its_new_code() {
     assert_eq!(asked(us, namespace), V41);
 }
 
+/// How often two race for one workload; `ROLLDECK_RACES` sets it.
+fn races() -> usize {
+    let set = std::env::var("ROLLDECK_RACES").ok();
+    set.map_or(3, |set| set.parse().expect("ROLLDECK_RACES is a number"))
+}
+
 #[test]
 fn of_two_who_start_at_once_exactly_one_acts() {
     let Some(cluster) = cluster_or_skip("of_two_who_start_at_once_exactly_one_acts") else { return };
     let namespace = "journey-race";
     let only = format!("ns:{namespace}");
     versions(cluster, namespace, 3, &[V41]);
-    release(cluster, namespace, V42, Some((CRASH_LOOP, "")));
-    wait_bad(cluster, namespace, V42);
     let desks = [(); 2].map(|()| Desk::at(&[(cluster, User::Admin, None)]));
-    let plans = desks.each_ref().map(|desk| desk.plan(&["rollback", "app", &only]));
-    let racing: Vec<_> =
-        desks.iter().zip(&plans).map(|(desk, (plan, code, _))| desk.start(&["apply", plan, "--code", code])).collect();
-    let said: Vec<_> = racing.into_iter().map(super::desk::Running::end).collect();
-    let mut codes: Vec<_> = said.iter().map(|said| said.code).collect();
-    codes.sort_unstable();
-    assert_eq!(codes, [Some(0), Some(1)], "{}\n{}", said[0], said[1]);
-    assert_eq!(changes(cluster, namespace).len(), 1, "{}\n{}", said[0], said[1]);
-    let lost = said.iter().find(|said| said.code == Some(1)).expect("one of them");
-    // It saw the change before it began, or was told when it was about to send.
-    assert!(lost.err.contains("its template was changed") || lost.err.contains("somebody else"), "{lost}");
-    let won = said.iter().find(|said| said.code == Some(0)).expect("the other");
-    assert_eq!(won.json()["state"], "done");
+    for race in 1..=races() {
+        release(cluster, namespace, V42, Some((CRASH_LOOP, "")));
+        wait_bad(cluster, namespace, V42);
+        let plans = desks.each_ref().map(|desk| desk.plan(&["rollback", "app", &only]));
+        let racing = desks.iter().zip(&plans);
+        let racing: Vec<_> =
+            racing.map(|(desk, (plan, code, _))| desk.start(&["apply", plan, "--code", code])).collect();
+        let said: Vec<_> = racing.into_iter().map(super::desk::Running::end).collect();
+        let both = format!("race {race}\n{}\n{}", said[0], said[1]);
+        let (won, lost): (Vec<_>, Vec<_>) = said.iter().partition(|said| said.code == Some(0));
+        assert_eq!((won.len(), lost.len()), (1, 1), "{both}");
+        assert_eq!(changes(cluster, namespace).len(), race, "{both}");
+        assert_eq!((won[0].json()["state"].as_str(), lost[0].code), (Some("done"), Some(1)), "{both}");
+        // It saw the change before it began, or was told when it was about to send.
+        let is_told = lost[0].err.contains("its template was changed") || lost[0].err.contains("somebody else");
+        assert!(is_told, "{both}");
+        cluster.wait_rolled_out(namespace, "app");
+    }
 }
 
 #[test]
