@@ -3,6 +3,7 @@
 mod change;
 mod fake;
 mod faults;
+mod line;
 mod look;
 mod sets;
 mod watched;
