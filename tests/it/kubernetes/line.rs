@@ -174,8 +174,7 @@ async fn check(test: &str, namespace: &str, fault: Line) {
     proxy.set(fault);
     let state = watched.until_state("stale").await;
     let took = since.elapsed();
-    println!("{fault:?}: stale after {took:.1?}: {state:?}");
-    assert!(took < SOON, "{took:?}");
+    assert!(took < SOON, "{fault:?}: stale after {took:.1?} only: {state:?}");
     assert!(matches!(&state, PlaceState::Stale(why) if !why.is_empty()), "{state:?}");
     scale(cluster, namespace, 3);
     proxy.set(Line::Clear);
