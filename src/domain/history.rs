@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::Uid;
 use super::image::{Comparison, ImageId, ImageRef};
-use super::observation::{RevisionSeen, Role, Template, TemplateHash};
+use super::observation::{InstanceSeen, RevisionSeen, Role, Template, TemplateHash, WorkloadSeen};
 use super::text::Text;
 
 /// Why a version is believed to be good.
@@ -169,6 +169,29 @@ pub fn current_revision<'a>(revisions: &'a [RevisionSeen], requested: &TemplateH
         .iter()
         .filter(|revision| revision.template.hash == *requested)
         .min_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.uid.cmp(&b.uid)))
+}
+
+/// Whether an instance is a run of another version than its workload's next run will be.
+pub fn is_earlier_run(workload: &WorkloadSeen, revisions: &[RevisionSeen], instance: &InstanceSeen) -> bool {
+    let own = || revisions.iter().find(|revision| revision.made(instance));
+    workload.kind.has_runs() && own().is_some_and(|own| own.template.hash != workload.template.hash)
+}
+
+/// One version for each template, newest first: each run holds its own copy of one. The newest is the one that its platform
+/// keeps longest, but one that failed says less than another that did not.
+pub fn one_of_each(versions: Vec<Version>, requested: &TemplateHash) -> Vec<Version> {
+    let mut kept: Vec<Version> = Vec::new();
+    for mut version in versions {
+        if version.hash == *requested {
+            version.rejected = Some(Text::new("requested now"));
+        }
+        match kept.iter_mut().find(|known| known.hash == version.hash) {
+            Some(known) if known.evidence.is_none() && version.evidence.is_some() => *known = version,
+            Some(_) => {}
+            None => kept.push(version),
+        }
+    }
+    kept
 }
 
 fn rejection(

@@ -110,13 +110,8 @@ pub fn workload_rows(
         .collect();
     matching.sort_by(|a, b| {
         let severity = |workload: &Workload| {
-            let tally = workload.judgement.tally;
-            (
-                tally.off() > 0 && tally.unhealthy() > 0,
-                tally.unhealthy() > 0,
-                tally.off() > 0,
-                workload.judgement.verdict,
-            )
+            let (tally, is_off) = (workload.judgement.tally, workload.judgement.is_off());
+            (is_off && tally.unhealthy() > 0, tally.unhealthy() > 0, is_off, workload.judgement.verdict)
         };
         severity(b).cmp(&severity(a)).then_with(|| (&a.seen.service, &a.id).cmp(&(&b.seen.service, &b.id)))
     });
@@ -139,6 +134,11 @@ impl Totals {
 }
 
 impl WorkloadRow {
+    /// Whether something is off: instances, or what the next run would start.
+    pub fn is_off(&self) -> bool {
+        self.off > 0 || self.verdict > Verdict::Mixed
+    }
+
     /// The rows as a table for people.
     pub fn table(rows: &[WorkloadRow]) -> Table {
         let mut table = Table::new(&[
