@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::Uid;
+use super::id::{Uid, WorkloadKind};
 use super::image::{Comparison, ImageId, ImageRef};
 use super::observation::{InstanceSeen, RevisionSeen, Role, Template, TemplateHash, WorkloadSeen};
 use super::text::Text;
@@ -100,8 +100,10 @@ pub struct Knowledge<'a> {
 
 impl Version {
     /// What speaks for it, in words.
-    pub fn why_good(&self) -> &'static str {
+    pub fn why_good(&self, kind: WorkloadKind) -> &'static str {
         match self.own {
+            // Nobody waited for its next run.
+            Some(OwnVerdict::WentTo) if kind.has_runs() => "an operation of ours went to it",
             Some(OwnVerdict::WentTo) => "an operation of ours went to it and saw it healthy",
             Some(OwnVerdict::SeenHealthy) => "it was seen healthy here before",
             Some(OwnVerdict::WentFrom) | None if self.is_running => "healthy instances of it run now",
@@ -185,6 +187,11 @@ pub fn one_of_each(versions: Vec<Version>, requested: &TemplateHash) -> Vec<Vers
         if version.hash == *requested {
             version.rejected = Some(Text::new("requested now"));
         }
+        // An operation that went to it has seen no run of it.
+        version.evidence = version.evidence.map(|evidence| match version.is_running {
+            true => evidence,
+            false => GoodEvidence::History,
+        });
         match kept.iter_mut().find(|known| known.hash == version.hash) {
             Some(known) if known.evidence.is_none() && version.evidence.is_some() => *known = version,
             Some(_) => {}

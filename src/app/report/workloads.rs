@@ -8,6 +8,7 @@ use crate::domain::drift::{Cohort, Judgement, Mark, Tally, Verdict};
 use crate::domain::expectation::Target;
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::history::GoodEvidence;
+use crate::domain::id::WorkloadKind;
 use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::observation::Role;
 use crate::domain::selector::{Facts, Selector};
@@ -166,7 +167,11 @@ impl WorkloadRow {
                 format!("{}/{}", row.off, row.total),
                 format!("{}/{}", row.healthy, row.total),
                 expected,
-                if running.is_empty() { "no data".to_string() } else { running.join(", ") },
+                match running.is_empty() {
+                    true if row.kind == WorkloadKind::CronJob.as_str() => "nothing runs".to_string(),
+                    true => "no data".to_string(),
+                    false => running.join(", "),
+                },
                 row.reason.to_string(),
             ]);
         }

@@ -135,7 +135,7 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
         container: workload.judgement.main.clone(),
     };
     let evidence = match (&version.evidence, &version.rejected) {
-        (Some(good), _) => (CheckVerdict::Pass, format!("{}: {}", good.as_str(), version.why_good())),
+        (Some(good), _) => (CheckVerdict::Pass, format!("{}: {}", good.as_str(), version.why_good(workload.id.kind))),
         (None, Some(why)) => (CheckVerdict::Warn, format!("not a last good version: {why}")),
         (None, None) => (CheckVerdict::Warn, "nothing speaks for it".to_string()),
     };

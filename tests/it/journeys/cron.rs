@@ -1,10 +1,15 @@
 //! CronJobs: the way back is what the next run starts, what runs now is left to end, and the drift of a next run is seen.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use super::desk::{Desk, V41, V42, changes, text};
+use super::desk::{Desk, V40, V41, V42, changes, text};
+use super::relay::{Keep, Relay};
 use super::sets::verbs;
-use crate::real::cluster::{Cluster, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, wait};
+use crate::real::cluster::{Cluster, JSON_PATCH, MERGE_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, wait};
 
 /// A CronJob `app` that starts nothing by itself while a test runs; its runs are made by the test, as its controller would.
 struct Cron {
@@ -45,7 +50,7 @@ impl Cron {
     fn run(&self, name: &str) {
         let owner = json!({"apiVersion": "batch/v1", "kind": "CronJob", "name": "app", "controller": true,
             "uid": self.read()["metadata"]["uid"]});
-        let job = json!({"metadata": {"name": name, "ownerReferences": [owner]}, "spec": {"template": self.asked()}});
+        let job = json!({"metadata": {"name": name, "ownerReferences": [owner]}, "spec": {"backoffLimit": 0, "template": self.asked()}});
         self.cluster.create(&format!("/apis/batch/v1/namespaces/{}/jobs", self.namespace), &job);
         wait("the pod of the run", PATIENCE, || {
             self.pods().iter().any(|(job, phase, _)| job == name && (phase == "Running" || phase == "Succeeded"))
@@ -72,6 +77,30 @@ impl Cron {
     }
 }
 
+/// Has a shell run the command with a kubectl that reads the run and keeps the patch, and the server go through that patch.
+fn check_command(cron: &Cron, command: &str) {
+    let folder = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| folder.path().join(name);
+    let template =
+        cron.cluster.read(&format!("/apis/batch/v1/namespaces/{}/jobs/app-1", cron.namespace))["spec"]["template"]
+            .take();
+    fs::write(at("template"), template.to_string()).expect("written");
+    let script = "#!/bin/sh\nfor last; do :; done\ncase \"$*\" in\n*' get job/app-1 '*) cat \"${0%/*}/template\" ;;\n\
+        *) printf %s \"$last\" > \"${0%/*}/patch\" ;;\nesac\n";
+    fs::write(at("kubectl"), script).expect("written");
+    fs::set_permissions(at("kubectl"), Permissions::from_mode(0o755)).expect("it is ours");
+    let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
+    let status = Command::new("sh").args(["-c", command]).env("PATH", path).status().expect("there is a shell");
+    assert!(status.success(), "{command}");
+    let patch = serde_json::from_slice(&fs::read(at("patch")).expect("readable")).expect("JSON");
+    let path = format!("/apis/batch/v1/namespaces/{}/cronjobs/app?dryRun=All", cron.namespace);
+    let (status, answer) = cron.cluster.patch(&path, JSON_PATCH, &patch);
+    assert_eq!(status, 200, "{answer}");
+    let put = &answer["spec"]["jobTemplate"]["spec"]["template"];
+    assert_eq!(put["spec"]["containers"][0]["image"], V41);
+    assert_eq!(put["metadata"]["labels"], json!({"app.kubernetes.io/name": "app"}));
+}
+
 fn says(plan: &Value) -> String {
     text(&plan["refusals"][0]["reason"])
 }
@@ -96,6 +125,7 @@ fn a_cron_job_goes_back_and_what_runs_now_is_left_to_end() {
     assert_eq!((&step["from"]["version"], &step["to"]["version"]), (&json!("v42"), &json!("v41")), "{step}");
     let command = text(&step["equivalent"]);
     assert!(command.contains("patch cronjob/app --type=json") && command.contains("get job/app-1"), "{command}");
+    check_command(&cron, &command);
     assert!(shown.to_string().contains("the next run is the first that it changes"), "{shown}");
     assert_eq!(step["also_goes_back"], json!([]), "the labels of a run are no part of its version");
     assert_eq!(changes(cluster, cron.namespace).len(), 0, "a plan changes nothing");
@@ -120,6 +150,9 @@ fn a_cron_job_goes_back_and_what_runs_now_is_left_to_end() {
     let row = &drift["rows"][0];
     assert_eq!((&row["verdict"], &row["off"]), (&json!("mixed"), &json!(0)), "{row}");
     assert_eq!(row["reason"], "a run of an earlier version; it is left to end");
+    // The way back of the operation is the version that it went from.
+    let (_, _, reverse) = desk.plan(&["reverse", &text(&operation["operation"])]);
+    assert_eq!(reverse["waves"][0]["steps"][0]["to"]["version"], "v42", "{reverse}");
     cron.run("app-4");
     let refused = desk.run(&["plan", "rollback", "app", &cron.only()]).ended(1).json();
     assert!(says(&refused).contains("no earlier version that is known to be good"), "{refused}");
@@ -135,6 +168,53 @@ fn a_cron_job_goes_back_and_what_runs_now_is_left_to_end() {
     desk.run(&["apply", &plan, "--code", &code]).operation("done", 0);
     assert_eq!(cron.asked()["spec"]["containers"][0]["image"], image);
     assert_eq!(cron.pods().len(), 4);
+}
+
+#[test]
+fn an_answer_about_a_cron_job_that_is_lost_is_found_in_the_cluster() {
+    let name = "an_answer_about_a_cron_job_that_is_lost_is_found_in_the_cluster";
+    let Some(cluster) = cluster_or_skip(name) else { return };
+    let cron = Cron::create(cluster, "cron-lost", &json!({}));
+    cron.run("app-1");
+    cron.release(V42);
+    let relay = Relay::to(cluster.port(), &cluster.authority());
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    desk.through(relay.url());
+    let (plan, code, _) = desk.plan(&["rollback", "app", &cron.only()]);
+    relay.keep(Keep::Answer);
+    let apply = desk.start(&["apply", &plan, "--code", &code]);
+    relay.wait_kept();
+    relay.lose_kept();
+    let done = apply.end().operation("done", 0);
+    assert!(done["steps"][0]["accepted_at"].is_string(), "{done}");
+    assert_eq!(changes(cluster, cron.namespace).len(), 1);
+    assert_eq!(cron.asked()["spec"]["containers"][0]["image"], V41);
+}
+
+#[test]
+fn a_run_that_failed_speaks_against_its_version() {
+    let Some(cluster) = cluster_or_skip("a_run_that_failed_speaks_against_its_version") else { return };
+    let cron = Cron::create(cluster, "cron-failed", &json!({}));
+    cron.release(V40);
+    cron.run("app-1");
+    cron.release(V41);
+    cron.run("app-2");
+    cron.release(V42);
+    // What its Job says when its pod ends badly; the Job itself may not be tried again.
+    let (_, _, uid) = cron.pods().into_iter().find(|(run, ..)| run == "app-2").expect("its pod");
+    let pods = cluster.pods(cron.namespace, "app");
+    let pod = pods.iter().find(|pod| pod["metadata"]["uid"] == uid.as_str()).expect("its pod");
+    let path = format!("/api/v1/namespaces/{}/pods/{}/status", cron.namespace, text(&pod["metadata"]["name"]));
+    let (status, answer) = cluster.patch(&path, MERGE_PATCH, &json!({"status": {"phase": "Failed"}}));
+    assert_eq!(status, 200, "{answer}");
+    wait("the run to have failed", PATIENCE, || {
+        let job = cluster.read(&format!("/apis/batch/v1/namespaces/{}/jobs/app-2", cron.namespace));
+        let conditions = job["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|condition| condition["type"] == "Failed" && condition["status"] == "True")
+    });
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    let (_, _, shown) = desk.plan(&["rollback", "app", &cron.only()]);
+    assert_eq!(shown["waves"][0]["steps"][0]["to"]["version"], "v40", "{shown}");
 }
 
 #[test]
