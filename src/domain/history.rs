@@ -374,6 +374,39 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_one_template_are_one_version_and_one_that_failed_stands_for_no_other() {
+        let run = |image: &str, number: u64, left: Option<&str>| RevisionSeen {
+            uid: Uid::new(&format!("run {number}")),
+            left: left.map(Text::new),
+            ..revision(image, number, &[])
+        };
+        let failed = Some("its run failed");
+        let runs = [
+            run("a:0", 1, None),
+            run("a:1", 2, None),
+            run("a:1", 3, failed),
+            run("a:2", 4, failed),
+            run("a:3", 5, None),
+            run("a:3", 6, None),
+        ];
+        let (requested, own) = (template("a:3"), OwnRecord::default());
+        let knowledge = Knowledge {
+            banned: &|_, _| None,
+            requested: &requested,
+            main: "app",
+            learnt: &|_, _| None,
+            running: &|_| false,
+            own: &own,
+            declared: None,
+        };
+        let versions = one_of_each(versions(&runs, &knowledge), &requested.hash);
+        let told: Vec<(u64, Option<&str>)> =
+            versions.iter().map(|version| (version.number, version.rejected.as_deref())).collect();
+        assert_eq!(told, [(6, Some("requested now")), (4, failed), (2, None), (1, None)]);
+        assert_eq!(last_good(&versions, None).map(|version| version.number), Some(2));
+    }
+
+    #[test]
     fn the_version_before_is_the_last_good_one() {
         check(&[revision("a:1", 1, &[]), revision("a:2", 2, &[])], "a:2", &[], Some("a:1"));
     }

@@ -88,8 +88,67 @@ fn who(expectation: &Expectation) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::expectation::expected_of;
+    use crate::domain::id::{PlaceId, Uid, WorkloadId, WorkloadKind};
+    use crate::domain::observation::{ContainerSpec, Role, Rollout, Strategy, Template, TemplateHash};
 
     const V41: &str = "shop/app:v41@sha256:9f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d0";
+
+    fn workload(kind: WorkloadKind, image: &str) -> WorkloadSeen {
+        let container = ContainerSpec { name: Text::new("app"), role: Role::App, image: image.parse().ok() };
+        let hash = TemplateHash(Text::new(image));
+        WorkloadSeen {
+            uid: Uid::new("w"),
+            kind,
+            namespace: None,
+            name: Text::new("report"),
+            service: Text::new("report"),
+            template: Template { hash, containers: vec![container], version: None, latent: None },
+            main_container: None,
+            expected_annotation: None,
+            generation: 1,
+            observed_generation: 1,
+            desired: 0,
+            rollout: Rollout::Stable,
+            running: None,
+            strategy: Strategy::default(),
+            owners: Vec::new(),
+            undoers: Vec::new(),
+            requested_since: None,
+            touched_by: None,
+            inoperable: None,
+            trouble: None,
+        }
+    }
+
+    #[test]
+    fn a_next_run_is_judged_by_what_is_declared_and_by_what_is_banned() {
+        let check = |annotation: Option<&str>, ban: Option<&str>, expected: (Verdict, &str)| {
+            let workload = workload(WorkloadKind::CronJob, "shop/app:v42");
+            let (place, name) = (PlaceId::new("k8s/eu"), workload.name.clone());
+            let id = WorkloadId { place, namespace: None, kind: workload.kind, name };
+            let annotation = annotation.map(Text::new);
+            let said = expected_of(&[], &id, "report", annotation.as_ref(), &workload.template);
+            let banned = |_: Option<&ImageId>, _: Option<&ImageRef>| ban.map(Text::new);
+            let next = next_run(&workload, &said, ("app", None), &banned).expect("it starts runs");
+            assert_eq!((next.verdict, next.reason.as_str()), expected);
+        };
+        check(None, None, (Verdict::Ok, "nothing runs now; the next run starts what its template asks for"));
+        check(
+            Some("shop/app:v42"),
+            None,
+            (Verdict::Ok, "nothing runs now; the next run starts what its template asks for"),
+        );
+        check(Some(V41), None, (Verdict::Drift, "the next run would start v42, not what its annotation expects"));
+        check(Some(V41), Some("bad"), (Verdict::Quarantined, "the next run would start v42: bad"));
+        check(
+            Some("other/thing:v1"),
+            None,
+            (Verdict::Unknown, "no container runs an image of other/thing; name the container in the expectation"),
+        );
+        let deployment = workload(WorkloadKind::Deployment, V41);
+        assert_eq!(next_run(&deployment, &Expected::default(), ("app", None), &|_, _| None), None);
+    }
 
     #[test]
     fn what_is_certainly_another_image_is_drift() {

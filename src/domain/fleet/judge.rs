@@ -8,7 +8,7 @@ use crate::domain::expectation::{ExpectationSource, Expected, expected_of};
 use crate::domain::history::{self, Banned, Knowledge, OwnRecord};
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::image::{ImageId, ImageRef};
-use crate::domain::observation::{Health, InstanceSeen, Phase, Rollout};
+use crate::domain::observation::{Health, InstanceSeen, Phase, RevisionSeen, Rollout};
 use crate::domain::protection::Protections;
 use crate::domain::text::Text;
 
@@ -248,11 +248,14 @@ impl Judged {
         let current = history::current_revision(&workload.revisions, &seen.template.hash);
         let asked =
             seen.template.containers.iter().find(|asked| asked.name == main).and_then(|asked| asked.image.as_ref());
-        let runs =
-            workload.revisions.iter().filter(|run| seen.kind.has_runs() && run.template.hash == seen.template.hash);
-        let requested = current
-            .and_then(|current| learnt(&current.uid, &main))
-            .or_else(|| runs.max_by_key(|run| run.number).and_then(|newest| learnt(&newest.uid, &main)))
+        let is_run = |run: &&RevisionSeen| seen.kind.has_runs() && run.template.hash == seen.template.hash;
+        let runs = workload.revisions.iter().filter(is_run);
+        // Each run is a version of its own: the newest one that has told.
+        let newest =
+            runs.filter_map(|run| Some((run.number, learnt(&run.uid, &main)?))).max_by_key(|(number, _)| *number);
+        let requested = newest
+            .map(|(_, image)| image)
+            .or_else(|| current.and_then(|current| learnt(&current.uid, &main)))
             .or_else(|| asked.and_then(|asked| asked.pinned()))
             .or_else(|| learnt(&seen.uid, &main).filter(|_| workload.revisions.is_empty()));
         let next = next_run(seen, expected, (&main, requested.as_ref()), banned);
