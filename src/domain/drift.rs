@@ -2,15 +2,18 @@
 //!
 //! Never calls unknown ok. Where two digests can't be compared without a registry it says so (`unknown`).
 
+mod next_run;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::expectation::{Expectation, ExpectationSource, Expected, Target};
-use super::history::Version;
+use super::history::{Version, is_earlier_run};
 use super::id::Uid;
 use super::image::{Comparison, ImageId, ImageRef};
 use super::observation::{ContainerSeen, Health, InstanceSeen, Phase, RevisionSeen, Role, Rollout, WorkloadSeen};
 use super::text::Text;
+pub use next_run::{NextRun, next_run};
 
 /// The verdict over an instance or, as the worst of its instances, over a row. Ordered from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,6 +142,8 @@ pub struct Measure<'a> {
     aliases: Vec<(Text, ImageId)>,
 }
 
+/// What is said of a run that another template was asked for since.
+const EARLIER_RUN: &str = "a run of an earlier version; it is left to end";
 /// Half of the instances against the other half: nobody can say which half is off.
 const NO_MAJORITY: &str = "its workload runs different images and none has a majority; nothing is declared";
 
@@ -314,6 +319,9 @@ impl<'a> Measure<'a> {
         if let Some(why) = undecided {
             return say(Verdict::Unknown, why);
         }
+        if self.is_earlier_run(instance) {
+            return say(Verdict::Mixed, EARLIER_RUN);
+        }
         if self.is_replacing(instance) && self.requests_expected(expectation) {
             return say(Verdict::Mixed, &self.why_not_yet());
         }
@@ -346,8 +354,16 @@ impl<'a> Measure<'a> {
 
     /// Whether an instance is of the revision that the template asks for; where revisions are not known, all are.
     fn is_current(&self, instance: &InstanceSeen) -> bool {
+        if self.workload.kind.has_runs() {
+            // Each run is a revision of its own.
+            return !self.is_earlier_run(instance);
+        }
         let own = self.revisions.iter().find(|revision| revision.made(instance));
         own.zip(self.current).is_none_or(|(own, current)| own.uid == *current)
+    }
+
+    fn is_earlier_run(&self, instance: &InstanceSeen) -> bool {
+        is_earlier_run(self.workload, self.revisions, instance)
     }
 
     /// Whether an instance is an old one in a rollout, on its way or stuck. Where nothing is moving it is a stray.
@@ -383,6 +399,9 @@ impl<'a> Measure<'a> {
         running: &ImageId,
     ) -> InstanceVerdict {
         let say = |verdict, reason: &str| InstanceVerdict { verdict, reason: Text::new(reason) };
+        if self.is_earlier_run(instance) {
+            return say(Verdict::Mixed, EARLIER_RUN);
+        }
         if !self.is_current(instance) && self.is_replacing(instance) {
             return say(Verdict::Mixed, &format!("of an earlier revision; {}", self.why_not_yet()));
         }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::Uid;
+use super::id::{Uid, WorkloadKind};
 use super::image::{Comparison, ImageId, ImageRef};
-use super::observation::{RevisionSeen, Role, Template, TemplateHash};
+use super::observation::{InstanceSeen, RevisionSeen, Role, Template, TemplateHash, WorkloadSeen};
 use super::text::Text;
 
 /// Why a version is believed to be good.
@@ -100,8 +100,10 @@ pub struct Knowledge<'a> {
 
 impl Version {
     /// What speaks for it, in words.
-    pub fn why_good(&self) -> &'static str {
+    pub fn why_good(&self, kind: WorkloadKind) -> &'static str {
         match self.own {
+            // Nobody waited for its next run.
+            Some(OwnVerdict::WentTo) if kind.has_runs() => "an operation of ours went to it",
             Some(OwnVerdict::WentTo) => "an operation of ours went to it and saw it healthy",
             Some(OwnVerdict::SeenHealthy) => "it was seen healthy here before",
             Some(OwnVerdict::WentFrom) | None if self.is_running => "healthy instances of it run now",
@@ -169,6 +171,34 @@ pub fn current_revision<'a>(revisions: &'a [RevisionSeen], requested: &TemplateH
         .iter()
         .filter(|revision| revision.template.hash == *requested)
         .min_by(|a, b| a.created_at.cmp(&b.created_at).then_with(|| a.uid.cmp(&b.uid)))
+}
+
+/// Whether an instance is a run of another version than its workload's next run will be.
+pub fn is_earlier_run(workload: &WorkloadSeen, revisions: &[RevisionSeen], instance: &InstanceSeen) -> bool {
+    let own = || revisions.iter().find(|revision| revision.made(instance));
+    workload.kind.has_runs() && own().is_some_and(|own| own.template.hash != workload.template.hash)
+}
+
+/// One version for each template, newest first: each run holds its own copy of one. The newest is the one that its platform
+/// keeps longest, but one that failed says less than another that did not.
+pub fn one_of_each(versions: Vec<Version>, requested: &TemplateHash) -> Vec<Version> {
+    let mut kept: Vec<Version> = Vec::new();
+    for mut version in versions {
+        if version.hash == *requested {
+            version.rejected = Some(Text::new("requested now"));
+        }
+        // An operation that went to it has seen no run of it.
+        version.evidence = version.evidence.map(|evidence| match version.is_running {
+            true => evidence,
+            false => GoodEvidence::History,
+        });
+        match kept.iter_mut().find(|known| known.hash == version.hash) {
+            Some(known) if known.evidence.is_none() && version.evidence.is_some() => *known = version,
+            Some(_) => {}
+            None => kept.push(version),
+        }
+    }
+    kept
 }
 
 fn rejection(
@@ -341,6 +371,39 @@ mod tests {
         let versions = versions(revisions, &knowledge);
         let found = last_good(&versions, None).and_then(|version| version.reference.clone());
         assert_eq!(found.as_ref().map(ImageRef::as_str), expected);
+    }
+
+    #[test]
+    fn runs_of_one_template_are_one_version_and_one_that_failed_stands_for_no_other() {
+        let run = |image: &str, number: u64, left: Option<&str>| RevisionSeen {
+            uid: Uid::new(&format!("run {number}")),
+            left: left.map(Text::new),
+            ..revision(image, number, &[])
+        };
+        let failed = Some("its run failed");
+        let runs = [
+            run("a:0", 1, None),
+            run("a:1", 2, None),
+            run("a:1", 3, failed),
+            run("a:2", 4, failed),
+            run("a:3", 5, None),
+            run("a:3", 6, None),
+        ];
+        let (requested, own) = (template("a:3"), OwnRecord::default());
+        let knowledge = Knowledge {
+            banned: &|_, _| None,
+            requested: &requested,
+            main: "app",
+            learnt: &|_, _| None,
+            running: &|_| false,
+            own: &own,
+            declared: None,
+        };
+        let versions = one_of_each(versions(&runs, &knowledge), &requested.hash);
+        let told: Vec<(u64, Option<&str>)> =
+            versions.iter().map(|version| (version.number, version.rejected.as_deref())).collect();
+        assert_eq!(told, [(6, Some("requested now")), (4, failed), (2, None), (1, None)]);
+        assert_eq!(last_good(&versions, None).map(|version| version.number), Some(2));
     }
 
     #[test]

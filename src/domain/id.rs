@@ -81,6 +81,25 @@ impl WorkloadKind {
             WorkloadKind::Unknown => "Unknown",
         }
     }
+
+    /// Whether it starts runs that end by themselves: another template is what its next run starts, and nothing of it is
+    /// ever replaced.
+    pub fn has_runs(self) -> bool {
+        match self {
+            WorkloadKind::CronJob => true,
+            WorkloadKind::Deployment
+            | WorkloadKind::StatefulSet
+            | WorkloadKind::DaemonSet
+            | WorkloadKind::ReplicaSet
+            | WorkloadKind::Job
+            | WorkloadKind::Pod
+            | WorkloadKind::AutoScalingGroup
+            | WorkloadKind::EcsService
+            | WorkloadKind::EcsTask
+            | WorkloadKind::Machine
+            | WorkloadKind::Unknown => false,
+        }
+    }
 }
 
 /// A workload by name. Its incarnation is its `Uid`, kept beside it wherever it matters.

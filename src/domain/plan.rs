@@ -4,7 +4,9 @@
 //! Never holds a template or a secret: a step names the source (uid, number, hash), its body is made again when sent.
 
 mod bound;
+mod brake;
 mod by_hand;
+mod by_run;
 mod choose;
 mod code;
 mod compose;
@@ -22,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use bound::{Bound, Paused};
 pub(in crate::domain) use by_hand::{is_held_back, is_stuck};
+pub(in crate::domain) use by_run::left_to_end;
 pub use code::Code;
 pub use compose::compose;
 pub use floor::Floor;

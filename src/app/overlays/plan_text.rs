@@ -116,8 +116,12 @@ fn wave_lines(plan: &Plan, number: usize, wave: &Wave, equivalents: Equivalents,
     };
     let replaced: u32 = wave.steps.iter().map(|step| step.instances).sum();
     let total: u32 = totals(wave);
+    let what = match wave.steps.iter().all(|step| step.workload.kind.has_runs()) {
+        true => "the next run".to_string(),
+        false => format!("{replaced} of {total}"),
+    };
     let line = Line::new(Meaning::Title, format!(" wave {}  ", number + 1))
-        .and(Meaning::Text, format!("{}  {replaced} of {total}  ", wave.place))
+        .and(Meaning::Text, format!("{}  {what}  ", wave.place))
         .and(Meaning::Dim, gate);
     add(line);
     // Hundreds of evictions say the same: the first ones stand for them.
@@ -221,11 +225,14 @@ fn glyph(verdict: CheckVerdict) -> (Meaning, char) {
 
 fn foot(model: &Model, overlay: &PlanOverlay) -> Vec<Line> {
     let places = overlay.plan.waves.len();
-    let share = share(model, &overlay.plan);
-    let instances = counted(overlay.plan.instances(), "instance");
+    let replaces_none = overlay.plan.steps().all(|step| step.workload.kind.has_runs());
     let summary = match places {
         0 => String::new(),
-        places => format!(" {instances}{share}, {}", counted(places, "place")),
+        places if replaces_none => format!(" no instance is replaced, {}", counted(places, "place")),
+        places => {
+            let instances = counted(overlay.plan.instances(), "instance");
+            format!(" {instances}{}, {}", share(model, &overlay.plan), counted(places, "place"))
+        }
     };
     let (good_for, start) = match overlay.code(model) {
         Ok(code) => {

@@ -17,7 +17,7 @@ use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
 use crate::domain::fleet::Workload;
 use crate::domain::history::Version;
-use crate::domain::id::{Uid, WorkloadId};
+use crate::domain::id::{Uid, WorkloadId, WorkloadKind};
 use crate::domain::plan::{Change, Goto};
 use crate::domain::text::{Text, counted};
 
@@ -129,16 +129,18 @@ pub(crate) fn lines(workload: &Workload, now: jiff::Timestamp, cursor: Option<us
     let shown: Vec<Shown> = versions.iter().map(Shown::version).collect();
     let length = digest_length(shown.iter());
     let image_width = shown.iter().map(|shown| cells::width(&shown.text(length))).max().unwrap_or(0).clamp(8, 36);
-    let mut lines =
-        vec![Line::new(Meaning::Title, format!("   NUMBER  {}  MADE   EVIDENCE", cells::left("IMAGE", image_width)))];
+    // The runs of a CronJob have the time at which they were made.
+    let number_width = versions.iter().map(|version| version.number.to_string().len()).max().unwrap_or(0).max(6);
+    let (number, image) = (cells::right("NUMBER", number_width), cells::left("IMAGE", image_width));
+    let mut lines = vec![Line::new(Meaning::Title, format!("   {number}  {image}  MADE   EVIDENCE"))];
     for (at, (version, shown)) in versions.iter().zip(&shown).enumerate() {
         let is_here = cursor == Some(at);
-        let (meaning, evidence) = evidence(version, workload.last_good().map(|good| &good.revision));
+        let (meaning, evidence) = evidence(workload.id.kind, version, workload.last_good().map(|good| &good.revision));
         let made = version.created_at.map_or("-".to_string(), |at| Clock::Since.show(at, now));
         let cause = version.cause.as_ref().map(|cause| format!("  ({cause})")).unwrap_or_default();
         let text = format!(
             "{}  {}  {}  ",
-            cells::right(&version.number.to_string(), 6),
+            cells::right(&version.number.to_string(), number_width),
             cells::left(&shown.text(length), image_width),
             cells::left(&made, 5)
         );
@@ -156,11 +158,11 @@ pub(crate) fn lines(workload: &Workload, now: jiff::Timestamp, cursor: Option<us
     lines
 }
 
-fn evidence(version: &Version, last_good: Option<&Uid>) -> (Meaning, String) {
+fn evidence(kind: WorkloadKind, version: &Version, last_good: Option<&Uid>) -> (Meaning, String) {
     match (&version.evidence, &version.rejected) {
         (Some(evidence), _) => {
             let last = if last_good == Some(&version.revision) { "last good, " } else { "" };
-            (Meaning::Ok, format!("= {last}{}: {}", evidence.as_str(), version.why_good()))
+            (Meaning::Ok, format!("= {last}{}: {}", evidence.as_str(), version.why_good(kind)))
         }
         (None, Some(why)) if why.as_str() == "requested now" => (Meaning::Text, "> requested now".to_string()),
         (None, Some(why)) => (Meaning::Warning, format!("! {why}")),

@@ -8,6 +8,7 @@ use crate::domain::drift::{Cohort, Judgement, Mark, Tally, Verdict};
 use crate::domain::expectation::Target;
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::history::GoodEvidence;
+use crate::domain::id::WorkloadKind;
 use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::observation::Role;
 use crate::domain::selector::{Facts, Selector};
@@ -110,13 +111,8 @@ pub fn workload_rows(
         .collect();
     matching.sort_by(|a, b| {
         let severity = |workload: &Workload| {
-            let tally = workload.judgement.tally;
-            (
-                tally.off() > 0 && tally.unhealthy() > 0,
-                tally.unhealthy() > 0,
-                tally.off() > 0,
-                workload.judgement.verdict,
-            )
+            let (tally, is_off) = (workload.judgement.tally, workload.judgement.is_off());
+            (is_off && tally.unhealthy() > 0, tally.unhealthy() > 0, is_off, workload.judgement.verdict)
         };
         severity(b).cmp(&severity(a)).then_with(|| (&a.seen.service, &a.id).cmp(&(&b.seen.service, &b.id)))
     });
@@ -139,6 +135,11 @@ impl Totals {
 }
 
 impl WorkloadRow {
+    /// Whether something is off: instances, or what the next run would start.
+    pub fn is_off(&self) -> bool {
+        self.off > 0 || self.verdict > Verdict::Mixed
+    }
+
     /// The rows as a table for people.
     pub fn table(rows: &[WorkloadRow]) -> Table {
         let mut table = Table::new(&[
@@ -166,7 +167,11 @@ impl WorkloadRow {
                 format!("{}/{}", row.off, row.total),
                 format!("{}/{}", row.healthy, row.total),
                 expected,
-                if running.is_empty() { "no data".to_string() } else { running.join(", ") },
+                match running.is_empty() {
+                    true if row.kind == WorkloadKind::CronJob.as_str() => "nothing runs".to_string(),
+                    true => "no data".to_string(),
+                    false => running.join(", "),
+                },
                 row.reason.to_string(),
             ]);
         }

@@ -333,7 +333,7 @@ impl DriftRow {
 
     fn cells(&self, length: usize, known: &Known<'_>, columns: usize) -> Vec<(Meaning, String)> {
         let meaning = self.glyph().0;
-        let off = super::off(&self.tally);
+        let off = super::off(&self.tally, self.verdict);
         let since = self.moment().map_or("-".to_string(), |at| Clock::Since.show(at, known.now));
         let age = super::age(self.oldest.as_ref().and_then(|place| known.fleet.place(place)), known.now);
         let wanted = self.tally.healthy + self.unhealthy;

@@ -133,7 +133,7 @@ fn cohorts(workload: &Workload, length: usize) -> String {
             if cohorts.len() == 1 { text } else { format!("{}x {text}", cohort.instances) }
         })
         .collect();
-    if texts.is_empty() { "no data".to_string() } else { texts.join(", ") }
+    if texts.is_empty() { Shown::running(workload).text(length) } else { texts.join(", ") }
 }
 
 /// Draws the screen.
@@ -193,7 +193,7 @@ fn cells(workload: &Workload, known: &Known<'_>, length: usize, columns: usize) 
     let judgement = &workload.judgement;
     let tally = judgement.tally;
     let meaning = glyph(workload).0;
-    let off = super::off(&tally);
+    let off = super::off(&tally, judgement.verdict);
     let age = super::age(known.fleet.place(&workload.id.place), known.now);
     let healthy = format!("{}/{}", tally.healthy, tally.desired.max(tally.instances));
     let mut cells = vec![

@@ -173,8 +173,11 @@ pub(crate) fn short(id: &WorkloadId) -> String {
     format!("{} {namespace}{}", id.place, id.name)
 }
 
-/// How many are off, of how many; `?` where nothing is known.
-pub(crate) fn off(tally: &Tally) -> String {
+/// How many are off, of how many; `?` where nothing is known, `next` where it is what the next run would start.
+pub(crate) fn off(tally: &Tally, verdict: Verdict) -> String {
+    if tally.off() == 0 && verdict > Verdict::Mixed {
+        return "next".to_string();
+    }
     if tally.off() == 0 && tally.unknown == tally.instances && tally.desired + tally.instances > 0 {
         return format!("?/{}", tally.desired.max(tally.instances));
     }

@@ -57,7 +57,8 @@ impl Shown {
     pub(crate) fn running(workload: &Workload) -> Shown {
         let cohorts = &workload.judgement.running;
         let worst = cohorts.iter().max_by_key(|cohort| (cohort.verdict, cohort.image.is_some(), cohort.instances));
-        worst.map_or(Shown::Words("no data"), |cohort| Shown::cohort(workload, cohort))
+        let none = if workload.id.kind.has_runs() { "nothing runs" } else { "no data" };
+        worst.map_or(Shown::Words(none), |cohort| Shown::cohort(workload, cohort))
     }
 
     /// One cohort.

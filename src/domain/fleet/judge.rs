@@ -3,12 +3,12 @@
 //! Never looks at a workload that did not change.
 
 use super::{Fleet, Instance, Workload, is_off};
-use crate::domain::drift::{Cohort, InstanceVerdict, Judgement, Mark, Measure, Tally, Verdict};
+use crate::domain::drift::{Cohort, InstanceVerdict, Judgement, Mark, Measure, Tally, Verdict, next_run};
 use crate::domain::expectation::{ExpectationSource, Expected, expected_of};
 use crate::domain::history::{self, Banned, Knowledge, OwnRecord};
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::image::{ImageId, ImageRef};
-use crate::domain::observation::{Health, InstanceSeen, Phase, Rollout};
+use crate::domain::observation::{Health, InstanceSeen, Phase, RevisionSeen, Rollout};
 use crate::domain::protection::Protections;
 use crate::domain::text::Text;
 
@@ -128,6 +128,11 @@ impl Fleet {
 }
 
 impl Judgement {
+    /// Whether something is off: instances, or what the next run would start.
+    pub fn is_off(&self) -> bool {
+        self.tally.off() > 0 || matches!(self.verdict, Verdict::Drift | Verdict::Outlier | Verdict::Quarantined)
+    }
+
     /// Before anything was judged.
     pub(super) fn empty() -> Judgement {
         Judgement {
@@ -234,21 +239,47 @@ impl Judged {
             own,
             declared: declared.as_ref(),
         };
-        let versions = history::versions(&workload.revisions, &knowledge);
+        let mut versions = history::versions(&workload.revisions, &knowledge);
+        if seen.kind.has_runs() {
+            versions = history::one_of_each(versions, &seen.template.hash);
+        }
         let last_good = history::last_good(&versions, declared.as_ref())
             .and_then(|good| versions.iter().position(|version| version.revision == good.revision));
         let current = history::current_revision(&workload.revisions, &seen.template.hash);
         let asked =
             seen.template.containers.iter().find(|asked| asked.name == main).and_then(|asked| asked.image.as_ref());
-        let requested = current
-            .and_then(|current| learnt(&current.uid, &main))
+        let is_run = |run: &&RevisionSeen| seen.kind.has_runs() && run.template.hash == seen.template.hash;
+        let runs = workload.revisions.iter().filter(is_run);
+        // Each run is a version of its own: the newest one that has told.
+        let newest =
+            runs.filter_map(|run| Some((run.number, learnt(&run.uid, &main)?))).max_by_key(|(number, _)| *number);
+        let requested = newest
+            .map(|(_, image)| image)
+            .or_else(|| current.and_then(|current| learnt(&current.uid, &main)))
             .or_else(|| asked.and_then(|asked| asked.pinned()))
             .or_else(|| learnt(&seen.uid, &main).filter(|_| workload.revisions.is_empty()));
-        let verdict = self.tally.worst();
-        let reason = match self.worst {
-            Some((_, reason)) => reason,
-            None if seen.desired > 0 => Text::new("no instance was seen"),
-            None => seen.inoperable.clone().unwrap_or_else(|| Text::new("scaled to zero")),
+        let next = next_run(seen, expected, (&main, requested.as_ref()), banned);
+        let mut marks = marks(workload, self.is_touched);
+        let is_next_off =
+            next.as_ref().is_some_and(|next| matches!(next.verdict, Verdict::Drift | Verdict::Quarantined));
+        if is_next_off && !marks.contains(&Mark::Latent) {
+            marks.insert(0, Mark::Latent);
+        }
+        let own = self.tally.worst();
+        let verdict = next.as_ref().map_or(own, |next| own.max(next.verdict));
+        let reason = match (self.worst, next) {
+            // What is certain to come is told before what is on its way out.
+            (Some((_, reason)), None) => reason,
+            (Some((worst, reason)), Some(next)) => {
+                if next.verdict > worst {
+                    next.reason
+                } else {
+                    reason
+                }
+            }
+            (None, Some(next)) => next.reason,
+            (None, None) if seen.desired > 0 => Text::new("no instance was seen"),
+            (None, None) => seen.inoperable.clone().unwrap_or_else(|| Text::new("scaled to zero")),
         };
         Judgement {
             verdict,
@@ -258,7 +289,7 @@ impl Judged {
             requested,
             running: self.cohorts,
             since: self.since,
-            marks: marks(workload, self.is_touched),
+            marks,
             versions,
             last_good,
             main,

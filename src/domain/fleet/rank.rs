@@ -38,7 +38,7 @@ impl Fleet {
         // Nothing seen where nobody answers is not known; nothing seen where somebody does is missing.
         let is_live = self.place(&workload.id.place).is_some_and(|place| place.state.is_live());
         let is_unhealthy = tally.unhealthy() > 0 && !is_on_its_way && (tally.instances > 0 || is_live);
-        match (tally.off() > 0, is_unhealthy, workload.judgement.verdict) {
+        match (workload.judgement.is_off(), is_unhealthy, workload.judgement.verdict) {
             (true, true, _) => Badness::OffAndUnhealthy,
             (false, true, _) => Badness::Unhealthy,
             (true, false, _) => Badness::Off,
@@ -53,6 +53,8 @@ impl Fleet {
         self.badness(a, now, lately)
             .cmp(&self.badness(b, now, lately))
             .then_with(|| self.was_gone_to(a).cmp(&self.was_gone_to(b)))
+            // Who names a service means what serves, unless its runs are what is bad.
+            .then_with(|| a.id.kind.has_runs().cmp(&b.id.kind.has_runs()))
             .then_with(|| b.seen.requested_since.cmp(&a.seen.requested_since))
             .then_with(|| b.judgement.tally.off().cmp(&a.judgement.tally.off()))
             .then_with(|| a.id.cmp(&b.id))

@@ -10,7 +10,7 @@ use crate::domain::history::current_revision;
 use crate::domain::id::WorkloadKind;
 use crate::domain::image::{Comparison, ImageId};
 use crate::domain::observation::{ContainerSeen, Health, Phase, Rollout, TemplateHash};
-use crate::domain::plan::{Action, Brake, Paused, Step, is_held_back};
+use crate::domain::plan::{Action, Brake, Paused, Step, is_held_back, left_to_end};
 use crate::domain::text::Text;
 
 /// How long an instance that came after the verification may take to get ready before it counts as sick.
@@ -107,6 +107,11 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
             false => format!("somebody changed the template again (the image field is owned by {})", by.join(", ")),
         };
         return Progress::Failed(Text::new(&why));
+    }
+    // No instance is waited for: the next run may be a month away.
+    if workload.id.kind.has_runs() {
+        let (image, rest) = (step.to.label(), left_to_end(fleet, workload));
+        return Progress::Done(Text::new(&format!("the next run starts {image}; {rest}")));
     }
     let current = current_revision(&workload.revisions, &seen.template.hash);
     let is_new = |instance: &Instance| current.is_some_and(|current| current.made(&instance.seen));
@@ -402,6 +407,9 @@ pub(super) fn bake_of(step: &Step, progress: &StepProgress, world: &World<'_>) -
     }
     if let Rollout::Failed(why) = &workload.seen.rollout {
         return Bake::Undone(Text::new(&format!("it was verified, then its rollout failed: {why}")));
+    }
+    if workload.id.kind.has_runs() {
+        return Bake::Healthy;
     }
     let desired = workload.seen.desired;
     let floor = world.policy.for_place(&step.workload.place).floor_percent;

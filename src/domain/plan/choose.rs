@@ -4,13 +4,15 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::brake::brake_of;
 use super::by_hand::{is_held_back, is_of_another, is_stuck};
+use super::by_run;
 use super::compose::is_named;
 use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Follows, Goto, Pick, PlanRequest, Side, Step, Unpause};
 use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::Version;
-use crate::domain::id::{StepId, WorkloadKind};
+use crate::domain::id::StepId;
 use crate::domain::image::ImageRef;
 use crate::domain::observation::{Health, Phase, Rollout};
 use crate::domain::text::Text;
@@ -38,6 +40,7 @@ pub(super) enum Choice {
 /// Chooses for one workload.
 pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice {
     match &request.goto {
+        Goto::Expected if workload.id.kind.has_runs() => by_run::no_replacement(workload),
         Goto::Expected => match request.pick {
             Pick::Off => replace(request, fleet, workload),
             Pick::Oldest(_) | Pick::Random { .. } => replace_picked(fleet, workload, request.pick),
@@ -132,7 +135,7 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
         container: workload.judgement.main.clone(),
     };
     let evidence = match (&version.evidence, &version.rejected) {
-        (Some(good), _) => (CheckVerdict::Pass, format!("{}: {}", good.as_str(), version.why_good())),
+        (Some(good), _) => (CheckVerdict::Pass, format!("{}: {}", good.as_str(), version.why_good(workload.id.kind))),
         (None, Some(why)) => (CheckVerdict::Warn, format!("not a last good version: {why}")),
         (None, None) => (CheckVerdict::Warn, "nothing speaks for it".to_string()),
     };
@@ -154,6 +157,9 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
 
 /// The template already asks for the target; what is not on it yet must be made again, instance by instance.
 fn stay(fleet: &Fleet, workload: &Workload) -> Choice {
+    if workload.id.kind.has_runs() {
+        return by_run::already_there(fleet, workload);
+    }
     let is_left = |instance: &&Instance| {
         instance.seen.phase.is_counted()
             && !is_held_back(workload, instance)
@@ -373,27 +379,6 @@ fn roll(workload: &Workload, action: Action, to: Side) -> Step {
         follows: Follows::Nothing,
         equivalent: Text::default(),
         bound: Bound::of(&workload.seen),
-    }
-}
-
-/// What stops a rollout of a workload where it is.
-fn brake_of(workload: &Workload) -> Brake {
-    match workload.id.kind {
-        WorkloadKind::StatefulSet | WorkloadKind::DaemonSet if workload.seen.strategy.kind == "OnDelete" => {
-            Brake::None(Text::new("it replaces nothing by itself: after a stop no more is evicted"))
-        }
-        WorkloadKind::Deployment | WorkloadKind::StatefulSet => Brake::PauseRollout,
-        WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService => Brake::CancelRollout,
-        WorkloadKind::DaemonSet => {
-            Brake::None(Text::new("a DaemonSet has no brake: the platform finishes what it has started"))
-        }
-        WorkloadKind::ReplicaSet
-        | WorkloadKind::Job
-        | WorkloadKind::CronJob
-        | WorkloadKind::Pod
-        | WorkloadKind::EcsTask
-        | WorkloadKind::Machine
-        | WorkloadKind::Unknown => Brake::None(Text::new("the platform finishes what it has started")),
     }
 }
 

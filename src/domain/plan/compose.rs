@@ -231,6 +231,10 @@ impl Draft {
     /// The platform itself must keep enough instances while it replaces: what its strategy may take away is compared
     /// with the policy's floor.
     fn look_at_floor(&mut self, policy: &Policy, fleet: &Fleet, workload: &Workload, steps: &[Step]) {
+        if workload.id.kind.has_runs() {
+            let detail = format!("{}: the next run is the first that this changes", workload.id);
+            return self.check("healthy floor", CheckVerdict::Pass, detail);
+        }
         let floor = policy.for_place(&workload.id.place).floor_percent;
         let desired = workload.seen.desired;
         let tally = workload.judgement.tally;

@@ -32,7 +32,7 @@ impl Workload {
             kind: self.id.kind.as_str(),
             name: &self.id.name,
             verdict: self.judgement.verdict,
-            is_off: self.judgement.tally.off() > 0,
+            is_off: self.judgement.is_off(),
             is_unhealthy: self.judgement.tally.unhealthy() > 0,
             images,
             age: None,

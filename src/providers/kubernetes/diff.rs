@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::convert::is_added_label;
 use crate::domain::text::Text;
 
 /// What differs between two templates beside the images, in words, from what is there now to what comes back.
@@ -102,8 +103,8 @@ fn list(prefix: &str, now: &Value, then: &Value, key: &str, lines: &mut Vec<Stri
 }
 
 fn map(prefix: &str, now: &Value, then: &Value, lines: &mut Vec<String>) {
-    // A restart is no change of what is asked for; the hash is the controller's own.
-    let is_noise = |key: &str| matches!(key, "pod-template-hash" | "kubectl.kubernetes.io/restartedAt");
+    // A restart is no change of what is asked for; other labels are the controller's own.
+    let is_noise = |key: &str| key == "kubectl.kubernetes.io/restartedAt" || is_added_label(key);
     for key in keys(now, then).into_iter().filter(|key| !is_noise(key)) {
         let word = match (&now[&key], &then[&key]) {
             (now, then) if now == then => continue,

@@ -65,14 +65,20 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         return Ok(());
     }
     let present = lookup::workload(reads, keys, id).await?;
-    let patch = ("apps", present.kind.resource(), "", "patch");
+    let patch = (present.kind.group(), present.kind.resource(), "", "patch");
     match &step.action {
         Action::RestoreRevision { revision, number, .. } => {
             let release = present.holds().filter(|_| step.unpause == Unpause::Release);
             inspection.equivalent = Some(requests::kubectl_undo(&context, id, *number, release));
             inspection.checks.push(permission(reads, step, patch, &id.name).await);
             match lookup::revision(reads, id, &present, revision).await? {
-                Some(past) => inspection.also_goes_back = diff::differences(&present.template, &past.template),
+                Some(past) => {
+                    inspection.also_goes_back = diff::differences(&present.template, &past.template);
+                    if present.kind == Kind::CronJob {
+                        let command = requests::kubectl_template_of_job(&context, id, &past.name, &past.template);
+                        inspection.equivalent = Some(command);
+                    }
+                }
                 None => {
                     let reason = Text::new(&format!("revision {number} is gone from the cluster's history"));
                     inspection.refusals.push((reason, Text::new("plan again; name an image instead of a revision")));

@@ -34,6 +34,8 @@ pub(super) struct Present {
 
 /// An earlier version of a workload.
 pub(super) struct Past {
+    /// The name of the object that holds it.
+    pub name: String,
     /// Its template's hash.
     pub hash: TemplateHash,
     /// Its whole template.
@@ -54,7 +56,7 @@ impl Present {
     /// From the bytes of a workload.
     pub(super) fn of(kind: Kind, bytes: &[u8], keys: &ServiceKeys) -> Result<Present, Fault> {
         let raw: Workload<'_> = serde_json::from_slice(bytes).map_err(|error| malformed(&error))?;
-        let template = raw.spec.template.map(|template| template.get()).unwrap_or("null");
+        let template = kind.template(&raw).map(|template| template.get()).unwrap_or("null");
         let template = understood(template.as_bytes())?;
         let resource_version = raw.metadata.resource_version.as_str().to_string();
         let selector = raw.spec.selector.clone().unwrap_or(Value::Null);
@@ -101,17 +103,28 @@ pub(super) async fn revision(
 ) -> Result<Option<Past>, Fault> {
     let namespace = requests::namespace(id);
     let selector = requests::label_selector(&present.selector);
-    // Both carry the labels of the template that they were made for, which a selector has to match.
-    let list = if present.kind == Kind::Deployment { "replicasets" } else { "controllerrevisions" };
-    let path = format!("/apis/apps/v1/namespaces/{namespace}/{list}?labelSelector={selector}");
+    // ReplicaSets and ControllerRevisions carry the labels of the template that they were made for, which a selector has to
+    // match. A CronJob has no selector, and its template of Jobs may have had other labels then.
+    let list = match present.kind {
+        Kind::Deployment | Kind::ReplicaSet => {
+            format!("apps/v1/namespaces/{namespace}/replicasets?labelSelector={selector}")
+        }
+        Kind::StatefulSet | Kind::DaemonSet => {
+            format!("apps/v1/namespaces/{namespace}/controllerrevisions?labelSelector={selector}")
+        }
+        Kind::Job | Kind::CronJob => format!("batch/v1/namespaces/{namespace}/jobs"),
+    };
+    let path = format!("/apis/{list}");
     let mut list = reads.get_json(&path, READ_TIMEOUT).await?;
     let items = list["items"].as_array_mut().map(std::mem::take).unwrap_or_default();
     let found = items.into_iter().find(|item| item["metadata"]["uid"] == revision.0.as_str());
-    let template = found.and_then(|mut item| match present.kind {
+    let Some(mut item) = found else { return Ok(None) };
+    let name = item["metadata"]["name"].as_str().unwrap_or_default().to_string();
+    let template = match present.kind {
         Kind::StatefulSet | Kind::DaemonSet => convert::template_in(&item["data"]),
         Kind::Deployment | Kind::ReplicaSet | Kind::Job | Kind::CronJob => Some(item["spec"]["template"].take()),
-    });
-    Ok(template.map(|template| Past { hash: convert::hash_of(&template), template }))
+    };
+    Ok(template.map(|template| Past { name, hash: convert::hash_of(&template), template }))
 }
 
 /// Reads a pod.

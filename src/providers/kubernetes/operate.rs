@@ -82,7 +82,7 @@ pub(super) async fn body(
             if past.hash != *hash {
                 return Ok(Err(Text::new(&format!("revision {number} is no longer what it was; plan again"))));
             }
-            Ok(Ok(requests::restore(&at, mark, &past.template, release)))
+            Ok(Ok(requests::restore(present.kind, &at, mark, &past.template, release)))
         }
         Action::SetImage { container, image } => {
             let list = ["containers", "initContainers"].into_iter().find(|list| {
@@ -93,7 +93,7 @@ pub(super) async fn body(
                 return Ok(Err(Text::new(&format!("it has no container {container} any more; plan again"))));
             };
             let change = (list, container.as_str(), image.as_str());
-            Ok(Ok(requests::set_image(&at, mark, change, release)))
+            Ok(Ok(requests::set_image(present.kind, &at, mark, change, release)))
         }
         Action::Evict { .. } | Action::EndRollout { .. } => Ok(Err(Text::new("it changes no template"))),
     }
@@ -230,7 +230,7 @@ fn sorted(fault: &Fault) -> Tried {
         Fault::Refused(refusal) if refusal.code < 500 || is_before_change(&refusal.message) => {
             let hint = match refusal.code {
                 403 => {
-                    "; ask for the operator's role (patch deployments, statefulsets, daemonsets; create pods/eviction)"
+                    "; ask for the operator's role (patch deployments, statefulsets, daemonsets, cronjobs; create pods/eviction)"
                 }
                 404 => "; it is gone",
                 422 => "; the server's rules do not allow it",

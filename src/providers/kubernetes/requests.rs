@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::convert::{HELD_PARTITION, Kind};
+use super::convert::{self, HELD_PARTITION, Kind};
 use crate::domain::id::WorkloadId;
 use crate::domain::look::{LookCommands, quoted};
 use crate::domain::text::Text;
@@ -55,7 +55,7 @@ pub(super) enum Holds {
 
 /// The path of a workload.
 pub(super) fn workload_path(kind: Kind, id: &WorkloadId) -> String {
-    format!("/apis/apps/v1/namespaces/{}/{}/{}", namespace(id), kind.resource(), escaped(&id.name))
+    format!("/apis/{}/v1/namespaces/{}/{}/{}", kind.group(), namespace(id), kind.resource(), escaped(&id.name))
 }
 
 /// The path of a pod.
@@ -69,25 +69,32 @@ pub(super) fn namespace(id: &WorkloadId) -> String {
 }
 
 /// Puts a whole earlier template back (reference section 4).
-pub(super) fn restore(at: &Precondition<'_>, mark: &Mark<'_>, template: &Value, release: Option<Holds>) -> Value {
+pub(super) fn restore(
+    kind: Kind,
+    at: &Precondition<'_>,
+    mark: &Mark<'_>,
+    template: &Value,
+    release: Option<Holds>,
+) -> Value {
     let mut template = template.clone();
     if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        // The controller's own; with it the Deployment would make another ReplicaSet.
-        labels.remove("pod-template-hash");
+        // The controller's own; with them a Deployment would make another ReplicaSet, and a CronJob no Job at all.
+        labels.retain(|key, _| !convert::is_added_label(key));
     }
     template["$patch"] = json!("replace");
-    rolled(at, mark, template, release)
+    rolled(kind, at, mark, template, release)
 }
 
 /// Changes the image of one container alone. `list` is `containers` or `initContainers`.
 pub(super) fn set_image(
+    kind: Kind,
     at: &Precondition<'_>,
     mark: &Mark<'_>,
     (list, container, image): (&str, &str, &str),
     release: Option<Holds>,
 ) -> Value {
     let template = json!({"spec": {list: [{"name": container, "image": image}]}});
-    rolled(at, mark, template, release)
+    rolled(kind, at, mark, template, release)
 }
 
 /// Holds a rollout, or lets it go.
@@ -135,6 +142,22 @@ pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64, release:
         }
     };
     Text::new(&format!("{first} && {undo}"))
+}
+
+/// kubectl undoes no CronJob: this takes the template over from the Job that holds it, without what that one's controller has
+/// added to its labels. The template itself is not part of the command: what is in it may be secret.
+pub(super) fn kubectl_template_of_job(context: &str, id: &WorkloadId, job: &str, template: &Value) -> Text {
+    const PATH: &str = "/spec/jobTemplate/spec/template";
+    let read = kubectl(context, id, &["get", &format!("job/{job}"), "-o", "jsonpath={.spec.template}"]);
+    let patch = kubectl(context, id, &["patch", &target(id), "--type=json", "-p"]);
+    let labels = template["metadata"]["labels"].as_object().into_iter().flatten();
+    let added = labels.map(|(key, _)| key.as_str()).filter(|key| convert::is_added_label(key));
+    let removed: String = added
+        .map(|key| json!({"op": "remove", "path": format!("{PATH}/metadata/labels/{}", key.replace('/', "~1"))}))
+        .map(|operation| format!(",{operation}"))
+        .collect();
+    let put = format!("[{{\"op\":\"replace\",\"path\":\"{PATH}\",\"value\":'\"$({read})\"'}}{removed}]");
+    Text::new(&format!("{patch} '{put}'"))
 }
 
 /// `kubectl set image`.
@@ -191,13 +214,19 @@ impl Mark<'_> {
     }
 }
 
-fn rolled(at: &Precondition<'_>, mark: &Mark<'_>, template: Value, release: Option<Holds>) -> Value {
+fn rolled(kind: Kind, at: &Precondition<'_>, mark: &Mark<'_>, template: Value, release: Option<Holds>) -> Value {
+    let spec = match kind {
+        Kind::CronJob => json!({"jobTemplate": {"spec": {"template": template}}}),
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => {
+            json!({"template": template})
+        }
+    };
     let mut body = json!({
         "metadata": {"uid": at.uid, "resourceVersion": at.resource_version, "annotations": {
             "kubernetes.io/change-cause": format!("rolldeck: {} {} {}", mark.who, mark.operation, mark.verb),
             "rolldeck.dev/operation": mark.operation_note(),
         }},
-        "spec": {"template": template},
+        "spec": spec,
     });
     if let Some(by) = release {
         // In the same request: a template put back on what is held is accepted and does nothing.
@@ -271,7 +300,7 @@ mod tests {
         let mark = Mark { operation: "o-1", who: "ada lovelace@desk", verb: "rollback", at: Timestamp::UNIX_EPOCH };
         let template =
             json!({"metadata": {"labels": {"app": "a", "pod-template-hash": "77"}}, "spec": {"containers": []}});
-        let body = restore(&at, &mark, &template, Some(Holds::Paused));
+        let body = restore(Kind::Deployment, &at, &mark, &template, Some(Holds::Paused));
         assert_eq!(
             body["spec"]["template"],
             json!({"$patch": "replace", "metadata": {"labels": {"app": "a"}}, "spec": {"containers": []}})
@@ -282,8 +311,29 @@ mod tests {
             "o-1 ada_lovelace@desk 1970-01-01T00:00:00Z"
         );
         assert!(body["spec"].as_object().is_some_and(|spec| spec.contains_key("paused")));
-        let body = restore(&at, &mark, &template, None);
+        let body = restore(Kind::Deployment, &at, &mark, &template, None);
         assert!(body["spec"].as_object().is_some_and(|spec| !spec.contains_key("paused")));
+        let of_a_job = json!({"metadata": {"labels": {"app": "a", "batch.kubernetes.io/job-name": "a-1"}}});
+        let body = restore(Kind::CronJob, &at, &mark, &of_a_job, None);
+        let put = json!({"$patch": "replace", "metadata": {"labels": {"app": "a"}}});
+        assert_eq!(body["spec"], json!({"jobTemplate": {"spec": {"template": put}}}));
+    }
+
+    #[test]
+    fn the_template_of_a_job_is_read_by_the_command_and_not_part_of_it() {
+        let id = WorkloadId { kind: WorkloadKind::CronJob, ..id() };
+        let template = json!({"metadata": {"labels": {"app": "a", "batch.kubernetes.io/job-name": "a-1"}},
+            "spec": {"containers": [{"env": [{"name": "TOKEN", "value": "s3cret"}]}]}});
+        assert_eq!(
+            kubectl_template_of_job("eu", &id, "checkout-1", &template),
+            concat!(
+                "kubectl --context eu -n shop patch cronjob/checkout --type=json -p ",
+                r#"'[{"op":"replace","path":"/spec/jobTemplate/spec/template","value":'"#,
+                r#""$(kubectl --context eu -n shop get job/checkout-1 -o 'jsonpath={.spec.template}')""#,
+                r#"'},{"op":"remove","path":"/spec/jobTemplate/spec/template/metadata/labels/"#,
+                r#"batch.kubernetes.io~1job-name"}]'"#
+            )
+        );
     }
 
     #[test]

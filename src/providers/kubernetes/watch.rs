@@ -354,6 +354,7 @@ async fn identity(reads: &Reads, scope: &Scope, mutations: Mutations) -> Result<
         ("go back and set images", "apps", "deployments", "", "patch"),
         ("the same for StatefulSets", "apps", "statefulsets", "", "patch"),
         ("the same for DaemonSets", "apps", "daemonsets", "", "patch"),
+        ("the same for CronJobs", "batch", "cronjobs", "", "patch"),
         ("replace single pods", "", "pods", "eviction", "create"),
     ] {
         if mutations == Mutations::Forbidden {

@@ -2,6 +2,7 @@
 
 mod control;
 mod crash;
+mod cron;
 pub(crate) mod desk;
 mod keys;
 mod limits;

@@ -122,7 +122,7 @@ fn rolling() -> Value {
     json!({"type": "RollingUpdate"})
 }
 
-fn verbs(plan: &Value) -> Vec<String> {
+pub(super) fn verbs(plan: &Value) -> Vec<String> {
     let steps =
         plan["waves"].as_array().into_iter().flatten().flat_map(|wave| wave["steps"].as_array().into_iter().flatten());
     steps.map(|step| text(&step["verb"])).collect()

@@ -264,7 +264,7 @@ async fn configured_namespaces_are_the_only_ones_seen() {
         .until("who we are", |fleet| fleet.place(&place).is_some_and(|place| place.identity.account.is_some()))
         .await;
     let cannot = &watched.fleet.place(&place).expect("added").identity.cannot;
-    assert!(cannot.len() == 4 && cannot.iter().all(|(_, why)| why == "read only"), "{cannot:?}");
+    assert!(cannot.len() == 5 && cannot.iter().all(|(_, why)| why == "read only"), "{cannot:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -66,7 +66,7 @@ fn made(fleet: &Fleet, app: &Workload) -> Vec<u64> {
     rows.into_iter().map(|(_, number)| number).collect()
 }
 
-fn planned(watched: &Watched, id: &WorkloadId, goto: Goto) -> Step {
+pub(super) fn planned(watched: &Watched, id: &WorkloadId, goto: Goto) -> Step {
     let request = PlanRequest {
         goto,
         scope: Scope::Exactly(vec![id.clone()]),

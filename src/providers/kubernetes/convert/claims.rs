@@ -80,8 +80,11 @@ pub(super) fn undoers(meta: &WorkloadMeta<'_>, owners: &[FieldOwner]) -> Vec<Und
 }
 
 fn owns_image(fields: &Value, key: &str) -> bool {
-    let spec = &fields["f:spec"]["f:template"]["f:spec"];
-    ["f:containers", "f:initContainers"].iter().any(|list| !spec[*list][key]["f:image"].is_null())
+    let spec = &fields["f:spec"];
+    // A CronJob has its template in that of its Jobs.
+    let templates = [&spec["f:template"], &spec["f:jobTemplate"]["f:spec"]["f:template"]];
+    let lists = ["f:containers", "f:initContainers"];
+    templates.iter().any(|template| lists.iter().any(|list| !template["f:spec"][*list][key]["f:image"].is_null()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ mod workload;
 
 pub(super) use pod::{Surrounding, instance, platform, revision_of};
 pub(super) use revision::{controller_revision, template_in};
-pub(super) use template::{Asked, asked_of, hash_of, main_container, template_of};
+pub(super) use template::{Asked, asked_of, hash_of, is_added_label, main_container, template_of};
 pub(super) use workload::{HELD_PARTITION, Kind, Seen, workload};
 
 use jiff::Timestamp;

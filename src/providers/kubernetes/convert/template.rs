@@ -23,6 +23,11 @@ const ADDED_LABELS: [&str; 5] = [
 /// The containers that a template asks for, by name with their images: what a pod of it is compared with.
 pub(in super::super) type Asked = Arc<[(Text, Text)]>;
 
+/// Whether a controller has added a label to a template or pod that it made.
+pub(in super::super) fn is_added_label(key: &str) -> bool {
+    ADDED_LABELS.contains(&key)
+}
+
 /// A template as the domain knows it.
 pub(in super::super) fn template_of(template: &Value) -> Template {
     let spec = &template["spec"];
@@ -113,8 +118,8 @@ fn feed(hash: &mut Sha256, value: &Value, depth: Depth) {
             keys.sort_unstable();
             hash.update(b"{");
             for key in keys {
-                let is_added = depth == Depth::Labels && ADDED_LABELS.contains(&key.as_str());
-                if is_added || map[key].is_null() {
+                let is_added = depth == Depth::Labels && is_added_label(key);
+                if is_added || says_nothing(key, &map[key], depth) {
                     continue;
                 }
                 feed_text(hash, key);
@@ -140,6 +145,19 @@ fn feed(hash: &mut Sha256, value: &Value, depth: Depth) {
     }
 }
 
+/// Whether a value asks for nothing: null, and metadata or labels of a template in which nobody but a controller has put
+/// anything (a template without labels and the same one in a Job).
+fn says_nothing(key: &str, value: &Value, depth: Depth) -> bool {
+    match (depth, key, value) {
+        (_, _, Value::Null) => true,
+        (Depth::Template, "metadata", Value::Object(map)) => {
+            map.iter().all(|(key, value)| says_nothing(key, value, Depth::Metadata))
+        }
+        (Depth::Metadata, "labels", Value::Object(map)) => map.keys().all(|key| is_added_label(key)),
+        _ => false,
+    }
+}
+
 fn feed_text(hash: &mut Sha256, text: &str) {
     hash.update(b"\"");
     hash.update((text.len() as u64).to_be_bytes());
@@ -158,6 +176,10 @@ mod tests {
         let added = json!({"spec": {"containers": [{"image": "x:1", "name": "a"}]},
             "metadata": {"creationTimestamp": null, "labels": {"pod-template-hash": "77", "app": "a"}}});
         assert_eq!(hash_of(&plain), hash_of(&added));
+        let bare = json!({"metadata": {"creationTimestamp": null}, "spec": {"containers": []}});
+        let of_a_job = json!({"metadata": {"labels": {"job-name": "a-1", "batch.kubernetes.io/controller-uid": "7"}},
+            "spec": {"containers": []}});
+        assert_eq!(hash_of(&bare), hash_of(&of_a_job));
         for (path, other) in [
             ("/spec/containers/0/image", json!("x:2")),
             ("/metadata/labels/app", json!("b")),

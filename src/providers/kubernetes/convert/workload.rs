@@ -4,8 +4,9 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::super::slim::{OwnerReference, Workload, WorkloadMeta, WorkloadStatus};
+use super::super::slim::{OwnerReference, Workload, WorkloadStatus};
 use super::{claims, count, main_container, template_of, time};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
@@ -37,27 +38,23 @@ pub(in super::super) enum Seen {
 /// Converts one object.
 pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceKeys) -> Seen {
     let meta = &raw.metadata;
-    let template_raw = match kind {
-        Kind::CronJob => raw.spec.job_template.as_ref().and_then(|job| job.spec.template),
-        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => raw.spec.template,
-    };
     let template_value: Value =
-        template_raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
+        kind.template(raw).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
     let template = template_of(&template_value);
     let controller = OwnerReference::controller(&meta.owner_references);
     match (kind, controller.map(|owner| (owner.kind.as_str(), owner.uid.as_str()))) {
         (Kind::ReplicaSet, Some(("Deployment", uid))) | (Kind::Job, Some(("CronJob", uid))) => {
-            return Seen::Revision(Box::new(revision(kind, meta, uid, template)));
+            return Seen::Revision(Box::new(revision(kind, raw, uid, template)));
         }
         _ => {}
     }
     let main = main_container(&template_value);
     let first = template.containers.first().map(|container| container.name.clone());
     let (owners, written_at) = match kind {
-        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => {
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::CronJob => {
             claims::image_owners(meta.managed_fields, main.as_ref().or(first.as_ref()).map_or("", Text::as_str))
         }
-        Kind::ReplicaSet | Kind::Job | Kind::CronJob => (Vec::new(), None),
+        Kind::ReplicaSet | Kind::Job => (Vec::new(), None),
     };
     let label = |key: &str| template_value["metadata"]["labels"][key].as_str();
     let held = held_partition(kind, raw);
@@ -104,15 +101,31 @@ impl Kind {
             WorkloadKind::Deployment => Some(Kind::Deployment),
             WorkloadKind::StatefulSet => Some(Kind::StatefulSet),
             WorkloadKind::DaemonSet => Some(Kind::DaemonSet),
+            WorkloadKind::CronJob => Some(Kind::CronJob),
             WorkloadKind::ReplicaSet
             | WorkloadKind::Job
-            | WorkloadKind::CronJob
             | WorkloadKind::Pod
             | WorkloadKind::AutoScalingGroup
             | WorkloadKind::EcsService
             | WorkloadKind::EcsTask
             | WorkloadKind::Machine
             | WorkloadKind::Unknown => None,
+        }
+    }
+
+    /// The template of its pods, as it stands in an object of this kind.
+    pub(in super::super) fn template<'a>(self, raw: &Workload<'a>) -> Option<&'a RawValue> {
+        match self {
+            Kind::CronJob => raw.spec.job_template.as_ref().and_then(|job| job.spec.template),
+            Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => raw.spec.template,
+        }
+    }
+
+    /// Its API group.
+    pub(in super::super) fn group(self) -> &'static str {
+        match self {
+            Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => "apps",
+            Kind::Job | Kind::CronJob => "batch",
         }
     }
 
@@ -141,12 +154,13 @@ impl Kind {
     }
 }
 
-fn revision(kind: Kind, meta: &WorkloadMeta<'_>, workload: &str, template: Template) -> RevisionSeen {
+fn revision(kind: Kind, raw: &Workload<'_>, workload: &str, template: Template) -> RevisionSeen {
+    let meta = &raw.metadata;
     let created_at = time(meta.creation_timestamp.as_str());
     let number = meta.annotations.get("deployment.kubernetes.io/revision").and_then(|number| number.parse().ok());
     let past = meta.annotations.get("deployment.kubernetes.io/revision-history").unwrap_or_default();
     RevisionSeen {
-        left: None,
+        left: if kind == Kind::Job { failed_run(raw) } else { None },
         label: None,
         uid: Uid::new(meta.uid.as_str()),
         workload: Uid::new(workload),
@@ -159,6 +173,14 @@ fn revision(kind: Kind, meta: &WorkloadMeta<'_>, workload: &str, template: Templ
         created_at,
         cause: meta.annotations.get("kubernetes.io/change-cause").filter(|cause| !cause.is_empty()).map(Text::new),
     }
+}
+
+/// That a run has failed, which speaks against its version.
+fn failed_run(raw: &Workload<'_>) -> Option<Text> {
+    let failed = raw.status.conditions.iter().find(|condition| condition.kind.as_str() == "Failed")?;
+    let why = failed.reason.filled().unwrap_or("no reason is given");
+    let name = raw.metadata.name.as_str();
+    (failed.status.as_str() == "True").then(|| Text::new(&format!("its run {name} failed: {why}")))
 }
 
 fn desired(kind: Kind, raw: &Workload<'_>) -> u32 {
@@ -261,10 +283,9 @@ fn inoperable(kind: Kind, controller: Option<&OwnerReference<'_>>) -> Option<Tex
         return Some(Text::new(&format!("{kind}/{name} owns it and would undo a change; change that one")));
     }
     let text = match kind {
-        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => return None,
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::CronJob => return None,
         Kind::ReplicaSet => "no Deployment owns it: it has no earlier version and replaces nothing by itself",
         Kind::Job => "a Job runs once: start a new one instead of changing it",
-        Kind::CronJob => "the next run of a CronJob uses its template; use kubectl to change that",
     };
     Some(Text::new(text))
 }
@@ -366,7 +387,7 @@ mod tests {
             Kind::CronJob,
             &object(json!({"jobTemplate": {"spec": {"template": template}}}), json!({"active": [{}]})),
         );
-        assert_eq!((cron.template.containers.len(), cron.desired), (1, 0));
+        assert_eq!((cron.template.containers.len(), cron.desired, cron.inoperable), (1, 0, None));
         let mut owned = object(json!({"replicas": 1, "template": template}), json!({}));
         owned["metadata"]["ownerReferences"] =
             json!([{"kind": "Rollout", "name": "r", "uid": "x", "controller": true}]);
@@ -418,6 +439,24 @@ mod tests {
         assert_eq!((revision.number, &revision.past_numbers[..], revision.workload), (5, &[1, 3][..], Uid::new("d1")));
         assert_eq!(revision.cause, Some(Text::new("because")));
         assert_eq!(revision.template.hash, seen(Kind::Deployment, &deployment(&spec(), &json!({}))).template.hash);
+    }
+
+    #[test]
+    fn a_job_of_a_cron_job_is_a_version_and_a_failed_one_speaks_against_it() {
+        let job = |status: &str| {
+            let raw = json!({"metadata": {"name": "report-1", "uid": "j1", "creationTimestamp": "2026-01-01T00:00:00Z",
+                    "ownerReferences": [{"kind": "CronJob", "name": "report", "uid": "c1", "controller": true}]},
+                "spec": {"template": {"spec": {"containers": [{"name": "app", "image": "shop/report:v41"}]}}},
+                "status": {"conditions": [{"type": "Failed", "status": status, "reason": "BackoffLimitExceeded"}]}})
+            .to_string();
+            let raw: Workload<'_> = serde_json::from_str(&raw).expect("a Job");
+            match workload(Kind::Job, &raw, &ServiceKeys::default()) {
+                Seen::Revision(revision) => *revision,
+                Seen::Workload(..) => panic!("a workload"),
+            }
+        };
+        assert_eq!(job("True").left, Some(Text::new("its run report-1 failed: BackoffLimitExceeded")));
+        assert_eq!((job("False").left, job("False").number), (None, 1_767_225_600));
     }
 
     proptest! {

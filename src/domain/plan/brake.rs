@@ -1,0 +1,31 @@
+//! What stops a rollout of a workload where it is, by its kind.
+//!
+//! Never offers a stop that the platform does not have: where there is none, it says what happens instead.
+
+use super::Brake;
+use crate::domain::fleet::Workload;
+use crate::domain::id::WorkloadKind;
+use crate::domain::text::Text;
+
+/// The brake of a workload.
+pub(super) fn brake_of(workload: &Workload) -> Brake {
+    match workload.id.kind {
+        WorkloadKind::StatefulSet | WorkloadKind::DaemonSet if workload.seen.strategy.kind == "OnDelete" => {
+            Brake::None(Text::new("it replaces nothing by itself: after a stop no more is evicted"))
+        }
+        WorkloadKind::Deployment | WorkloadKind::StatefulSet => Brake::PauseRollout,
+        WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService => Brake::CancelRollout,
+        WorkloadKind::DaemonSet => {
+            Brake::None(Text::new("a DaemonSet has no brake: the platform finishes what it has started"))
+        }
+        WorkloadKind::CronJob => {
+            Brake::None(Text::new("the next run is the first that it changes; suspend the CronJob to hold that"))
+        }
+        WorkloadKind::ReplicaSet
+        | WorkloadKind::Job
+        | WorkloadKind::Pod
+        | WorkloadKind::EcsTask
+        | WorkloadKind::Machine
+        | WorkloadKind::Unknown => Brake::None(Text::new("the platform finishes what it has started")),
+    }
+}
