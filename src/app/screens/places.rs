@@ -213,16 +213,11 @@ fn cells(place: &Place, known: &Known<'_>) -> Vec<(Meaning, String)> {
         })
         .collect();
     let read_only = known.settings.read_only(&place.id).map(|_| "read only".to_string());
-    let lock = known.fleet.protections().lock_on_place(&place.id);
-    let locked = lock.map(|lock| format!("locked {}", lock.describe()));
-    let freeze = known.settings.policy.freeze_at(&place.id, known.now);
-    let frozen = freeze.map(|freeze| format!("frozen {}", freeze.describe()));
     let limits = place.limits.iter().map(|(source, _)| format!("no {}", source.0));
     let notes = loading
         .into_iter()
         .chain(read_only)
-        .chain(locked)
-        .chain(frozen)
+        .chain(closed(place, known))
         .chain(place.state.reason().map(ToString::to_string))
         .chain(limits)
         .chain(identity.notes.iter().map(ToString::to_string));
@@ -237,6 +232,14 @@ fn cells(place: &Place, known: &Known<'_>) -> Vec<(Meaning, String)> {
         (Meaning::Warning, notes.collect::<Vec<String>>().join("; ")),
         (Meaning::Text, place.calls_per_minute.map_or("-".to_string(), |calls| calls.to_string())),
     ]
+}
+
+/// Why nothing may be operated there although it answers: a lock, a freeze.
+fn closed(place: &Place, known: &Known<'_>) -> Vec<String> {
+    let lock = known.fleet.protections().lock_on_place(&place.id);
+    let freeze = known.settings.policy.freeze_at(&place.id, known.now);
+    let locked = lock.map(|lock| format!("locked {}", lock.describe()));
+    locked.into_iter().chain(freeze.map(|freeze| format!("frozen {}", freeze.describe()))).collect()
 }
 
 fn details(screen: &PlacesScreen, known: &Known<'_>) -> Vec<Line> {
@@ -266,7 +269,10 @@ fn details(screen: &PlacesScreen, known: &Known<'_>) -> Vec<Line> {
         .map(|(name, text)| format!("{name}: {text}"))
         .chain(calls)
         .collect();
-    vec![first, Line::new(Meaning::Dim, format!(" {}", rest.join("   ")))]
+    // What was decided by people stands before what the place allows.
+    let closed = closed(place, known).join("; ");
+    let gap = if closed.is_empty() { "" } else { "   " };
+    vec![first, Line::new(Meaning::Warning, format!(" {closed}{gap}")).and(Meaning::Dim, rest.join("   "))]
 }
 
 /// The titles and cells of a row, for copies.

@@ -236,7 +236,9 @@ fn a_place_is_locked_from_its_row_and_says_so() {
     let lock = Protection { number: 7, what, reason, by: Text::new("ada"), at: world.now(), expires_at };
     world.happen(Event::Store(StoreEvent::Protected(vec![lock])));
     world.settle();
-    assert!(world.screen().contains("locked by ada: auditors"), "{}", world.screen());
+    world.find("k8s/prod-eu");
+    let narrow = crate::scenes::text(&world.frame(80, 24));
+    assert!(narrow.contains("locked by ada: auditors, until"), "{narrow}");
     world.press("2");
     world.press("/");
     world.type_text("checkout place:*prod-eu");
