@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rolldeck::app::effect::Effect;
 use rolldeck::app::event::{Event, StoreEvent};
+use rolldeck::domain::id::WorkloadKind;
 use rolldeck::domain::journal::Call;
 use rolldeck::domain::observation::{Observation, PlaceState, Rollout};
 use rolldeck::domain::policy::{Confirm, Freeze};
@@ -217,6 +218,43 @@ fn instances_that_are_older_than_the_policy_lets_them_be_are_counted_with_the_wo
     world.pass(Duration::from_secs(1));
     world.settle();
     assert!(!world.screen().contains("older than"), "{}", world.screen());
+}
+
+#[test]
+fn a_cron_job_whose_next_run_is_bad_stands_out_and_nothing_of_it_is_replaced() {
+    let mut world = World::new(&["k8s/prod-us"]);
+    world.live("k8s/prod-us");
+    let nightly = Deployment {
+        name: "report",
+        namespace: "batch",
+        place: "k8s/prod-us",
+        versions: &["v41", "v42"],
+        pins: Pins::Digest,
+        ..Deployment::default()
+    };
+    let mut observations = world.observations(&Deployment { pods: &[("v41", 1, 0)], ..nightly });
+    let declared = observations.iter().find_map(|observation| match observation {
+        Observation::Revision(_, revision) => revision.template.containers[0].image.clone(),
+        _ => None,
+    });
+    for observation in &mut observations {
+        if let Observation::Workload(_, seen) = observation {
+            (seen.kind, seen.desired) = (WorkloadKind::CronJob, 0);
+            seen.expected_annotation = declared.as_ref().map(|image| Text::new(image.as_str()));
+        }
+    }
+    world.observe("k8s/prod-us", observations);
+    world.press("2");
+    let screen = world.screen();
+    assert!(world.cursor().contains(" next "), "{screen}");
+    assert!(screen.contains("the next run would start v42, not what its annotation expects"), "{screen}");
+    world.press("r");
+    assert!(world.screen().contains("a CronJob replaces nothing"), "{}", world.screen());
+    world.press("esc");
+    world.press("b");
+    let screen = world.screen();
+    assert!(screen.contains("no instance is replaced") && world.code().is_some(), "{screen}");
+    assert!(screen.contains("k8s/prod-us  the next run"), "{screen}");
 }
 
 #[test]
