@@ -171,7 +171,7 @@ impl Play {
         }
         self.witness.look();
         if self.world.now() >= self.others_at && self.weather == Weather::Storm {
-            self.others_at = self.world.now() + self.dice.millis(1000, 90_000);
+            self.others_at = self.world.now() + self.dice.millis(1000, 60_000);
             self.interfere().await;
         }
         if self.world.now() >= self.person_at {
@@ -195,6 +195,7 @@ impl Play {
             let Some(process) = &self.process else { return };
             match effect {
                 Effect::Append { operation, entry, request } => {
+                    self.witness.decides(&process.model, &operation, &entry);
                     process.store.append(operation, now, entry, request);
                     self.read();
                 }
@@ -328,9 +329,9 @@ impl Play {
             }
             _ if self.scene.is_lonely => {}
             _ => {
-                let what = match self.dice.below(7) {
+                let what = match self.dice.below(9) {
                     0 => Intervention::Request(Text::new(self.dice.pick::<&str>(&self.scene.tags))),
-                    1 | 2 => Intervention::DeleteInstances(1 + self.dice.below(2) as u32),
+                    1 | 2 | 7 | 8 => Intervention::DeleteInstances(1 + self.dice.below(4) as u32),
                     3 => Intervention::Pause,
                     4 => Intervention::Resume,
                     5 => Intervention::Scale(1 + self.dice.below(6) as u32),

@@ -74,7 +74,7 @@ impl Scene {
              max_unavailable = \"{}\"\nmax_surge = \"{}\"\nstart = \"{}s\"\ndrain = \"{}s\"\nprogress_deadline = \"{}\"\n{pdb}{reverted}",
             dice.pick(&["25%", "25%", "50%", "0%"]),
             dice.pick(&["25%", "50%", "0%"]),
-            dice.pick(&[1, 3, 8]),
+            dice.pick(&[1, 3, 8, 25]),
             dice.pick(&[1, 4]),
             dice.pick(&["90s", "10m"]),
         );

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use rolldeck::app::model::Model;
-use rolldeck::domain::id::{OperationId, WorkloadId};
+use rolldeck::domain::id::{OperationId, Uid, WorkloadId};
 use rolldeck::domain::journal::{Call, Entry, Outcome, Record};
+use rolldeck::domain::observation::Health;
 use rolldeck::domain::operation::{Operation, StepState};
 use rolldeck::domain::plan::{Action, Step};
 use rolldeck::providers::sim::{Outcome as Done, SimWorld};
@@ -56,6 +57,21 @@ impl Witness {
     pub(super) fn disturb(&mut self, workload: &WorkloadId) {
         self.disturbed.insert(workload.clone(), self.world.now());
         self.rollouts.retain(|(_, known, _)| known != workload);
+    }
+
+    /// A process is about to write something: an eviction must leave enough by what that process sees, whoever has changed
+    /// something since the plan was made.
+    pub(super) fn decides(&mut self, model: &Model, id: &OperationId, entry: &Entry) {
+        let Entry::Sent { call: Call::Step(step), .. } = entry else { return };
+        let step = model.operations.get(id).and_then(|tracked| tracked.operation.plan.step(*step));
+        let Some((step, Action::Evict { instance, .. })) = step.map(|step| (step, &step.action)) else { return };
+        let Some(workload) = model.fleet.workload(&step.workload) else { return };
+        let healthy = model.fleet.instances_of(workload).filter(|one| one.seen.health == Health::Healthy);
+        let healthy: Vec<&Uid> = healthy.map(|one| &one.seen.uid).collect();
+        let (left, desired) = (healthy.iter().filter(|uid| **uid != instance).count() as u32, workload.seen.desired);
+        if healthy.contains(&instance) && left < (desired * self.floor).div_ceil(100) {
+            self.faults.push(format!("{id} evicts a healthy one and sees that {left} of {desired} will be left"));
+        }
     }
 
     /// A request goes out: its entry must be on the disk, once for each time that it goes out.
