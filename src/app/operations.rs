@@ -221,7 +221,10 @@ impl Operations {
     /// Takes in how a request went: it becomes an entry.
     pub fn executed(&mut self, operation: &OperationId, call: Call, answer: CallAnswer) {
         let Some(tracked) = self.tracked.get_mut(operation) else { return };
-        tracked.in_flight.remove(&call);
+        // One request has one answer: what was told before is told again.
+        if !tracked.in_flight.remove(&call) {
+            return;
+        }
         let entry = match answer {
             CallAnswer::Accepted(receipt) => Entry::Accepted { call, receipt },
             CallAnswer::Refused(reason) => Entry::Refused { call, reason },

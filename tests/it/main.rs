@@ -14,6 +14,7 @@ mod pty;
 mod real;
 mod scenes;
 mod sim;
+mod simulation;
 mod stage;
 mod tidy;
 mod unread;

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use rolldeck::app::effect::Effect;
-use rolldeck::app::event::ControlRequest;
+use rolldeck::app::event::{CallAnswer, ControlRequest, Event, ProviderEvent};
 use rolldeck::domain::fleet::Fleet;
 use rolldeck::domain::id::{OperationId, PlaceId};
-use rolldeck::domain::journal::{Call, Entry, Outcome as Ended, Request};
+use rolldeck::domain::journal::{Call, Entry, Outcome as Ended, Receipt, Request};
 use rolldeck::domain::observation::{Batch, Observation, PlaceState};
 use rolldeck::domain::operation::{Alive, Mode, Operation, StepState, paid as paid_entry};
 use rolldeck::domain::plan::Goto;
@@ -74,6 +74,19 @@ async fn a_pause_that_somebody_took_off_by_hand_is_owed_no_longer() {
     assert!(stage.world.intervene(&deployment("k8s/a", "shop", "app"), &Intervention::Resume));
     until(&mut session, "the debt is paid", |session| operation(session, &id).debts.is_empty()).await;
     assert_eq!(paid(state.path()), ["its pause was taken off by somebody else"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_comes_twice_is_not_owed_twice() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(ONE_BAD);
+    let (mut session, id) = stopped_in_the_middle(&stage, state.path()).await;
+    let call = Call::Brake(*operation(&session, &id).steps.keys().next().expect("it has a step"));
+    let answer = CallAnswer::Accepted(Receipt { generation: 9, template: None, notes: Vec::new() });
+    session.give(Event::Provider(ProviderEvent::Executed { operation: id.clone(), call, answer }));
+    let from = session.model.now;
+    until(&mut session, "a while has passed", |session| session.model.now.duration_since(from).as_secs() > 5).await;
+    assert_eq!(operation(&session, &id).debts.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

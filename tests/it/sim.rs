@@ -655,3 +655,21 @@ async fn a_brake_that_a_dark_place_swallowed_is_unresolved_and_not_forgotten() {
     assert_eq!(state_of(&driving.operation, 1), StepState::Unresolved, "{}", driving.story());
     assert_eq!(driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome), Some(Ended::Unresolved));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_that_may_take_none_and_add_none_takes_one_and_is_held_to_the_floor() {
+    let strategy = "name = \"app\"\nmax_unavailable = \"25%\"\nmax_surge = \"0%\"";
+    for (kind, place) in [("kubernetes", "k8s/a"), ("aws", "aws/a")] {
+        // A quarter of three is none.
+        let text = PAIR
+            .replace("name = \"app\"", strategy)
+            .replace("replicas = 8", "replicas = 3")
+            .replace("k8s/*", place)
+            .replace("\"k8s/a\", latency", &format!("\"{place}\", kind = \"{kind}\", latency"));
+        let harness = Harness::open(&text).await;
+        let request = harness.request("svc:app", Goto::LastGood);
+        let plan = compose(&request, &harness.fleet, &harness.policy, harness.world.now(), &|_| None);
+        let reasons: Vec<&str> = plan.refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
+        assert!(reasons.iter().any(|reason| reason.contains("may leave 2 of 3 healthy")), "{kind}: {reasons:?}");
+    }
+}

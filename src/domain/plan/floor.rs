@@ -28,15 +28,22 @@ impl Floor {
             ("Recreate", _) => desired,
             ("OnDelete", _) => 0,
             (_, WorkloadKind::StatefulSet) => at_most(share_of(unavailable.unwrap_or("1"), desired).max(1)),
+            // Neither one less nor one more: it could never move, so one goes all the same (Kubernetes: ResolveFenceposts; a
+            // refresh that may not exceed the group ends an instance while it launches the next).
+            (_, WorkloadKind::Deployment | WorkloadKind::AutoScalingGroup)
+                if share_above(strategy.max_surge.as_deref().unwrap_or("25%"), desired) == 0 =>
+            {
+                share_of(unavailable.unwrap_or("25%"), desired).max(1)
+            }
             (_, WorkloadKind::DaemonSet) => at_most(share_above(unavailable.unwrap_or("1"), desired)),
             (
                 _,
                 WorkloadKind::Deployment
+                | WorkloadKind::AutoScalingGroup
                 | WorkloadKind::ReplicaSet
                 | WorkloadKind::Job
                 | WorkloadKind::CronJob
                 | WorkloadKind::Pod
-                | WorkloadKind::AutoScalingGroup
                 | WorkloadKind::EcsService
                 | WorkloadKind::EcsTask
                 | WorkloadKind::Machine
@@ -71,7 +78,7 @@ fn share_of(raw: &str, of: u32) -> u32 {
     }
 }
 
-/// The same, rounded up (Kubernetes: `maxUnavailable` of a DaemonSet).
+/// The same, rounded up (Kubernetes: `maxUnavailable` of a DaemonSet, `maxSurge`).
 fn share_above(raw: &str, of: u32) -> u32 {
     match raw.strip_suffix('%') {
         Some(percent) => percent.parse::<u64>().map_or(of, |percent| (u64::from(of) * percent).div_ceil(100) as u32),

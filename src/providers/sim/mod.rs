@@ -4,6 +4,7 @@
 //! Start with `scenario` (what a file can say), then `workload` (what becomes of it), then `provider` (how it is told).
 
 mod blueprint;
+mod census;
 mod cloud;
 mod demo;
 mod group;
@@ -17,6 +18,7 @@ pub mod scenario;
 mod workload;
 mod world;
 
+pub use census::{Census, Counted};
 pub use demo::{Demo, Listed, list, open};
 pub use request::Intervention;
 pub use scenario::{SCENARIOS, Scenario, ScenarioError};

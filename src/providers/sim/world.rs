@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::blueprint::{Blueprints, Tick, ticks};
+use super::census::Census;
 use super::cloud::Cloud;
 use super::request::{self, Intervention};
 use super::scenario::{Scenario, ScenarioError, ScenePlace, parse_service};
@@ -214,6 +215,12 @@ impl SimWorld {
     pub fn is_held(&self, workload: &WorkloadId) -> Option<bool> {
         let place = self.place(&workload.place)?;
         self.with(place, |cloud| cloud.find(workload).map(|(_, found)| found.hold == Paused::Paused))
+    }
+
+    /// What there really is of a workload, whether its place answers or not; `None` where there is no such workload.
+    pub fn census(&self, workload: &WorkloadId) -> Option<Census> {
+        let place = self.place(&workload.place)?;
+        self.with(place, |cloud| cloud.find(workload).map(|(_, found)| Census::of(found)))
     }
 
     /// One place.
