@@ -199,7 +199,7 @@ impl Witness {
 
     /// Once everything was let go of by hand: nothing is owed.
     pub(super) fn is_paid(&mut self, model: &Model) {
-        // What was deleted while its place was dark is not known to be gone, and is owed for good (`domain/operation/debts`).
+        // What was deleted while no process watched is not known to be gone, and is owed for good (`domain/operation/debts`).
         let debts = model.operations.debts().filter(|(_, debt)| self.world.is_held(&debt.workload).is_some());
         let owed: Vec<String> = debts.map(|(id, debt)| format!("{id} owes {}", debt.workload)).collect();
         self.faults.extend(owed.into_iter().map(|owed| format!("{owed}, though somebody let go of it")));
