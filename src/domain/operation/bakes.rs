@@ -49,7 +49,7 @@ pub(super) fn pass_gate(
 pub(super) fn watch_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Baked {
     let bake = world.policy.watch.unwrap_or_default();
     if bake.is_zero() || operation.plan.pace == Pace::Fast {
-        return Baked::Through;
+        return not_undone(operation, world);
     }
     let number = operation.plan.waves.len() as u16;
     let watched = Watched { number, steps: operation.plan.steps().collect(), bake, what: "all of it" };
@@ -62,6 +62,15 @@ pub(super) fn watch_on(operation: &Operation, gates: &mut Gates, world: &World<'
         }
         Err(baked) => baked,
     }
+}
+
+/// Without a watch there is one look all the same: between the last step and the end its driver may have died, for hours.
+fn not_undone(operation: &Operation, world: &World<'_>) -> Baked {
+    let undone = operation.plan.steps().find_map(|step| match bake_of(step, operation.progress(step.id), world) {
+        Bake::Undone(reason) => Some(Entry::Failed { step: step.id, reason }),
+        Bake::Healthy | Bake::Sick(_) => None,
+    });
+    undone.map_or(Baked::Through, Baked::Failed)
 }
 
 /// Steps that were verified and must stay healthy.

@@ -264,7 +264,8 @@ fn brake(operation: &Operation, world: &World<'_>) -> Option<Entry> {
 
 /// The next workload to let go on: of a held step, or of one that came to its end just before its brake was put on.
 fn release(operation: &Operation, world: &World<'_>) -> Option<Entry> {
-    let owes = |step: &Step| operation.debts.iter().any(|debt| debt.workload == step.workload);
+    // Evictions beside a rollout that was held owe nothing of their own.
+    let owes = |step: &Step| step.brake.exists() && operation.debts.iter().any(|debt| debt.workload == step.workload);
     let next = operation.plan.steps().find(|step| {
         let progress = operation.progress(step.id);
         let is_held = progress.state == StepState::Held || (progress.state == StepState::Verified && owes(step));

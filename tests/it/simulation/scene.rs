@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rolldeck::domain::id::{PlaceId, WorkloadId, WorkloadKind};
-use rolldeck::domain::plan::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope};
+use rolldeck::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope};
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
 
@@ -124,6 +124,7 @@ impl Scene {
             0 => format!("svc:app place:{}", dice.pick(&self.workloads).place),
             _ => "svc:app".to_string(),
         };
+        let pace = if dice.one_in(4) { Pace::Fast } else { Pace::Careful };
         let request = |goto: Goto, pick: Pick, change: Change| PlanRequest {
             goto,
             scope: Scope::Matching(Selector::parse(&selector).expect("a selector")),
@@ -132,6 +133,7 @@ impl Scene {
             change,
             reach: Reach::Wide,
             valid: Duration::from_secs(600),
+            pace,
             aims: Aims::default(),
         };
         let change = if dice.one_in(4) { Change::ImageOnly } else { Change::WholeTemplate };
