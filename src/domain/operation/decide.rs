@@ -173,7 +173,8 @@ fn settle_lost_brakes(operation: &Operation, gates: &mut Gates, world: &World<'_
             Hold::Gone => {
                 return Some(Entry::Refused { call, reason: Text::new("the workload was deleted meanwhile") });
             }
-            Hold::Is { .. } if waited > STRAGGLER => {
+            // What was seen while the request could still arrive proves nothing, however long ago that is.
+            Hold::Is { .. } if waited > STRAGGLER && is_seen_after(step, world, since + STRAGGLER) => {
                 let reason = Text::new("its answer was lost, and the fleet shows that it was not done");
                 return Some(Entry::Refused { call, reason });
             }
@@ -187,6 +188,10 @@ fn settle_lost_brakes(operation: &Operation, gates: &mut Gates, world: &World<'_
         }
     }
     None
+}
+
+fn is_seen_after(step: &Step, world: &World<'_>, moment: Timestamp) -> bool {
+    matches!(seen_hold(step, world.fleet, moment), Hold::Is { .. })
 }
 
 fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
