@@ -165,8 +165,7 @@ impl Driving {
                     return;
                 }
                 let now = harness.world.now();
-                let world = World { fleet: &harness.fleet, policy: &harness.policy, now, in_flight: &self.in_flight };
-                if let Some(entry) = decide(&self.operation, &mut self.gates, &world) {
+                if let Some(entry) = self.next(harness, now) {
                     self.append(entry.clone(), now);
                     if let Entry::Sent { call, .. } = entry {
                         self.send(harness, call);
@@ -185,6 +184,12 @@ impl Driving {
         });
         let is_driven = driven.await.is_ok();
         assert!(is_driven, "waited in vain until {what}; it waits for {:?}:\n{}", self.gates.waiting_for, self.story());
+    }
+
+    /// What it would write now, by what the fleet shows.
+    pub(crate) fn next(&mut self, harness: &Harness, now: Timestamp) -> Option<Entry> {
+        let world = World { fleet: &harness.fleet, policy: &harness.policy, now, in_flight: &self.in_flight };
+        decide(&self.operation, &mut self.gates, &world)
     }
 
     /// Writes an operator's request down.

@@ -7,7 +7,7 @@ use rolldeck::domain::drift::Verdict;
 use rolldeck::domain::id::{PlaceId, StepId, WorkloadKind};
 use rolldeck::domain::image::ImageId;
 use rolldeck::domain::journal::{Call, Entry, Outcome as Ended, Request};
-use rolldeck::domain::observation::{PlaceState, Rollout};
+use rolldeck::domain::observation::{Batch, Observation, PlaceState, Rollout};
 use rolldeck::domain::operation::{Mode, Operation, StepState};
 use rolldeck::domain::plan::{Brake, Goto, Pick, Unpause, compose};
 use rolldeck::domain::text::Text;
@@ -654,6 +654,35 @@ async fn a_brake_that_a_dark_place_swallowed_is_unresolved_and_not_forgotten() {
     driving.drive(&mut harness, "it has ended", |operation| operation.ended.is_some()).await;
     assert_eq!(state_of(&driving.operation, 1), StepState::Unresolved, "{}", driving.story());
     assert_eq!(driving.operation.ended.as_ref().map(|(outcome, ..)| *outcome), Some(Ended::Unresolved));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_brake_is_not_called_undone_by_what_was_seen_before_it_could_arrive() {
+    let mut harness = Harness::open(PAIR).await;
+    let plan = harness.plan("svc:app place:k8s/a", Goto::LastGood);
+    let mut driving = Driving::start(plan, harness.world.now());
+    let accepted = |operation: &Operation| state_of(operation, 1) == StepState::Accepted;
+    driving.drive(&mut harness, "the step is accepted", accepted).await;
+    let generation =
+        driving.operation.progress(StepId { wave: 1, step: 1 }).receipt.clone().expect("accepted").generation;
+    let id = deployment("k8s/a", "shop", "app");
+    harness.until("it is seen", |fleet| fleet.workload(&id).is_some_and(|one| one.seen.generation >= generation)).await;
+    let sent_at = harness.world.now();
+    let call = Call::Brake(StepId { wave: 1, step: 1 });
+    driving.append(Entry::Sent { call, present: Vec::new() }, sent_at);
+    driving.append(Entry::Unanswered { call, reason: Text::new("reset") }, sent_at);
+    let mut heard = |at: u64, now: u64| {
+        let (at, now) = (sent_at + Duration::from_secs(at), sent_at + Duration::from_secs(now));
+        let batch = Batch { place: id.place.clone(), fetched_at: at, observations: vec![Observation::Heartbeat] };
+        harness.fleet.apply(batch);
+        driving.next(&harness, now)
+    };
+    assert_eq!(heard(1, 1), None, "it has only just begun to miss an answer");
+    assert_eq!(heard(2, 27), None, "25 s have passed, and what is seen is of the second after it was sent");
+    assert!(
+        matches!(heard(40, 41), Some(Entry::Refused { call: of, .. }) if of == call),
+        "now it is seen that it never came"
+    );
 }
 
 #[tokio::test(start_paused = true)]
