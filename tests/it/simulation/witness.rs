@@ -3,7 +3,7 @@
 //!
 //! Never stops a play: it notes what is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -33,6 +33,8 @@ pub(super) struct Witness {
     rollouts: Vec<(OperationId, WorkloadId, u32)>,
     /// What went out, by how often.
     sent: BTreeMap<(OperationId, Call), usize>,
+    /// What a process saw healthy when it decided: others may have got well before the request arrived.
+    seen_healthy: BTreeMap<(OperationId, Call), BTreeSet<Uid>>,
     floor: u32,
     changes_by_itself: bool,
     /// What is wrong.
@@ -47,6 +49,7 @@ impl Witness {
             disturbed: BTreeMap::new(),
             rollouts: Vec::new(),
             sent: BTreeMap::new(),
+            seen_healthy: BTreeMap::new(),
             floor: scene.floor,
             changes_by_itself: scene.changes_by_itself,
             faults: Vec::new(),
@@ -62,12 +65,15 @@ impl Witness {
     /// A process is about to write something: an eviction must leave enough by what that process sees, whoever has changed
     /// something since the plan was made.
     pub(super) fn decides(&mut self, model: &Model, id: &OperationId, entry: &Entry) {
-        let Entry::Sent { call: Call::Step(step), .. } = entry else { return };
-        let step = model.operations.get(id).and_then(|tracked| tracked.operation.plan.step(*step));
-        let Some((step, Action::Evict { instance, .. })) = step.map(|step| (step, &step.action)) else { return };
+        let Entry::Sent { call: call @ Call::Step(step), .. } = entry else { return };
+        let Some(step) = model.operations.get(id).and_then(|tracked| tracked.operation.plan.step(*step)) else {
+            return;
+        };
         let Some(workload) = model.fleet.workload(&step.workload) else { return };
         let healthy = model.fleet.instances_of(workload).filter(|one| one.seen.health == Health::Healthy);
         let healthy: Vec<&Uid> = healthy.map(|one| &one.seen.uid).collect();
+        self.seen_healthy.insert((id.clone(), *call), healthy.iter().copied().cloned().collect());
+        let Action::Evict { instance, .. } = &step.action else { return };
         let (left, desired) = (healthy.iter().filter(|uid| **uid != instance).count() as u32, workload.seen.desired);
         if healthy.contains(&instance) && left < (desired * self.floor).div_ceil(100) {
             self.faults.push(format!("{id} evicts a healthy one and sees that {left} of {desired} will be left"));
@@ -125,11 +131,13 @@ impl Witness {
         }
         let Some(before) = before else { return };
         let needed = (before.desired * self.floor).div_ceil(100);
+        let seen = self.seen_healthy.get(&(operation.clone(), *call));
         match (call, action) {
             (Call::Step(_), Action::Evict { instance, .. }) if !self.is_restless(workload) => {
                 let is_healthy = before.instances.iter().any(|present| present.uid == *instance && present.is_healthy);
                 let left = self.world.census(workload).map_or(0, |census| census.healthy());
-                if is_healthy && left < needed && !self.changes_by_itself {
+                let was_sick = seen.is_some_and(|seen| !seen.contains(instance));
+                if is_healthy && !was_sick && left < needed && !self.changes_by_itself {
                     self.faults.push(format!(
                         "{operation} {call:?} evicted a healthy one and left {left} of {}, the floor is {needed}",
                         before.desired
@@ -137,7 +145,9 @@ impl Witness {
                 }
             }
             (Call::Step(_), action) if action.is_rollout() && !self.is_restless(workload) => {
-                self.rollouts.push((operation.clone(), workload.clone(), needed.min(before.healthy())));
+                let seen = seen.map_or(u32::MAX, |seen| seen.len() as u32);
+                let least = needed.min(before.healthy()).min(seen);
+                self.rollouts.push((operation.clone(), workload.clone(), least));
             }
             _ => {}
         }
