@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use super::bakes::{Baked, pass_gate, watch_on};
 use super::follows::{Turn, turn_of};
 use super::verify::{Hold, Progress, Recovered, progress_of, recover, seen_hold};
-use super::{Mode, Operation, StepProgress, StepState};
+use super::{Mode, Operation, Owed, StepProgress, StepState};
 use crate::domain::fleet::Fleet;
-use crate::domain::id::{StepId, Uid};
+use crate::domain::id::{StepId, Uid, WorkloadId};
 use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
 use crate::domain::plan::{Action, Floor, Follows, Paused, Step, is_stuck};
@@ -131,6 +131,9 @@ fn settle_lost(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> O
         match recover(step, &operation.id.0, world.fleet, since) {
             Recovered::WasDone { generation, template } => {
                 return Some(Entry::Accepted { call, receipt: receipt(generation, Some(template)) });
+            }
+            Recovered::Set { generation } => {
+                return Some(Entry::Accepted { call, receipt: receipt(generation, None) });
             }
             Recovered::Gone => return Some(Entry::Accepted { call, receipt: receipt(0, None) }),
             Recovered::Unclear(_) if gates.missed(call, world.now) < STRAGGLER => {
@@ -270,7 +273,10 @@ fn brake(operation: &Operation, world: &World<'_>) -> Option<Entry> {
 /// The next workload to let go on: of a held step, or of one that came to its end just before its brake was put on.
 fn release(operation: &Operation, world: &World<'_>) -> Option<Entry> {
     // Evictions beside a rollout that was held owe nothing of their own.
-    let owes = |step: &Step| step.brake.exists() && operation.debts.iter().any(|debt| debt.workload == step.workload);
+    let is_held = |workload: &WorkloadId| {
+        operation.debts.iter().any(|debt| debt.owed == Owed::Hold && debt.workload == *workload)
+    };
+    let owes = |step: &Step| step.brake.exists() && is_held(&step.workload);
     let next = operation.plan.steps().find(|step| {
         let progress = operation.progress(step.id);
         let is_held = progress.state == StepState::Held || (progress.state == StepState::Verified && owes(step));
@@ -329,7 +335,8 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
         {
             return Some(entry);
         }
-        if wave.steps.iter().any(|step| state(&step) != StepState::Verified) {
+        let is_done = |step: &Step| step.left_out.is_some() || state(&step) == StepState::Verified;
+        if !wave.steps.iter().all(is_done) {
             return None;
         }
     }
@@ -339,8 +346,13 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
     }
     match watch_on(operation, gates, world) {
         Baked::Through => {
-            let count = operation.steps.len();
-            let reason = Text::new(&format!("{count} of {} verified", counted(count, "step")));
+            let verified = steps_in(operation, StepState::Verified).count();
+            let left_out = match operation.steps.len() - verified {
+                0 => String::new(),
+                count => format!("; {count} left out"),
+            };
+            let reason = format!("{verified} of {} verified{left_out}", counted(operation.steps.len(), "step"));
+            let reason = Text::new(&reason);
             Some(Entry::Ended { outcome: Outcome::Done, reason })
         }
         Baked::NotYet => None,

@@ -25,7 +25,18 @@ pub(super) fn turn_of(operation: &Operation, world: &World<'_>, step: &Step) -> 
         Follows::Nothing => Turn::Now,
         Follows::EndOfRollout => after_end(operation, world, step),
         Follows::NewTemplate => after_template(operation, world, step),
+        Follows::Loan => after_loan(operation, step),
     }
+}
+
+/// What somebody else has given back meanwhile, or changed, is not given back again.
+fn after_loan(operation: &Operation, step: &Step) -> Turn {
+    let Some(loan) = step.action.loan() else { return Turn::Now };
+    if operation.owes(&step.workload, loan) {
+        return Turn::Now;
+    }
+    let detail = Text::new("it was given back, or changed, without us; nothing was sent");
+    Turn::First(Entry::Verified { step: step.id, detail })
 }
 
 fn after_end(operation: &Operation, world: &World<'_>, step: &Step) -> Turn {

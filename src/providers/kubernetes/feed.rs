@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::Fault;
 use super::convert::Kind;
+use super::keepers::{self, Resource};
 use super::known::{Happened, Listed};
 use super::slim::PageMeta;
 use super::stream::Lines;
@@ -40,6 +41,9 @@ const GATHER_BYTES: usize = 2 << 20;
 const CATCH_UP: Duration = Duration::from_millis(300);
 /// A kind that is forbidden is tried again after this time.
 const FORBIDDEN_RETRY: Duration = Duration::from_secs(60);
+
+/// One that the cluster does not have may be installed some day.
+const ABSENT_RETRY: Duration = Duration::from_secs(300);
 
 /// How many clusters list at the same time; the others wait. Within a cluster one kind is listed after the other.
 static LISTS: Semaphore = Semaphore::const_new(4);
@@ -86,6 +90,10 @@ impl Feed {
             Listed::Nodes => ("/api/v1", "nodes"),
             Listed::Pods => ("/api/v1", "pods"),
             Listed::Revisions => ("/apis/apps/v1", "controllerrevisions"),
+            Listed::Keepers(kind) => {
+                let Resource { group, version, name } = keepers::resource(kind);
+                return Feed::of(index, listed, &format!("/apis/{group}/{version}"), name, namespace);
+            }
             Listed::Workloads(Kind::Deployment) => ("/apis/apps/v1", "deployments"),
             Listed::Workloads(Kind::ReplicaSet) => ("/apis/apps/v1", "replicasets"),
             Listed::Workloads(Kind::StatefulSet) => ("/apis/apps/v1", "statefulsets"),
@@ -93,6 +101,10 @@ impl Feed {
             Listed::Workloads(Kind::Job) => ("/apis/batch/v1", "jobs"),
             Listed::Workloads(Kind::CronJob) => ("/apis/batch/v1", "cronjobs"),
         };
+        Feed::of(index, listed, group, name, namespace)
+    }
+
+    fn of(index: usize, listed: Listed, group: &str, name: &'static str, namespace: Option<&str>) -> Feed {
         match namespace {
             Some(namespace) => {
                 let path = format!("{group}/namespaces/{namespace}/{name}");
@@ -123,7 +135,9 @@ impl Feed {
                 Ok(Ended::ClosedAtOnce) => pause.next(),
                 Err(fault) => {
                     let (state, wait) = self.sort(fault, was_listed, &mut pause);
-                    if let FeedState::Limited(why) = &state {
+                    if let FeedState::Limited(why) = &state
+                        && !self.is_absent(why)
+                    {
                         let limited = Observation::Limited(self.source, why.text());
                         shared.sink.send(Timestamp::now(), vec![limited]).await;
                     }
@@ -139,11 +153,17 @@ impl Feed {
         }
     }
 
+    /// Whether a cluster just does not have what makes such a kind: nothing is missing then.
+    fn is_absent(&self, fault: &Fault) -> bool {
+        matches!(self.listed, Listed::Keepers(_)) && fault.code() == 404
+    }
+
     /// What a fault means, and how long to wait.
     fn sort(&self, fault: Fault, was_listed: bool, pause: &mut Pause) -> (FeedState, Duration) {
         // Forbidden, or a server that does not have this kind. What could be read before must not vanish so quietly.
         if matches!(fault.code(), 403 | 404) && !was_listed {
-            return (FeedState::Limited(fault), FORBIDDEN_RETRY);
+            let wait = if self.is_absent(&fault) { ABSENT_RETRY } else { FORBIDDEN_RETRY };
+            return (FeedState::Limited(fault), wait);
         }
         let wait = pause.next().max(fault.retry_after().unwrap_or_default());
         (FeedState::Failing(fault), wait)

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 
 use super::client::{Fault, Meant, Reads, Review, Writes};
 use super::convert::Kind;
+use super::keepers::{self, Resource};
 use super::lookup::{self, READ_TIMEOUT};
 use super::requests::{self, Mark, Precondition};
 use super::{diff, operate};
 use crate::domain::expectation::ServiceKeys;
-use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step, Unpause};
+use crate::domain::keeper::Borrowed;
+use crate::domain::plan::{Action, Check, CheckVerdict, Follows, Inspection, Step, Unpause};
 use crate::domain::text::Text;
 
 /// Looks at a step with reads alone.
@@ -64,13 +66,17 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         inspection.refusals.push((lookup::inoperable(id), Text::new("use kubectl")));
         return Ok(());
     }
+    if let Some(what) = step.action.loan().map(|loan| &loan.what) {
+        return look_at_loan(reads, &context, step, what, inspection).await;
+    }
     let present = lookup::workload(reads, keys, id).await?;
-    let patch = (present.kind.group(), present.kind.resource(), "", "patch");
+    let (group, resource) = (present.kind.group(), present.kind.resource());
+    let patch = Asked { namespace: id.namespace.as_deref(), verb: "patch", group, resource, subresource: "" };
     match &step.action {
         Action::RestoreRevision { revision, number, .. } => {
             let release = present.holds().filter(|_| step.unpause == Unpause::Release);
             inspection.equivalent = Some(requests::kubectl_undo(&context, id, *number, release));
-            inspection.checks.push(permission(reads, step, patch, &id.name).await);
+            inspection.checks.push(permission(reads, step, &patch, &id.name).await);
             match lookup::revision(reads, id, &present, revision).await? {
                 Some(past) => {
                     inspection.also_goes_back = diff::differences(&present.template, &past.template);
@@ -87,17 +93,63 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         }
         Action::SetImage { container, image } => {
             inspection.equivalent = Some(requests::kubectl_set_image(&context, id, container, image.as_str()));
-            inspection.checks.push(permission(reads, step, patch, &id.name).await);
+            inspection.checks.push(permission(reads, step, &patch, &id.name).await);
         }
         Action::Evict { name, .. } => {
             inspection.equivalent = Some(requests::kubectl_evict(&context, id, name));
-            inspection.checks.push(permission(reads, step, ("", "pods", "eviction", "create"), name).await);
+            let create = Asked { verb: "create", group: "", resource: "pods", subresource: "eviction", ..patch };
+            inspection.checks.push(permission(reads, step, &create, name).await);
             inspection.checks.extend(stale_image(step, &present));
             let pod = lookup::pod(reads, keys, id, name).await?;
             inspection.checks.extend(budgets(reads, step, &pod.labels).await);
         }
         Action::EndRollout { .. } => {
             inspection.refusals.push((Text::new(operate::NO_END), Text::new("plan again")));
+        }
+        // Looked at above.
+        Action::Borrow { .. } | Action::GiveBack { .. } => {}
+    }
+    Ok(())
+}
+
+async fn look_at_loan(
+    reads: &Reads,
+    context: &str,
+    step: &Step,
+    what: &Borrowed,
+    inspection: &mut Inspection,
+) -> Result<(), Fault> {
+    let what = if matches!(step.action, Action::GiveBack { .. }) { what.turned() } else { what.clone() };
+    let Some(change) = keepers::change(&what) else { return Ok(()) };
+    let Resource { group, name, .. } = keepers::resource(change.keeper.kind);
+    let asked =
+        Asked { namespace: Some(&change.keeper.namespace), verb: "patch", group, resource: name, subresource: "" };
+    inspection.equivalent = Some(keepers::kubectl(context, &change));
+    inspection.checks.push(permission(reads, step, &asked, &change.keeper.name).await);
+    Ok(())
+}
+
+async fn rehearse_loan(reads: &Reads, writes: &Writes, step: &Step, inspection: &mut Inspection) -> Result<(), Fault> {
+    // What is given back by the plan itself is not borrowed yet.
+    let what = match (&step.action, step.follows) {
+        (Action::Borrow { loan }, _) => loan.what.clone(),
+        (Action::GiveBack { loan }, Follows::Nothing) => loan.what.turned(),
+        _ => return Ok(()),
+    };
+    let Some(change) = keepers::change(&what) else { return Ok(()) };
+    let mark = Mark { operation: "o-rehearsal", who: "rolldeck", verb: "rehearsal", at: Timestamp::now() };
+    let why_not = match keepers::look(reads, &change).await? {
+        keepers::Found::Ready(version) => {
+            keepers::send(writes, &change, &version, &mark, Meant::Rehearsal).await?.err()
+        }
+        keepers::Found::IsSo(_) => Some(Text::new(&format!("{} is to {} already", change.keeper, change.to))),
+        keepers::Found::Moved(why) => Some(why),
+    };
+    match why_not {
+        Some(why) => inspection.refusals.push((why, Text::new("plan again"))),
+        None => {
+            let detail = format!("{}: the server would take it", change.keeper);
+            inspection.checks.push(check("dry run", CheckVerdict::Pass, &detail));
         }
     }
     Ok(())
@@ -112,6 +164,9 @@ async fn dry_run(
 ) -> Result<(), Fault> {
     let id = &step.workload;
     let Some(kind) = Kind::operable(id.kind) else { return Ok(()) };
+    if step.action.loan().is_some() {
+        return rehearse_loan(reads, writes, step, inspection).await;
+    }
     let answered = match &step.action {
         Action::RestoreRevision { .. } | Action::SetImage { .. } => {
             let present = lookup::workload(reads, keys, id).await?;
@@ -130,7 +185,7 @@ async fn dry_run(
             let body = requests::eviction(&at, id, name);
             writes.evict(&requests::pod_path(id, name), &body, Meant::Rehearsal).await?
         }
-        Action::EndRollout { .. } => return Ok(()),
+        Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => return Ok(()),
     };
     for warning in &answered.warnings {
         inspection.checks.push(check("dry run", CheckVerdict::Warn, &format!("{id}: the server warns: {warning}")));
@@ -146,14 +201,19 @@ async fn dry_run(
     Ok(())
 }
 
-async fn permission(
-    reads: &Reads,
-    step: &Step,
-    (group, resource, subresource, verb): (&str, &str, &str, &str),
-    name: &str,
-) -> Check {
+/// A permission that is asked about.
+struct Asked<'a> {
+    namespace: Option<&'a str>,
+    verb: &'a str,
+    group: &'a str,
+    resource: &'a str,
+    subresource: &'a str,
+}
+
+async fn permission(reads: &Reads, step: &Step, asked: &Asked<'_>, name: &str) -> Check {
     let id = &step.workload;
-    let attributes = json!({"namespace": id.namespace, "verb": verb, "group": group, "resource": resource,
+    let Asked { namespace, verb, group, resource, subresource } = asked;
+    let attributes = json!({"namespace": namespace, "verb": verb, "group": group, "resource": resource,
         "subresource": subresource, "name": name});
     let what =
         if subresource.is_empty() { format!("{verb} {resource}") } else { format!("{verb} {resource}/{subresource}") };

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::client::{Answered, Fault, Meant, Reads, Writes};
 use super::convert::Kind;
+use super::keepers::{self, Found};
 use super::lookup::{self, Present};
 use super::requests::{self, Hold, Mark, Precondition};
 use super::{Answer, Order};
@@ -17,6 +18,7 @@ use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::Uid;
 use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
+use crate::domain::keeper::Borrowed;
 use crate::domain::plan::{Action, Follows, Paused, Step, Unpause};
 use crate::domain::text::Text;
 
@@ -33,9 +35,10 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
     if Kind::operable(order.step.workload.kind).is_none() {
         return Answer::Refused(Text::new(&format!("not sent: {}", lookup::inoperable(&order.step.workload))));
     }
-    let attempts = match order.call {
-        Call::Step(_) => ATTEMPTS,
-        Call::Brake(_) | Call::Release(_) => BRAKE_ATTEMPTS,
+    let attempts = match (order.call, order.step.action.loan()) {
+        (Call::Step(_), None) => ATTEMPTS,
+        // Argo CD keeps its status in the object itself, and writes it all the time.
+        (Call::Step(_), Some(_)) | (Call::Brake(_) | Call::Release(_), _) => BRAKE_ATTEMPTS,
     };
     for attempt in 0..attempts {
         let answer = match (order.call, &order.step.action) {
@@ -45,6 +48,8 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
             (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {
                 roll(reads, writes, keys, order).await
             }
+            (Call::Step(_), Action::Borrow { loan }) => lend(reads, writes, order, &loan.what).await,
+            (Call::Step(_), Action::GiveBack { loan }) => lend(reads, writes, order, &loan.what.turned()).await,
             (Call::Step(_), Action::EndRollout { .. }) => return Answer::Refused(Text::new(NO_END)),
             (Call::Brake(_), _) => hold(reads, writes, keys, order, Hold::Pause).await,
             (Call::Release(_), _) => hold(reads, writes, keys, order, Hold::Release).await,
@@ -95,7 +100,9 @@ pub(super) async fn body(
             let change = (list, container.as_str(), image.as_str());
             Ok(Ok(requests::set_image(present.kind, &at, mark, change, release)))
         }
-        Action::Evict { .. } | Action::EndRollout { .. } => Ok(Err(Text::new("it changes no template"))),
+        Action::Evict { .. } | Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+            Ok(Err(Text::new("it changes no template")))
+        }
     }
 }
 
@@ -117,6 +124,30 @@ async fn roll(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order)
     };
     let sent = writes.patch(&requests::workload_path(present.kind, &step.workload), &body, Meant::Really).await;
     answered(sent, present.kind, keys)
+}
+
+/// Borrows something, or gives it back.
+async fn lend(reads: &Reads, writes: &Writes, order: &Order, what: &Borrowed) -> Tried {
+    let Some(change) = keepers::change(what) else {
+        return Tried::Answer(Answer::Refused(Text::new("not sent: a pace can't be changed by this version")));
+    };
+    let gives_back = matches!(order.step.action, Action::GiveBack { .. });
+    let refused = |why: &str| Tried::Answer(Answer::Refused(Text::new(why)));
+    let version = match keepers::look(reads, &change).await {
+        Ok(Found::Ready(version)) => version,
+        Ok(Found::IsSo(receipt)) if gives_back => return Tried::Answer(Answer::Accepted(receipt)),
+        Ok(Found::IsSo(_)) => {
+            let (keeper, to) = (change.keeper, change.to);
+            return refused(&format!("not sent: {keeper} is to {to} already, by somebody else; plan again"));
+        }
+        Ok(Found::Moved(why)) => return refused(&format!("not sent: {why}; plan again")),
+        Err(fault) => return Tried::Answer(not_sent(&fault)),
+    };
+    match keepers::send(writes, &change, &version, &mark(order), Meant::Really).await {
+        Ok(Ok(receipt)) => Tried::Answer(Answer::Accepted(receipt)),
+        Ok(Err(why)) => refused(&why),
+        Err(fault) => sorted(&fault),
+    }
 }
 
 async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order, hold: Hold) -> Tried {
@@ -266,7 +297,7 @@ fn already_gone(step: &Step, name: &str) -> Answer {
             let notes = vec![why, Text::new("nothing was sent")];
             Answer::Accepted(Receipt { generation: 0, template: None, notes })
         }
-        Follows::Nothing | Follows::EndOfRollout => Answer::Refused(why),
+        Follows::Nothing | Follows::EndOfRollout | Follows::Loan => Answer::Refused(why),
     }
 }
 
@@ -278,6 +309,8 @@ fn mark(order: &Order) -> Mark<'_> {
         (Call::Step(_), Action::SetImage { .. }) => "set image",
         (Call::Step(_), Action::Evict { .. }) => "replace",
         (Call::Step(_), Action::EndRollout { .. }) => "end",
+        (Call::Step(_), Action::Borrow { .. }) => "borrow",
+        (Call::Step(_), Action::GiveBack { .. }) => "give back",
     };
     Mark { operation: &order.operation.0, who: &order.who, verb, at: Timestamp::now() }
 }

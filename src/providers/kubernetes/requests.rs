@@ -208,7 +208,8 @@ pub(super) fn label_selector(selector: &Value) -> String {
 }
 
 impl Mark<'_> {
-    fn operation_note(&self) -> String {
+    /// What is written on the object.
+    pub(super) fn operation_note(&self) -> String {
         // Whole words: who reads it takes the first one.
         format!("{} {} {}", self.operation, self.who.replace(' ', "_"), self.at)
     }
@@ -258,7 +259,11 @@ fn target(id: &WorkloadId) -> String {
 }
 
 fn kubectl(context: &str, id: &WorkloadId, rest: &[&str]) -> Text {
-    let namespace = id.namespace.as_deref().unwrap_or("default");
+    kubectl_in(context, id.namespace.as_deref().unwrap_or("default"), rest)
+}
+
+/// A command in a namespace.
+pub(super) fn kubectl_in(context: &str, namespace: &str, rest: &[&str]) -> Text {
     let words = ["kubectl", "--context", context, "-n", namespace].into_iter().chain(rest.iter().copied());
     Text::new(&words.map(quoted).collect::<Vec<_>>().join(" "))
 }

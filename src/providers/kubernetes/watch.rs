@@ -18,6 +18,7 @@ use super::known::{Known, Listed};
 use super::requests;
 use super::settings::Settings;
 use crate::domain::expectation::ServiceKeys;
+use crate::domain::keeper::KeeperKind;
 use crate::domain::observation::{Observation, PlaceIdentity, PlaceState};
 use crate::domain::text::Text;
 use crate::providers::{Mutations, Sink};
@@ -35,7 +36,7 @@ const SIGN_IN_AGAIN: Duration = Duration::from_secs(30);
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// In this order the first lists are made, so that the owner of each row is known before it.
-const ORDER: [Listed; 9] = [
+const ORDER: [Listed; 13] = [
     Listed::Nodes,
     Listed::Workloads(Kind::Deployment),
     Listed::Workloads(Kind::ReplicaSet),
@@ -45,6 +46,10 @@ const ORDER: [Listed; 9] = [
     Listed::Workloads(Kind::Job),
     Listed::Workloads(Kind::CronJob),
     Listed::Pods,
+    Listed::Keepers(KeeperKind::Application),
+    Listed::Keepers(KeeperKind::Kustomization),
+    Listed::Keepers(KeeperKind::HelmRelease),
+    Listed::Keepers(KeeperKind::Autoscaler),
 ];
 
 /// What the feeds of a cluster share.
@@ -356,6 +361,7 @@ async fn identity(reads: &Reads, scope: &Scope, mutations: Mutations) -> Result<
         ("the same for DaemonSets", "apps", "daemonsets", "", "patch"),
         ("the same for CronJobs", "batch", "cronjobs", "", "patch"),
         ("replace single pods", "", "pods", "eviction", "create"),
+        ("hold the minimum of autoscalers", "autoscaling", "horizontalpodautoscalers", "", "patch"),
     ] {
         if mutations == Mutations::Forbidden {
             cannot.push((Text::new(what), Text::new("read only")));

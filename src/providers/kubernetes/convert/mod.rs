@@ -3,11 +3,13 @@
 //! Never judges. What can't be read becomes `None` or `Unknown`, never something that looks right.
 
 mod claims;
+mod keeper;
 mod pod;
 mod revision;
 mod template;
 mod workload;
 
+pub(super) use keeper::{Keeper, keeper, spec_for};
 pub(super) use pod::{Surrounding, instance, platform, revision_of};
 pub(super) use revision::{controller_revision, template_in};
 pub(super) use template::{Asked, asked_of, hash_of, is_added_label, main_container, template_of};
