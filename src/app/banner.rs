@@ -177,6 +177,7 @@ fn end(tracked: &Tracked) -> Line {
         (Some(Outcome::Unresolved), ..) => "5 says what to look at",
         (_, _, 0) if operation.debts.is_empty() => "nothing to reverse",
         _ if !operation.debts.is_empty() => "r goes on with it, u takes it back",
+        (_, Verb::Promote, _) => "b goes back",
         (_, Verb::Rollback | Verb::Replace, _) => "u takes it back",
     };
     let reason = operation.reason();

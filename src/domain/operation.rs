@@ -8,6 +8,7 @@ mod debts;
 mod decide;
 mod follows;
 mod outcome;
+mod promoted;
 mod step;
 mod verify;
 

@@ -7,6 +7,7 @@ mod bound;
 mod brake;
 mod by_hand;
 mod by_run;
+mod canary;
 mod choose;
 mod code;
 mod compose;
@@ -25,6 +26,7 @@ use sha2::{Digest as _, Sha256};
 pub use bound::{Bound, Paused};
 pub(in crate::domain) use by_hand::{is_held_back, is_stuck};
 pub(in crate::domain) use by_run::left_to_end;
+pub use canary::{Promotion, Stride};
 pub use code::Code;
 pub use compose::compose;
 pub use floor::Floor;
@@ -83,6 +85,8 @@ pub enum Verb {
     Replace,
     /// Go back to an earlier version.
     Rollback,
+    /// Let go on what waits at a step of its own.
+    Promote,
 }
 
 /// How much time a plan takes for looking whether what was done stays healthy.
@@ -197,6 +201,15 @@ pub enum Action {
         /// What runs, how far, since when.
         what: Text,
     },
+    /// Let a rollout go on that waits at a step of its own, or begin again what was aborted.
+    Promote {
+        /// How far.
+        promotion: Promotion,
+        /// The halt that it was decided at; `None`: whichever it meets.
+        halt: Option<Text>,
+        /// Where that is, in words.
+        what: Text,
+    },
 }
 
 /// One side of a change.
@@ -254,6 +267,8 @@ pub enum Follows {
     EndOfRollout,
     /// It has put the template in force from which an instance is made again.
     NewTemplate,
+    /// It has begun the rollout that this one hurries on.
+    OwnRollout,
 }
 
 /// One thing that was looked at.
@@ -399,6 +414,7 @@ impl Verb {
         match self {
             Verb::Replace => "replace",
             Verb::Rollback => "rollback",
+            Verb::Promote => "promote",
         }
     }
 }
@@ -411,6 +427,7 @@ impl Action {
             Action::SetImage { .. } => "set_image",
             Action::Evict { .. } => "evict",
             Action::EndRollout { .. } => "end_rollout",
+            Action::Promote { .. } => "promote",
         }
     }
 
@@ -418,15 +435,20 @@ impl Action {
     pub fn replaces(&self) -> bool {
         match self {
             Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } => true,
-            Action::EndRollout { .. } => false,
+            Action::EndRollout { .. } | Action::Promote { .. } => false,
         }
+    }
+
+    /// Whether it may begin although an operation drives its workload: that one may wait for just this.
+    pub fn may_join(&self) -> bool {
+        matches!(self, Action::Promote { .. })
     }
 
     /// Whether it asks for another template, and so has instances replaced by the platform.
     pub fn is_rollout(&self) -> bool {
         match self {
             Action::RestoreRevision { .. } | Action::SetImage { .. } => true,
-            Action::Evict { .. } | Action::EndRollout { .. } => false,
+            Action::Evict { .. } | Action::EndRollout { .. } | Action::Promote { .. } => false,
         }
     }
 }

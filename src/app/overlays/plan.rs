@@ -179,7 +179,7 @@ impl PlanOverlay {
         if model.now >= self.plan.expires_at {
             return Err(Closed::Expired);
         }
-        for step in self.plan.steps() {
+        for step in self.plan.steps().filter(|step| !step.action.may_join()) {
             if let Some(busy) = model.operations.busy(&step.workload) {
                 return Err(Closed::Because(Text::new(&format!("operation {busy} is driving {}", step.workload))));
             }
@@ -366,6 +366,7 @@ fn can_change_image_only(model: &Model) -> Result<(), Text> {
     match open_plan(model).map(|overlay| &overlay.request.goto) {
         Some(Goto::LastGood | Goto::Revision(_) | Goto::Image(_)) => Ok(()),
         Some(Goto::Before(_)) => not_now("the way back from an operation takes the whole template back"),
+        Some(Goto::Promote(_)) => not_now("a promotion changes no template"),
         Some(Goto::Expected) => not_now("a replacement changes nothing but images"),
         None => not_now("no plan is open"),
     }

@@ -9,7 +9,7 @@ use crate::app::model::Model;
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
-use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Unpause, Wave};
+use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Stride, Unpause, Wave};
 use crate::domain::text::counted;
 
 /// The lines of a plan, and where its parts begin: each wave, what it leaves out, the checks and what comes after them.
@@ -84,6 +84,8 @@ fn title(overlay: &PlanOverlay) -> Line {
     let what = match (&overlay.request.goto, overlay.request.change) {
         (Goto::Expected, _) => "replace what is off",
         (Goto::Before(_), _) => "take an operation back",
+        (Goto::Promote(Stride::Next), _) => "promote what waits",
+        (Goto::Promote(Stride::Full), _) => "promote to the end",
         (Goto::LastGood, Change::WholeTemplate) => "back to last good",
         (Goto::LastGood, Change::ImageOnly) => "back to last good, image only",
         (Goto::Revision(_) | Goto::Image(_), Change::WholeTemplate) => "to a picked version",
@@ -156,6 +158,7 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
         Action::SetImage { container, .. } => format!("image of {container}{sides}"),
         Action::Evict { name, .. } => format!("takes {name} away; it is made again{sides}"),
         Action::EndRollout { what } => format!("ends {what}"),
+        Action::Promote { promotion, what, .. } => promotion.as_text(what),
     };
     add(Line::new(Meaning::Key, format!("    {} ", step.id))
         .and(Meaning::Text, format!("{name}  "))

@@ -120,6 +120,7 @@ fn replaces(workload: &Workload) -> Replaces {
         | WorkloadKind::Job
         | WorkloadKind::CronJob
         | WorkloadKind::Pod
+        | WorkloadKind::Rollout
         | WorkloadKind::AutoScalingGroup
         | WorkloadKind::EcsService
         | WorkloadKind::EcsTask
@@ -132,7 +133,7 @@ fn replaces(workload: &Workload) -> Replaces {
 fn target_of<'a>(workload: &'a Workload, step: &Step) -> Option<&'a RevisionSeen> {
     match &step.action {
         Action::RestoreRevision { revision, .. } => workload.revisions.iter().find(|known| known.uid == *revision),
-        Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. } => None,
+        Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. } | Action::Promote { .. } => None,
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::by_hand;
+use super::canary;
 use super::choose::{Choice, choose};
 use super::floor::{Floor, healthy_floor};
 use super::meant::meant;
@@ -43,7 +44,7 @@ pub fn compose(
     if workloads.is_empty() {
         draft.refuse(None, "nothing matches", "`rolldeck fleet` lists what there is");
     }
-    if request.goto == Goto::LastGood && matches!(request.scope, Scope::Matching(_)) {
+    if matches!(request.goto, Goto::LastGood | Goto::Promote(_)) && matches!(request.scope, Scope::Matching(_)) {
         workloads = draft.leave_out_what_is_not_meant(request, fleet, policy, now, workloads);
     }
     for workload in &workloads {
@@ -140,7 +141,7 @@ impl Draft {
             let hint = format!("wait until it answers, or leave it out with -place:{}", workload.id.place);
             return self.refuse(Some(workload), &reason, &hint);
         }
-        if let Some(operation) = busy(&workload.id) {
+        if let Some(operation) = busy(&workload.id).filter(|_| !canary::may_join(&request.goto, workload)) {
             let reason = format!("operation {operation} is driving it");
             return self.refuse(Some(workload), &reason, "stop or finish that operation first (screen 5)");
         }
@@ -302,19 +303,23 @@ impl Draft {
             let reason = if self.already_there > 0 { "everything is there already" } else { "nothing is off" };
             self.refuse(None, reason, "nothing to do");
         }
-        let verb = if request.goto == Goto::Expected { Verb::Replace } else { Verb::Rollback };
+        let verb = match request.goto {
+            Goto::Expected => Verb::Replace,
+            Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_) => Verb::Rollback,
+            Goto::Promote(_) => Verb::Promote,
+        };
         let title = match &request.goto {
             Goto::Before(operation) => {
                 Text::new(&format!("{}, back from {operation}", title(verb, workloads, &self.steps)))
             }
-            Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) => title(verb, workloads, &self.steps),
+            Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Promote(_) => {
+                title(verb, workloads, &self.steps)
+            }
         };
         let content = format!("{now}|{title}|{:?}", self.steps);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
-        let replaces = |step: &&Step| {
-            !matches!(step.action, super::Action::EndRollout { .. }) && step.follows != Follows::NewTemplate
-        };
-        let ends = self.steps.iter().any(|step| !step.action.replaces());
+        let replaces = |step: &&Step| step.action.replaces() && step.follows != Follows::NewTemplate;
+        let ends = self.steps.iter().any(|step| matches!(step.action, super::Action::EndRollout { .. }));
         let waves = waves(self.steps.clone(), policy, request.pace);
         if request.pace == Pace::Fast {
             let bakes = waves.len().saturating_sub(1);
@@ -326,7 +331,9 @@ impl Draft {
             self.check("fast", CheckVerdict::Warn, detail);
         }
         let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
-        let abort_leaves = if ends {
+        let abort_leaves = if let Some(own) = canary::abort_leaves(&self.steps) {
+            own
+        } else if ends {
             "x s stops here: a rollout that was ended stays where it was, with two versions and no debt; p pauses"
         } else if brakeless {
             "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
@@ -338,7 +345,7 @@ impl Draft {
             verb,
             reverses: match &request.goto {
                 Goto::Before(operation) => Some(operation.clone()),
-                Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) => None,
+                Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Promote(_) => None,
             },
             way: if request.goto == Goto::LastGood { Way::Back } else { Way::Elsewhere },
             title,

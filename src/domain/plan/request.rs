@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Pace, select};
+use super::{Pace, Stride, select};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{OperationId, WorkloadId};
 use crate::domain::observation::TemplateHash;
@@ -61,6 +61,8 @@ pub enum Goto {
     Image(Text),
     /// To what each workload asked for before this operation (`PlanRequest::reverse`).
     Before(OperationId),
+    /// Nowhere else: what waits at a step of its own is let go on.
+    Promote(Stride),
 }
 
 impl Goto {

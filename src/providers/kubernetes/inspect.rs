@@ -96,7 +96,7 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
             let pod = lookup::pod(reads, keys, id, name).await?;
             inspection.checks.extend(budgets(reads, step, &pod.labels).await);
         }
-        Action::EndRollout { .. } => {
+        Action::EndRollout { .. } | Action::Promote { .. } => {
             inspection.refusals.push((Text::new(operate::NO_END), Text::new("plan again")));
         }
     }
@@ -130,7 +130,7 @@ async fn dry_run(
             let body = requests::eviction(&at, id, name);
             writes.evict(&requests::pod_path(id, name), &body, Meant::Rehearsal).await?
         }
-        Action::EndRollout { .. } => return Ok(()),
+        Action::EndRollout { .. } | Action::Promote { .. } => return Ok(()),
     };
     for warning in &answered.warnings {
         inspection.checks.push(check("dry run", CheckVerdict::Warn, &format!("{id}: the server warns: {warning}")));

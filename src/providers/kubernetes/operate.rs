@@ -45,7 +45,9 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
             (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {
                 roll(reads, writes, keys, order).await
             }
-            (Call::Step(_), Action::EndRollout { .. }) => return Answer::Refused(Text::new(NO_END)),
+            (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. }) => {
+                return Answer::Refused(Text::new(NO_END));
+            }
             (Call::Brake(_), _) => hold(reads, writes, keys, order, Hold::Pause).await,
             (Call::Release(_), _) => hold(reads, writes, keys, order, Hold::Release).await,
         };
@@ -95,7 +97,9 @@ pub(super) async fn body(
             let change = (list, container.as_str(), image.as_str());
             Ok(Ok(requests::set_image(present.kind, &at, mark, change, release)))
         }
-        Action::Evict { .. } | Action::EndRollout { .. } => Ok(Err(Text::new("it changes no template"))),
+        Action::Evict { .. } | Action::EndRollout { .. } | Action::Promote { .. } => {
+            Ok(Err(Text::new("it changes no template")))
+        }
     }
 }
 
@@ -266,7 +270,7 @@ fn already_gone(step: &Step, name: &str) -> Answer {
             let notes = vec![why, Text::new("nothing was sent")];
             Answer::Accepted(Receipt { generation: 0, template: None, notes })
         }
-        Follows::Nothing | Follows::EndOfRollout => Answer::Refused(why),
+        Follows::Nothing | Follows::EndOfRollout | Follows::OwnRollout => Answer::Refused(why),
     }
 }
 
@@ -278,6 +282,7 @@ fn mark(order: &Order) -> Mark<'_> {
         (Call::Step(_), Action::SetImage { .. }) => "set image",
         (Call::Step(_), Action::Evict { .. }) => "replace",
         (Call::Step(_), Action::EndRollout { .. }) => "end",
+        (Call::Step(_), Action::Promote { .. }) => "promote",
     };
     Mark { operation: &order.operation.0, who: &order.who, verb, at: Timestamp::now() }
 }

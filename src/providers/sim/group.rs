@@ -157,7 +157,7 @@ pub(super) fn equivalent(place: &ScenePlace, workload: &Workload, step: &Step) -
             command(place, &format!("autoscaling cancel-instance-refresh --auto-scaling-group-name {group}"))
         }
         // It is refused: no command would.
-        Action::SetImage { .. } => String::new(),
+        Action::SetImage { .. } | Action::Promote { .. } => String::new(),
     })
 }
 

@@ -5,7 +5,7 @@
 use super::blueprint::Shape;
 use super::cloud::Cloud;
 use super::group;
-use super::request::budget;
+use super::request::{self, budget};
 use super::scenario::{ScenePlace, Verb};
 use super::workload::Workload;
 use crate::domain::plan::{Action, Check, CheckVerdict, Follows, Inspection, Step};
@@ -26,7 +26,7 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
     let verb = match step.action {
         Action::Evict { .. } => Verb::Evict,
         Action::RestoreRevision { .. } | Action::SetImage { .. } => Verb::Rollback,
-        Action::EndRollout { .. } => Verb::Pause,
+        Action::EndRollout { .. } | Action::Promote { .. } => Verb::Pause,
     };
     match place.cannot.get(&verb) {
         Some(why) => {
@@ -43,6 +43,9 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
         (Action::SetImage { .. }, Shape::Group) => {
             let hint = Text::new("then --to-revision NUMBER, or B on the screen");
             inspection.refusals.push((Text::new(group::NO_SINGLE_IMAGE), hint));
+        }
+        (Action::Promote { .. }, Shape::Deployment | Shape::StatefulSet | Shape::Group) => {
+            inspection.refusals.push((Text::new(request::NO_STEPS), Text::new("plan again")));
         }
         (Action::EndRollout { .. }, Shape::Deployment | Shape::StatefulSet) => {
             inspection.refusals.push((Text::new("nothing there has to be ended first"), Text::new("plan again")));
@@ -62,7 +65,7 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
                 }
             }
         }
-        Action::SetImage { .. } | Action::EndRollout { .. } => {}
+        Action::SetImage { .. } | Action::EndRollout { .. } | Action::Promote { .. } => {}
         Action::Evict { .. } => inspection.checks.extend(budget_check(workload, step)),
     }
     inspection
@@ -87,7 +90,10 @@ pub(super) fn rehearse(cloud: &Cloud, step: &Step) -> Inspection {
     let shape = cloud.find(&step.workload).map(|(_, workload)| workload.blueprint.shape);
     let (verdict, detail) = match (shape, &step.action) {
         // Auto Scaling knows no dry run; EC2 has one of a launch.
-        (Some(Shape::Group), Action::Evict { .. } | Action::SetImage { .. } | Action::EndRollout { .. }) => {
+        (
+            Some(Shape::Group),
+            Action::Evict { .. } | Action::SetImage { .. } | Action::EndRollout { .. } | Action::Promote { .. },
+        ) => {
             return Inspection::default();
         }
         (Some(Shape::Group), Action::RestoreRevision { number, .. }) => {
@@ -151,6 +157,6 @@ fn equivalent(cloud: &Cloud, step: &Step) -> Text {
             format!("kubectl --context {place}{namespace} evict pod/{name}")
         }
         // It is refused: no command would.
-        Action::EndRollout { .. } => String::new(),
+        Action::EndRollout { .. } | Action::Promote { .. } => String::new(),
     })
 }

@@ -63,6 +63,9 @@ pub(super) fn compare(cloud: &Cloud, order: &Order) -> Result<u32, Answer> {
     if differences.is_empty() { Ok(number) } else { Err(Answer::Moved { differences, bound: Box::new(now) }) }
 }
 
+/// Why nothing is promoted here.
+pub(super) const NO_STEPS: &str = "nothing there has steps that wait for a promotion";
+
 /// Does what the order asks for. It was compared before, and nothing has changed since.
 pub(super) fn apply(cloud: &mut Cloud, number: u32, order: &Order, place: &ScenePlace) -> Answer {
     let now = cloud.now();
@@ -70,7 +73,7 @@ pub(super) fn apply(cloud: &mut Cloud, number: u32, order: &Order, place: &Scene
         (Call::Brake(_) | Call::Release(_), _) => Verb::Pause,
         (Call::Step(_), Action::Evict { .. }) => Verb::Evict,
         (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => Verb::Rollback,
-        (Call::Step(_), Action::EndRollout { .. }) => Verb::Pause,
+        (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. }) => Verb::Pause,
     };
     if let Some(why) = place.cannot.get(&verb) {
         return Answer::Refused(Text::new(&format!("forbidden: {why}")));
@@ -120,7 +123,7 @@ fn differences(workload: &Workload, step: &Step, now: &Bound) -> Vec<Text> {
             }
             Some(_) => {}
         },
-        Action::SetImage { .. } | Action::EndRollout { .. } => {}
+        Action::SetImage { .. } | Action::EndRollout { .. } | Action::Promote { .. } => {}
         Action::Evict { instance, name, image } => {
             let present = workload.instances.iter().find(|present| workload.instance_uid(present) == *instance);
             match present.filter(|present| present.stage != Stage::Draining) {
@@ -185,6 +188,7 @@ fn take_step(workload: &mut Workload, step: &Step, mark: Text, now: Tick) -> Ans
             workload.set_hold(Paused::Paused, now);
         }
         Action::EndRollout { .. } => return Answer::Refused(Text::new("nothing there has to be ended first")),
+        Action::Promote { .. } => return Answer::Refused(Text::new(NO_STEPS)),
     }
     if step.unpause == Unpause::Release {
         workload.set_hold(Paused::Running, now);
