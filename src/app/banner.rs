@@ -189,6 +189,7 @@ fn end(tracked: &Tracked) -> Line {
         _ if operation.debts.iter().any(|debt| debt.owed == Owed::Hold) => "r goes on with it, u takes it back",
         _ if !operation.debts.is_empty() => "D gives back, u takes it back",
         (_, Verb::GiveBack, _) => "what was borrowed is as it was",
+        (_, Verb::Promote, _) => "b goes back",
         (_, Verb::Rollback | Verb::Replace, _) => "u takes it back",
     };
     let reason = operation.reason();

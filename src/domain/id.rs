@@ -35,6 +35,8 @@ pub enum WorkloadKind {
     CronJob,
     /// A pod that nothing owns.
     Pod,
+    /// `argoproj.io/v1alpha1` Rollout.
+    Rollout,
     /// An EC2 Auto Scaling group.
     AutoScalingGroup,
     /// A service of an ECS cluster.
@@ -49,7 +51,7 @@ pub enum WorkloadKind {
 
 impl WorkloadKind {
     /// Every kind, in the order of the enum.
-    pub const ALL: [WorkloadKind; 12] = [
+    pub const ALL: [WorkloadKind; 13] = [
         WorkloadKind::Deployment,
         WorkloadKind::StatefulSet,
         WorkloadKind::DaemonSet,
@@ -57,6 +59,7 @@ impl WorkloadKind {
         WorkloadKind::Job,
         WorkloadKind::CronJob,
         WorkloadKind::Pod,
+        WorkloadKind::Rollout,
         WorkloadKind::AutoScalingGroup,
         WorkloadKind::EcsService,
         WorkloadKind::EcsTask,
@@ -74,6 +77,7 @@ impl WorkloadKind {
             WorkloadKind::Job => "Job",
             WorkloadKind::CronJob => "CronJob",
             WorkloadKind::Pod => "Pod",
+            WorkloadKind::Rollout => "Rollout",
             WorkloadKind::AutoScalingGroup => "AutoScalingGroup",
             WorkloadKind::EcsService => "EcsService",
             WorkloadKind::EcsTask => "EcsTask",
@@ -93,6 +97,7 @@ impl WorkloadKind {
             | WorkloadKind::ReplicaSet
             | WorkloadKind::Job
             | WorkloadKind::Pod
+            | WorkloadKind::Rollout
             | WorkloadKind::AutoScalingGroup
             | WorkloadKind::EcsService
             | WorkloadKind::EcsTask

@@ -2,6 +2,7 @@
 //!
 //! Never carries a judgement. All text in here has passed `Text`; nothing of a batch was shown before it was fetched.
 
+mod canary;
 mod instance;
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use super::image::ImageRef;
 use super::keeper::{KeeperName, KeeperSeen};
 use super::look::LookCommands;
 use super::text::Text;
+pub use canary::{Canary, Halt};
 pub use instance::{ContainerSeen, Containers, Health, InstanceSeen, Owner, Phase};
 
 /// Facts of one place, fetched at one time, in the order in which they hold.
@@ -294,6 +296,8 @@ pub struct WorkloadSeen {
     pub rollout: Rollout,
     /// The rollout that runs now, as far as it can be told from others.
     pub running: Option<Running>,
+    /// The steps that its rollouts take, where its platform knows such a thing.
+    pub canary: Option<Canary>,
     /// How it replaces.
     pub strategy: Strategy,
     /// Who owns the image field.

@@ -9,6 +9,7 @@ mod decide;
 mod follows;
 mod loans;
 mod outcome;
+mod promoted;
 mod step;
 mod verify;
 

@@ -7,6 +7,7 @@ mod bound;
 mod brake;
 mod by_hand;
 mod by_run;
+mod canary;
 mod choose;
 mod code;
 mod compose;
@@ -28,6 +29,7 @@ use sha2::{Digest as _, Sha256};
 pub use bound::{Bound, Paused};
 pub(in crate::domain) use by_hand::{is_held_back, is_stuck};
 pub(in crate::domain) use by_run::left_to_end;
+pub use canary::{Promotion, Stride};
 pub use code::Code;
 pub use compose::compose;
 pub use floor::Floor;
@@ -90,6 +92,8 @@ pub enum Verb {
     Rollback,
     /// Give back what operations have borrowed.
     GiveBack,
+    /// Let go on what waits at a step of its own.
+    Promote,
 }
 
 /// How much time a plan takes for looking whether what was done stays healthy.
@@ -217,6 +221,15 @@ pub enum Action {
         /// What runs, how far, since when.
         what: Text,
     },
+    /// Let a rollout go on that waits at a step of its own, or begin again what was aborted.
+    Promote {
+        /// How far.
+        promotion: Promotion,
+        /// The halt that it was decided at; `None`: whichever it meets.
+        halt: Option<Text>,
+        /// Where that is, in words.
+        what: Text,
+    },
 }
 
 /// One side of a change.
@@ -276,6 +289,8 @@ pub enum Follows {
     NewTemplate,
     /// It has borrowed what this one gives back.
     Loan,
+    /// It has begun the rollout that this one hurries on.
+    OwnRollout,
 }
 
 /// One thing that was looked at.
@@ -372,6 +387,7 @@ impl Verb {
             Verb::Replace => "replace",
             Verb::Rollback => "rollback",
             Verb::GiveBack => "give back",
+            Verb::Promote => "promote",
         }
     }
 }
@@ -386,6 +402,7 @@ impl Action {
             Action::EndRollout { .. } => "end_rollout",
             Action::Borrow { .. } => "borrow",
             Action::GiveBack { .. } => "give_back",
+            Action::Promote { .. } => "promote",
         }
     }
 
@@ -393,26 +410,26 @@ impl Action {
     pub fn replaces(&self) -> bool {
         match self {
             Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } => true,
-            Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => false,
+            Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+                false
+            }
         }
+    }
+
+    /// Whether it may begin although an operation drives its workload: that one may wait for just this.
+    pub fn may_join(&self) -> bool {
+        matches!(self, Action::Promote { .. })
     }
 
     /// Whether it asks for another template, and so has instances replaced by the platform.
     pub fn is_rollout(&self) -> bool {
         match self {
             Action::RestoreRevision { .. } | Action::SetImage { .. } => true,
-            Action::Evict { .. } | Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => false,
-        }
-    }
-
-    /// What it borrows or gives back.
-    pub fn loan(&self) -> Option<&Loan> {
-        match self {
-            Action::Borrow { loan } | Action::GiveBack { loan } => Some(loan),
-            Action::RestoreRevision { .. }
-            | Action::SetImage { .. }
-            | Action::Evict { .. }
-            | Action::EndRollout { .. } => None,
+            Action::Evict { .. }
+            | Action::EndRollout { .. }
+            | Action::Promote { .. }
+            | Action::Borrow { .. }
+            | Action::GiveBack { .. } => false,
         }
     }
 }

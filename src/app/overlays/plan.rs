@@ -144,7 +144,7 @@ impl PlanOverlay {
         if model.now >= self.plan.expires_at {
             return Err(Closed::Expired);
         }
-        for step in self.plan.steps() {
+        for step in self.plan.steps().filter(|step| !step.action.may_join()) {
             if let Some(busy) = model.operations.busy(&step.workload) {
                 return Err(Closed::Because(Text::new(&format!("operation {busy} is driving {}", step.workload))));
             }

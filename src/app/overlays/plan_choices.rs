@@ -114,6 +114,7 @@ fn hold_minimum(model: &mut Model) -> Vec<Effect> {
 fn changes_something(model: &Model) -> Result<(), Text> {
     match open_plan(model).map(|overlay| &overlay.request.goto) {
         Some(Goto::GiveBack(_)) => not_now("this plan gives back what was borrowed, and nothing else"),
+        Some(Goto::Promote(_)) => not_now("a promotion changes no template"),
         Some(Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_)) => Ok(()),
         None => not_now("no plan is open"),
     }
@@ -124,6 +125,8 @@ fn can_change_image_only(model: &Model) -> Result<(), Text> {
     match open_plan(model).map(|overlay| &overlay.request.goto) {
         Some(Goto::Before(_)) => not_now("the way back from an operation takes the whole template back"),
         Some(Goto::Expected) => not_now("a replacement changes nothing but images"),
-        Some(Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::GiveBack(_)) | None => Ok(()),
+        Some(Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::GiveBack(_) | Goto::Promote(_)) | None => {
+            Ok(())
+        }
     }
 }

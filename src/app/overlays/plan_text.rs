@@ -10,7 +10,7 @@ use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
 use crate::domain::id::PlaceId;
-use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Unpause, Wave};
+use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Stride, Unpause, Wave};
 use crate::domain::text::counted;
 
 /// The lines of a plan, and where its parts begin: each wave, what it leaves out, the checks and what comes after them.
@@ -86,6 +86,8 @@ fn title(overlay: &PlanOverlay) -> Line {
         (Goto::GiveBack(_), _) => "give back",
         (Goto::Expected, _) => "replace what is off",
         (Goto::Before(_), _) => "take an operation back",
+        (Goto::Promote(Stride::Next), _) => "promote what waits",
+        (Goto::Promote(Stride::Full), _) => "promote to the end",
         (Goto::LastGood, Change::WholeTemplate) => "back to last good",
         (Goto::LastGood, Change::ImageOnly) => "back to last good, image only",
         (Goto::Revision(_) | Goto::Image(_), Change::WholeTemplate) => "to a picked version",
@@ -162,8 +164,8 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
         Action::SetImage { container, .. } => format!("image of {container}{sides}"),
         Action::Evict { name, .. } => format!("takes {name} away; it is made again{sides}"),
         Action::EndRollout { what } => format!("ends {what}"),
-        Action::Borrow { loan } => loan.what.as_step(),
-        Action::GiveBack { loan } => loan.what.as_return(),
+        Action::Borrow { .. } | Action::GiveBack { .. } => step.action.loan_as_text().unwrap_or_default(),
+        Action::Promote { promotion, what, .. } => promotion.as_text(what),
     };
     add(Line::new(Meaning::Key, format!("    {} ", step.id))
         .and(Meaning::Text, format!("{name}  "))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::domain::id::StepId;
-use crate::domain::plan::{Action, CheckVerdict, Gate, Plan, Side, Step};
+use crate::domain::plan::{CheckVerdict, Gate, Plan, Side, Step};
 use crate::domain::text::{Text, counted};
 
 /// A plan.
@@ -201,14 +201,7 @@ fn step(step: &Step) -> StepRow {
         from: side(&step.from),
         to: side(&step.to),
         instances: step.instances,
-        loan: match &step.action {
-            Action::Borrow { loan } => Some(loan.what.as_step()),
-            Action::GiveBack { loan } => Some(loan.what.as_return()),
-            Action::RestoreRevision { .. }
-            | Action::SetImage { .. }
-            | Action::Evict { .. }
-            | Action::EndRollout { .. } => None,
-        },
+        loan: step.action.loan_as_text(),
         left_out: step.left_out.clone(),
         first_percent: step.first.map(|first| first.percent),
         also_goes_back: step.also_goes_back.clone(),

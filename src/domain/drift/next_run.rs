@@ -111,6 +111,7 @@ mod tests {
             desired: 0,
             rollout: Rollout::Stable,
             running: None,
+            canary: None,
             strategy: Strategy::default(),
             owners: Vec::new(),
             undoers: Vec::new(),

@@ -150,6 +150,7 @@ pub(super) fn derived(
         desired: 0,
         rollout: Rollout::Stable,
         running: None,
+        canary: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),

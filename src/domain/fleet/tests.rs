@@ -50,6 +50,7 @@ fn workload(image: &str, rollout: Rollout) -> Observation {
             desired: 2,
             rollout,
             running: None,
+            canary: None,
             strategy: crate::domain::observation::Strategy::default(),
             owners: Vec::new(),
             undoers: Vec::new(),

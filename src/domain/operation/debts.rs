@@ -157,20 +157,11 @@ impl Operation {
     pub(super) fn account_for(&mut self, step: StepId, receipt: &Receipt, at: Timestamp) {
         let Some(step) = self.plan.step(step) else { return };
         let workload = step.workload.clone();
-        match &step.action {
-            Action::Borrow { loan } => {
-                let owed = Owed::Loan(loan.clone());
-                self.debts.push(Debt { workload, owed, since: at, generation: receipt.generation });
-            }
-            Action::GiveBack { loan } => {
-                let loan = loan.clone();
-                self.debts.retain(|debt| !debt.is_for(&workload, Some(&loan)));
-            }
-            Action::RestoreRevision { .. }
-            | Action::SetImage { .. }
-            | Action::Evict { .. }
-            | Action::EndRollout { .. } => {}
+        let Some(loan) = step.action.loan().cloned() else { return };
+        if matches!(step.action, Action::GiveBack { .. }) {
+            return self.debts.retain(|debt| !debt.is_for(&workload, Some(&loan)));
         }
+        self.debts.push(Debt { workload, owed: Owed::Loan(loan), since: at, generation: receipt.generation });
     }
 
     /// Whether it owes this loan still.

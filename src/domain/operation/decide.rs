@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::bakes::{Baked, pass_gate, watch_on};
 use super::follows::{Turn, turn_of};
+use super::promoted;
 use super::verify::{Hold, Progress, Recovered, progress_of, recover, seen_hold};
 use super::{Mode, Operation, Owed, StepProgress, StepState};
 use crate::domain::fleet::Fleet;
@@ -212,6 +213,12 @@ fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>)
         // A place that comes and goes has not made progress by that.
         if let Some(count) = count.filter(|count| *count != entry.0) {
             *entry = (count, world.now);
+        }
+        // Only a person ends that.
+        if let Some(why) = promoted::waits_at(step, world.fleet).filter(|_| unseen.is_none()) {
+            entry.1 = world.now;
+            gates.waiting_for = Some(why);
+            continue;
         }
         if elapsed(entry.1, world.now) > limit {
             return Some(match unseen {

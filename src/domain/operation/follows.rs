@@ -2,6 +2,7 @@
 //!
 //! Never sends: it says what such a step waits for, or which facts it is bound to from then on.
 
+use super::promoted;
 use super::{Operation, StepState, World};
 use crate::domain::fleet::Workload;
 use crate::domain::journal::Entry;
@@ -26,6 +27,7 @@ pub(super) fn turn_of(operation: &Operation, world: &World<'_>, step: &Step) -> 
         Follows::EndOfRollout => after_end(operation, world, step),
         Follows::NewTemplate => after_template(operation, world, step),
         Follows::Loan => after_loan(operation, step),
+        Follows::OwnRollout => promoted::turn(operation, world, step),
     }
 }
 

@@ -11,21 +11,10 @@ use crate::domain::observation::Strategy;
 use crate::domain::plan::{Action, Step};
 use crate::domain::text::Text;
 
-/// What a step turns its loan to; `None` for steps without one.
-pub(super) fn wanted(step: &Step) -> Option<Borrowed> {
-    match &step.action {
-        Action::Borrow { loan } => Some(loan.what.clone()),
-        Action::GiveBack { loan } => Some(loan.what.turned()),
-        Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. } => {
-            None
-        }
-    }
-}
-
 /// Looks at an accepted step. Its place is live and was heard since.
 pub(super) fn progress(step: &Step, loan: &Loan, progress: &StepProgress, fleet: &Fleet) -> Progress {
     let generation = progress.receipt.as_ref().map_or(0, |receipt| receipt.generation);
-    let Some(wanted) = wanted(step) else { return Progress::NotSeen(Text::new("it borrows nothing")) };
+    let Some(wanted) = step.action.turns() else { return Progress::NotSeen(Text::new("it borrows nothing")) };
     match &wanted {
         Borrowed::Keeper { keeper, uid, to, .. } => match found(fleet, keeper, uid) {
             Found::Gone => Progress::Failed(Text::new(&format!("{keeper} was deleted"))),
@@ -51,7 +40,7 @@ pub(super) fn progress(step: &Step, loan: &Loan, progress: &StepProgress, fleet:
 
 /// What became of a step whose answer was lost. Its place is live and was heard since that was given up.
 pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet) -> Recovered {
-    let Some(wanted) = wanted(step) else { return Recovered::NotKnown };
+    let Some(wanted) = step.action.turns() else { return Recovered::NotKnown };
     let (generation, is_so, is_ours) = match &wanted {
         Borrowed::Keeper { keeper, uid, to, .. } => match found(fleet, keeper, uid) {
             Found::Gone => return Recovered::Unclear(Text::new(&format!("{keeper} was deleted meanwhile"))),
@@ -96,9 +85,9 @@ fn is_pace(now: &Strategy, wanted: &Strategy) -> bool {
 }
 
 fn said(step: &Step, loan: &Loan) -> String {
-    match step.action {
-        Action::GiveBack { .. } => format!("{}: as it was", loan.what.as_return()),
-        _ => loan.what.as_debt(),
+    match step.action.loan_as_text() {
+        Some(text) if matches!(step.action, Action::GiveBack { .. }) => format!("{text}: as it was"),
+        Some(_) | None => loan.what.as_debt(),
     }
 }
 

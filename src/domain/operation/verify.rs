@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{StepProgress, World, loans};
+use super::{StepProgress, World, loans, promoted};
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::current_revision;
 use crate::domain::id::WorkloadKind;
@@ -57,6 +57,7 @@ pub fn progress_of(step: &Step, progress: &StepProgress, fleet: &Fleet) -> Progr
             evicted(step, progress, fleet, workload, (name, old))
         }
         Action::EndRollout { .. } if still_runs(workload) => Progress::OnItsWay { done: 0, total: 0 },
+        Action::Promote { .. } => promoted::progress(step, workload),
         Action::EndRollout { what } => Progress::Done(Text::new(&format!("{what} has ended where it was"))),
         Action::Borrow { loan } | Action::GiveBack { loan } => loans::progress(step, loan, progress, fleet),
     }
@@ -283,11 +284,19 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
         // Whoever has ended it: it has ended.
         Action::EndRollout { .. } => Recovered::Gone,
         Action::Borrow { .. } | Action::GiveBack { .. } => loans::recover(step, operation, fleet),
+        Action::Promote { halt, .. } if promoted::has_left(halt.as_ref(), workload) => Recovered::Gone,
+        Action::Promote { what, .. } => Recovered::Unclear(Text::new(&format!(
+            "it still waits at {what}: it looks not done; look once more, then plan again"
+        ))),
     }
 }
 
 /// Whether the rollout that ran when the step was decided runs still, or is on its way to its end.
 fn still_runs(workload: &Workload) -> bool {
+    // What was aborted waits for a person, and runs no more.
+    if workload.seen.canary.is_some() {
+        return workload.seen.running.is_some();
+    }
     workload.seen.rollout == Rollout::Progressing || workload.seen.observed_generation < workload.seen.generation
 }
 
@@ -301,6 +310,7 @@ fn leaves_mark(kind: WorkloadKind) -> bool {
         | WorkloadKind::Job
         | WorkloadKind::CronJob
         | WorkloadKind::Pod
+        | WorkloadKind::Rollout
         | WorkloadKind::Unknown => true,
         WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService | WorkloadKind::EcsTask | WorkloadKind::Machine => {
             false
@@ -323,7 +333,11 @@ fn asks_for_target(step: &Step, workload: &Workload) -> bool {
             let asked = workload.container(container).and_then(|container| container.image.as_ref());
             asked.is_some_and(|asked| asked.as_str() == image.as_str())
         }
-        Action::Evict { .. } | Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => false,
+        Action::Evict { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => false,
     }
 }
 

@@ -66,6 +66,7 @@ impl Step {
             return vec![Text::new(&format!("the {what} has come to its end"))];
         }
         let mut moved = self.bound.differences(&now);
+        moved.extend(self.moved_on(workload.seen.canary.as_ref()));
         if let Action::RestoreRevision { revision, hash, .. } = &self.action {
             match workload.revisions.iter().find(|known| known.uid == *revision) {
                 Some(known) if known.template.hash == *hash => {}

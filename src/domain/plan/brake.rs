@@ -13,7 +13,7 @@ pub(super) fn brake_of(workload: &Workload) -> Brake {
         WorkloadKind::StatefulSet | WorkloadKind::DaemonSet if workload.seen.strategy.kind == "OnDelete" => {
             Brake::None(Text::new("it replaces nothing by itself: after a stop no more is evicted"))
         }
-        WorkloadKind::Deployment | WorkloadKind::StatefulSet => Brake::PauseRollout,
+        WorkloadKind::Deployment | WorkloadKind::StatefulSet | WorkloadKind::Rollout => Brake::PauseRollout,
         WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService => Brake::CancelRollout,
         WorkloadKind::DaemonSet => {
             Brake::None(Text::new("a DaemonSet has no brake: the platform finishes what it has started"))

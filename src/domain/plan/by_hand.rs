@@ -120,6 +120,7 @@ fn replaces(workload: &Workload) -> Replaces {
         | WorkloadKind::Job
         | WorkloadKind::CronJob
         | WorkloadKind::Pod
+        | WorkloadKind::Rollout
         | WorkloadKind::AutoScalingGroup
         | WorkloadKind::EcsService
         | WorkloadKind::EcsTask
@@ -135,6 +136,7 @@ fn target_of<'a>(workload: &'a Workload, step: &Step) -> Option<&'a RevisionSeen
         Action::SetImage { .. }
         | Action::Evict { .. }
         | Action::EndRollout { .. }
+        | Action::Promote { .. }
         | Action::Borrow { .. }
         | Action::GiveBack { .. } => None,
     }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::brake::brake_of;
 use super::by_hand::{is_held_back, is_of_another, is_stuck};
 use super::by_run;
+use super::canary;
 use super::compose::is_named;
 use super::lend;
 use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Follows, Goto, Pick, PlanRequest, Side, Step, Unpause};
@@ -70,6 +71,7 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
                 ),
             }
         }
+        Goto::Promote(stride) => canary::promote(*stride, workload),
         Goto::Revision(number) => match workload.judgement.versions.iter().find(|version| version.number == *number) {
             Some(version) => go_to(request, fleet, workload, version),
             None => refused(
@@ -117,7 +119,7 @@ fn numbers(workload: &Workload) -> String {
 
 fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Version) -> Choice {
     if version.hash == workload.seen.template.hash && workload.seen.rollout != Rollout::Paused {
-        return stay(fleet, workload);
+        return canary::why_not_stay(workload).unwrap_or_else(|| stay(fleet, workload));
     }
     if request.change == Change::ImageOnly {
         return match &version.reference {
@@ -143,6 +145,9 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
     };
     let name = version.version.clone().unwrap_or_else(|| Text::new(&format!("revision {}", version.number)));
     let mut checks = vec![check("target", evidence.0, format!("{}: {name}, {}", workload.id, evidence.1))];
+    if let Some(canary) = &workload.seen.canary {
+        return canary::go_to(request, workload, canary, version, roll(workload, action, to), checks);
+    }
     let running = workload.seen.running.as_ref();
     let Some(in_the_way) = running.filter(|running| !running.yields.allows(&version.hash)) else {
         checks.extend(rollout_checks(workload));
@@ -211,7 +216,7 @@ fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &
     };
     let asked = workload.container(&container).and_then(|asked| asked.image.as_ref());
     if asked.is_some_and(|asked| asked.as_str() == image.as_str()) && workload.seen.rollout != Rollout::Paused {
-        return stay(fleet, workload);
+        return canary::why_not_stay(workload).unwrap_or_else(|| stay(fleet, workload));
     }
     let to = Side {
         reference: Some(image.clone()),
@@ -358,7 +363,7 @@ fn not_at_its_end(workload: &Workload) -> Choice {
     )
 }
 
-fn end_rollout(workload: &Workload, what: &Text) -> Step {
+pub(super) fn end_rollout(workload: &Workload, what: &Text) -> Step {
     let brake = Brake::None(Text::new("a rollout that was ended does not go on by itself"));
     let action = Action::EndRollout { what: what.clone() };
     Step { instances: 0, brake, unpause: Unpause::NotPaused, ..roll(workload, action, side_now(workload)) }
@@ -441,7 +446,7 @@ pub(super) fn side_now(workload: &Workload) -> Side {
     }
 }
 
-fn rollout_checks(workload: &Workload) -> Vec<Check> {
+pub(super) fn rollout_checks(workload: &Workload) -> Vec<Check> {
     match &workload.seen.rollout {
         Rollout::Stable => Vec::new(),
         Rollout::Progressing => {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::by_hand;
+use super::canary;
 use super::choose::{Choice, choose};
 use super::floor::{Floor, healthy_floor};
 use super::lend;
@@ -42,7 +43,7 @@ pub fn compose(
     if workloads.is_empty() {
         draft.refuse(None, "nothing matches", "`rolldeck fleet` lists what there is");
     }
-    if request.goto == Goto::LastGood && matches!(request.scope, Scope::Matching(_)) {
+    if matches!(request.goto, Goto::LastGood | Goto::Promote(_)) && matches!(request.scope, Scope::Matching(_)) {
         workloads = draft.leave_out_what_is_not_meant(request, fleet, policy, now, workloads);
     }
     for workload in &workloads {
@@ -142,7 +143,7 @@ impl Draft {
             let hint = format!("wait until it answers, or leave it out with -place:{}", workload.id.place);
             return self.refuse(Some(workload), &reason, &hint);
         }
-        if let Some(operation) = busy(&workload.id) {
+        if let Some(operation) = busy(&workload.id).filter(|_| !canary::may_join(&request.goto, workload)) {
             let reason = format!("operation {operation} is driving it");
             return self.refuse(Some(workload), &reason, "stop or finish that operation first (screen 5)");
         }
@@ -325,7 +326,9 @@ impl Draft {
         let replaces = |step: &&Step| step.action.replaces() && step.follows != Follows::NewTemplate;
         let ends = self.steps.iter().any(|step| matches!(step.action, super::Action::EndRollout { .. }));
         let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
-        let leaves = if ends {
+        let leaves = if let Some(own) = canary::abort_leaves(&self.steps) {
+            own
+        } else if ends {
             "x s stops here: a rollout that was ended stays where it was, with two versions and no debt; p pauses"
         } else if brakeless {
             "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
@@ -347,14 +350,18 @@ impl Draft {
             Goto::Expected => Verb::Replace,
             Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_) => Verb::Rollback,
             Goto::GiveBack(_) => Verb::GiveBack,
+            Goto::Promote(_) => Verb::Promote,
         };
         let title = match &request.goto {
             Goto::Before(operation) => {
                 Text::new(&format!("{}, back from {operation}", title(verb, workloads, &self.steps)))
             }
-            Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::GiveBack(_) => {
-                title(verb, workloads, &self.steps)
-            }
+            Goto::Expected
+            | Goto::LastGood
+            | Goto::Revision(_)
+            | Goto::Image(_)
+            | Goto::GiveBack(_)
+            | Goto::Promote(_) => title(verb, workloads, &self.steps),
         };
         let content = format!("{now}|{title}|{:?}|{:?}|{:?}", self.steps, self.borrows, self.returns);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
@@ -374,7 +381,12 @@ impl Draft {
             verb,
             reverses: match &request.goto {
                 Goto::Before(operation) => Some(operation.clone()),
-                Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::GiveBack(_) => None,
+                Goto::Expected
+                | Goto::LastGood
+                | Goto::Revision(_)
+                | Goto::Image(_)
+                | Goto::GiveBack(_)
+                | Goto::Promote(_) => None,
             },
             way: if request.goto == Goto::LastGood { Way::Back } else { Way::Elsewhere },
             title,

@@ -26,11 +26,12 @@ impl Floor {
         let at_most = |missing: u32| missing.min(healthy_to_go(fleet, workload, step));
         let missing = match (strategy.kind.as_str(), workload.id.kind) {
             ("Recreate", _) => desired,
-            ("OnDelete", _) => 0,
+            // What is new stands beside what is there until the traffic has moved.
+            ("OnDelete", _) | ("BlueGreen", _) => 0,
             (_, WorkloadKind::StatefulSet) => at_most(share_of(unavailable.unwrap_or("1"), desired).max(1)),
             // Neither one less nor one more: it could never move, so one goes all the same (Kubernetes: ResolveFenceposts; a
             // refresh that may not exceed the group ends an instance while it launches the next).
-            (_, WorkloadKind::Deployment | WorkloadKind::AutoScalingGroup)
+            (_, WorkloadKind::Deployment | WorkloadKind::AutoScalingGroup | WorkloadKind::Rollout)
                 if share_above(strategy.max_surge.as_deref().unwrap_or("25%"), desired) == 0 =>
             {
                 share_of(unavailable.unwrap_or("25%"), desired).max(1)
@@ -44,6 +45,7 @@ impl Floor {
                 | WorkloadKind::Job
                 | WorkloadKind::CronJob
                 | WorkloadKind::Pod
+                | WorkloadKind::Rollout
                 | WorkloadKind::EcsService
                 | WorkloadKind::EcsTask
                 | WorkloadKind::Machine
@@ -55,6 +57,11 @@ impl Floor {
 }
 
 impl Strategy {
+    /// Whether its rollouts keep the version before until the new one has proved itself, so that an abort goes back to that.
+    pub fn has_stable(&self) -> bool {
+        matches!(self.kind.as_str(), "Canary" | "BlueGreen")
+    }
+
     /// In words: `RollingUpdate, max unavailable 25%, max surge 1`.
     pub fn describe(&self) -> String {
         let mut words = vec![self.kind.to_string()];

@@ -182,3 +182,29 @@ fn step(workload: &Workload, action: Action, follows: Follows) -> Step {
         bound: Bound::of(&workload.seen),
     }
 }
+
+impl Action {
+    /// What it borrows or gives back.
+    pub fn loan(&self) -> Option<&Loan> {
+        match self {
+            Action::Borrow { loan } | Action::GiveBack { loan } => Some(loan),
+            Action::RestoreRevision { .. }
+            | Action::SetImage { .. }
+            | Action::Evict { .. }
+            | Action::EndRollout { .. }
+            | Action::Promote { .. } => None,
+        }
+    }
+
+    /// How it changes what it borrows or gives back: from what to what.
+    pub fn turns(&self) -> Option<Borrowed> {
+        let what = &self.loan()?.what;
+        Some(if matches!(self, Action::GiveBack { .. }) { what.turned() } else { what.clone() })
+    }
+
+    /// The same in words.
+    pub fn loan_as_text(&self) -> Option<String> {
+        let what = &self.loan()?.what;
+        Some(if matches!(self, Action::GiveBack { .. }) { what.as_return() } else { what.as_step() })
+    }
+}

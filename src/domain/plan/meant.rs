@@ -68,11 +68,17 @@ fn why_not(goto: &Goto, kind: Option<WorkloadKind>, workload: &Workload, worst: 
     }
     match goto {
         Goto::Expected => (workload.judgement.tally.off() == 0).then(|| "nothing is off there".to_string()),
+        Goto::Promote(_) => waits_for_none(workload).then(|| "nothing waits there for a promotion".to_string()),
         Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_) => {
             (!workload.asks_like(worst)).then(|| format!("asks for {}, not {}", release(workload), release(worst)))
         }
         Goto::GiveBack(_) => None,
     }
+}
+
+/// Whether nothing is there that a promotion could let go on.
+fn waits_for_none(workload: &Workload) -> bool {
+    workload.seen.canary.as_ref().is_none_or(|canary| canary.halt.is_none() && workload.seen.running.is_none())
 }
 
 /// What a person calls the release that a workload asks for.

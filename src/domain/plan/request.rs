@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Pace, select};
+use super::{Pace, Stride, select};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{OperationId, WorkloadId};
 use crate::domain::keeper::Loan;
@@ -109,6 +109,8 @@ pub enum Goto {
     Before(OperationId),
     /// Nowhere: what was borrowed is given back.
     GiveBack(Vec<Owing>),
+    /// Nowhere else: what waits at a step of its own is let go on.
+    Promote(Stride),
 }
 
 impl Goto {

@@ -18,7 +18,7 @@ use super::convert::service::last;
 use super::fault::Fault;
 use super::groups::name;
 use super::lookup::{self, PresentGroup};
-use super::operate::{NEEDED, NO_END, NO_SINGLE_IMAGE, Way, desired_json, way_to};
+use super::operate::{NEEDED, NO_END, NO_SINGLE_IMAGE, NO_STEPS, Way, desired_json, way_to};
 use super::read;
 use super::templates::{facts_of, images};
 use crate::domain::expectation::ServiceKeys;
@@ -96,6 +96,10 @@ async fn group(
         inspection.refusals.push((Text::new("the group is gone"), Text::new("plan again")));
         return Ok(());
     };
+    if let Action::Promote { .. } = &step.action {
+        inspection.refusals.push((Text::new(NO_STEPS), Text::new("plan again")));
+        return Ok(());
+    }
     if let Action::EndRollout { .. } = &step.action {
         inspection.equivalent = Some(commands::cancel_refresh(reads.link(), &step.workload));
         return Ok(());
@@ -300,6 +304,7 @@ async fn service(
         // Nothing there can be borrowed.
         Action::Borrow { .. } | Action::GiveBack { .. } => {}
         Action::EndRollout { .. } => inspection.refusals.push((Text::new(NO_END), Text::new("plan again"))),
+        Action::Promote { .. } => inspection.refusals.push((Text::new(NO_STEPS), Text::new("plan again"))),
         Action::SetImage { .. } => {}
     }
     Ok(())

@@ -66,8 +66,8 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         inspection.refusals.push((lookup::inoperable(id), Text::new("use kubectl")));
         return Ok(());
     }
-    if let Some(what) = step.action.loan().map(|loan| &loan.what) {
-        return look_at_loan(reads, &context, step, what, inspection).await;
+    if let Some(turns) = step.action.turns() {
+        return look_at_loan(reads, &context, step, &turns, inspection).await;
     }
     let present = lookup::workload(reads, keys, id).await?;
     let (group, resource) = (present.kind.group(), present.kind.resource());
@@ -103,7 +103,7 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
             let pod = lookup::pod(reads, keys, id, name).await?;
             inspection.checks.extend(budgets(reads, step, &pod.labels).await);
         }
-        Action::EndRollout { .. } => {
+        Action::EndRollout { .. } | Action::Promote { .. } => {
             inspection.refusals.push((Text::new(operate::NO_END), Text::new("plan again")));
         }
         // Looked at above.
@@ -116,11 +116,10 @@ async fn look_at_loan(
     reads: &Reads,
     context: &str,
     step: &Step,
-    what: &Borrowed,
+    turns: &Borrowed,
     inspection: &mut Inspection,
 ) -> Result<(), Fault> {
-    let what = if matches!(step.action, Action::GiveBack { .. }) { what.turned() } else { what.clone() };
-    let Some(change) = keepers::change(&what) else { return Ok(()) };
+    let Some(change) = keepers::change(turns) else { return Ok(()) };
     let Resource { group, name, .. } = keepers::resource(change.keeper.kind);
     let asked =
         Asked { namespace: Some(&change.keeper.namespace), verb: "patch", group, resource: name, subresource: "" };
@@ -131,12 +130,8 @@ async fn look_at_loan(
 
 async fn rehearse_loan(reads: &Reads, writes: &Writes, step: &Step, inspection: &mut Inspection) -> Result<(), Fault> {
     // What is given back by the plan itself is not borrowed yet.
-    let what = match (&step.action, step.follows) {
-        (Action::Borrow { loan }, _) => loan.what.clone(),
-        (Action::GiveBack { loan }, Follows::Nothing) => loan.what.turned(),
-        _ => return Ok(()),
-    };
-    let Some(change) = keepers::change(&what) else { return Ok(()) };
+    let turns = step.action.turns().filter(|_| step.follows != Follows::Loan);
+    let Some(change) = turns.as_ref().and_then(keepers::change) else { return Ok(()) };
     let mark = Mark { operation: "o-rehearsal", who: "rolldeck", verb: "rehearsal", at: Timestamp::now() };
     let why_not = match keepers::look(reads, &change).await? {
         keepers::Found::Ready(version) => {
@@ -185,7 +180,9 @@ async fn dry_run(
             let body = requests::eviction(&at, id, name);
             writes.evict(&requests::pod_path(id, name), &body, Meant::Rehearsal).await?
         }
-        Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => return Ok(()),
+        Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+            return Ok(());
+        }
     };
     for warning in &answered.warnings {
         inspection.checks.push(check("dry run", CheckVerdict::Warn, &format!("{id}: the server warns: {warning}")));

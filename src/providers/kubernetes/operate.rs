@@ -18,7 +18,6 @@ use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::Uid;
 use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
-use crate::domain::keeper::Borrowed;
 use crate::domain::plan::{Action, Follows, Paused, Step, Unpause};
 use crate::domain::text::Text;
 
@@ -48,9 +47,10 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
             (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {
                 roll(reads, writes, keys, order).await
             }
-            (Call::Step(_), Action::Borrow { loan }) => lend(reads, writes, order, &loan.what).await,
-            (Call::Step(_), Action::GiveBack { loan }) => lend(reads, writes, order, &loan.what.turned()).await,
-            (Call::Step(_), Action::EndRollout { .. }) => return Answer::Refused(Text::new(NO_END)),
+            (Call::Step(_), Action::Borrow { .. } | Action::GiveBack { .. }) => lend(reads, writes, order).await,
+            (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. }) => {
+                return Answer::Refused(Text::new(NO_END));
+            }
             (Call::Brake(_), _) => hold(reads, writes, keys, order, Hold::Pause).await,
             (Call::Release(_), _) => hold(reads, writes, keys, order, Hold::Release).await,
         };
@@ -100,9 +100,11 @@ pub(super) async fn body(
             let change = (list, container.as_str(), image.as_str());
             Ok(Ok(requests::set_image(present.kind, &at, mark, change, release)))
         }
-        Action::Evict { .. } | Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
-            Ok(Err(Text::new("it changes no template")))
-        }
+        Action::Evict { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => Ok(Err(Text::new("it changes no template"))),
     }
 }
 
@@ -127,8 +129,9 @@ async fn roll(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order)
 }
 
 /// Borrows something, or gives it back.
-async fn lend(reads: &Reads, writes: &Writes, order: &Order, what: &Borrowed) -> Tried {
-    let Some(change) = keepers::change(what) else {
+async fn lend(reads: &Reads, writes: &Writes, order: &Order) -> Tried {
+    let turns = order.step.action.turns();
+    let Some(change) = turns.as_ref().and_then(keepers::change) else {
         return Tried::Answer(Answer::Refused(Text::new("not sent: a pace can't be changed by this version")));
     };
     let gives_back = matches!(order.step.action, Action::GiveBack { .. });
@@ -297,7 +300,7 @@ fn already_gone(step: &Step, name: &str) -> Answer {
             let notes = vec![why, Text::new("nothing was sent")];
             Answer::Accepted(Receipt { generation: 0, template: None, notes })
         }
-        Follows::Nothing | Follows::EndOfRollout | Follows::Loan => Answer::Refused(why),
+        Follows::Nothing | Follows::EndOfRollout | Follows::Loan | Follows::OwnRollout => Answer::Refused(why),
     }
 }
 
@@ -311,6 +314,7 @@ fn mark(order: &Order) -> Mark<'_> {
         (Call::Step(_), Action::EndRollout { .. }) => "end",
         (Call::Step(_), Action::Borrow { .. }) => "borrow",
         (Call::Step(_), Action::GiveBack { .. }) => "give back",
+        (Call::Step(_), Action::Promote { .. }) => "promote",
     };
     Mark { operation: &order.operation.0, who: &order.who, verb, at: Timestamp::now() }
 }

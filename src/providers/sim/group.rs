@@ -157,7 +157,9 @@ pub(super) fn equivalent(place: &ScenePlace, workload: &Workload, step: &Step) -
             command(place, &format!("autoscaling cancel-instance-refresh --auto-scaling-group-name {group}"))
         }
         // It is refused, or never asked of a group: no command would.
-        Action::SetImage { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => String::new(),
+        Action::SetImage { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+            String::new()
+        }
     })
 }
 

@@ -5,7 +5,7 @@
 use super::blueprint::Shape;
 use super::cloud::Cloud;
 use super::group;
-use super::request::budget;
+use super::request::{self, budget};
 use super::scenario::{ScenePlace, Verb};
 use super::workload::Workload;
 use crate::domain::keeper::{Borrowed, KeeperKind, Setting};
@@ -27,7 +27,7 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
     let verb = match step.action {
         Action::Evict { .. } => Verb::Evict,
         Action::RestoreRevision { .. } | Action::SetImage { .. } => Verb::Rollback,
-        Action::EndRollout { .. } => Verb::Pause,
+        Action::EndRollout { .. } | Action::Promote { .. } => Verb::Pause,
         Action::Borrow { .. } | Action::GiveBack { .. } => Verb::Suspend,
     };
     match place.cannot.get(&verb) {
@@ -45,6 +45,9 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
         (Action::SetImage { .. }, Shape::Group) => {
             let hint = Text::new("then --to-revision NUMBER, or B on the screen");
             inspection.refusals.push((Text::new(group::NO_SINGLE_IMAGE), hint));
+        }
+        (Action::Promote { .. }, Shape::Deployment | Shape::StatefulSet | Shape::Group) => {
+            inspection.refusals.push((Text::new(request::NO_STEPS), Text::new("plan again")));
         }
         (Action::EndRollout { .. }, Shape::Deployment | Shape::StatefulSet) => {
             inspection.refusals.push((Text::new("nothing there has to be ended first"), Text::new("plan again")));
@@ -69,7 +72,11 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
                 }
             }
         }
-        Action::SetImage { .. } | Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {}
+        Action::SetImage { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => {}
         Action::Evict { .. } => inspection.checks.extend(budget_check(workload, step)),
     }
     inspection
@@ -99,6 +106,7 @@ pub(super) fn rehearse(cloud: &Cloud, step: &Step) -> Inspection {
             Action::Evict { .. }
             | Action::SetImage { .. }
             | Action::EndRollout { .. }
+            | Action::Promote { .. }
             | Action::Borrow { .. }
             | Action::GiveBack { .. },
         ) => return Inspection::default(),
@@ -162,10 +170,11 @@ fn equivalent(cloud: &Cloud, step: &Step) -> Text {
         Action::Evict { name, .. } => {
             format!("kubectl --context {place}{namespace} evict pod/{name}")
         }
-        Action::Borrow { loan } => patch_of(place, &loan.what),
-        Action::GiveBack { loan } => patch_of(place, &loan.what.turned()),
+        Action::Borrow { .. } | Action::GiveBack { .. } => {
+            step.action.turns().map(|turns| patch_of(place, &turns)).unwrap_or_default()
+        }
         // It is refused: no command would.
-        Action::EndRollout { .. } => String::new(),
+        Action::EndRollout { .. } | Action::Promote { .. } => String::new(),
     })
 }
 

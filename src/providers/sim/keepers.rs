@@ -7,7 +7,6 @@ use super::workload::{Part, Workload};
 use crate::domain::id::Uid;
 use crate::domain::journal::Receipt;
 use crate::domain::keeper::{Borrowed, KeeperKind, KeeperName, KeeperSeen, Setting};
-use crate::domain::plan::{Action, Step};
 use crate::domain::text::Text;
 use crate::providers::Answer;
 
@@ -63,17 +62,6 @@ pub(super) fn seen(workload: &Workload, index: u8) -> Option<KeeperSeen> {
         kept_by: None,
         touched_by: keeper.mark.clone(),
     })
-}
-
-/// What a step asks of a keeper; `None`: it asks nothing of any.
-pub(super) fn wanted(step: &Step) -> Option<Borrowed> {
-    match &step.action {
-        Action::Borrow { loan } => Some(loan.what.clone()),
-        Action::GiveBack { loan } => Some(loan.what.turned()),
-        Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. } => {
-            None
-        }
-    }
 }
 
 /// Why a step about a keeper can't be done, if so.

@@ -85,6 +85,7 @@ pub(super) fn workload_seen(cloud: &Cloud, workload: &Workload) -> WorkloadSeen 
         observed_generation: workload.observed,
         desired: workload.desired,
         rollout: rollout(workload),
+        canary: None,
         running: match blueprint.shape {
             Shape::Deployment | Shape::StatefulSet => None,
             Shape::Group => workload.running(),

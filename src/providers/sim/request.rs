@@ -58,7 +58,7 @@ pub(super) fn compare(cloud: &Cloud, order: &Order) -> Result<u32, Answer> {
         let differences = vec![Text::new("the workload is gone")];
         return Err(Answer::Moved { differences, bound: Box::new(step.bound.clone()) });
     };
-    if let (Call::Step(_), Some(wanted)) = (order.call, keepers::wanted(step)) {
+    if let (Call::Step(_), Some(wanted)) = (order.call, step.action.turns()) {
         return match keepers::why_not(workload, &wanted) {
             Some(why) => Err(Answer::Refused(why)),
             None => Ok(number),
@@ -73,6 +73,9 @@ pub(super) fn compare(cloud: &Cloud, order: &Order) -> Result<u32, Answer> {
     if differences.is_empty() { Ok(number) } else { Err(Answer::Moved { differences, bound: Box::new(now) }) }
 }
 
+/// Why nothing is promoted here.
+pub(super) const NO_STEPS: &str = "nothing there has steps that wait for a promotion";
+
 /// Does what the order asks for. It was compared before, and nothing has changed since.
 pub(super) fn apply(cloud: &mut Cloud, number: u32, order: &Order, place: &ScenePlace) -> Answer {
     let now = cloud.now();
@@ -80,7 +83,7 @@ pub(super) fn apply(cloud: &mut Cloud, number: u32, order: &Order, place: &Scene
         (Call::Brake(_) | Call::Release(_), _) => Verb::Pause,
         (Call::Step(_), Action::Evict { .. }) => Verb::Evict,
         (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => Verb::Rollback,
-        (Call::Step(_), Action::EndRollout { .. }) => Verb::Pause,
+        (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. }) => Verb::Pause,
         (Call::Step(_), Action::Borrow { .. } | Action::GiveBack { .. }) => Verb::Suspend,
     };
     if let Some(why) = place.cannot.get(&verb) {
@@ -131,7 +134,11 @@ fn differences(workload: &Workload, step: &Step, now: &Bound) -> Vec<Text> {
             }
             Some(_) => {}
         },
-        Action::SetImage { .. } | Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {}
+        Action::SetImage { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => {}
         Action::Evict { instance, name, image } => {
             let present = workload.instances.iter().find(|present| workload.instance_uid(present) == *instance);
             match present.filter(|present| present.stage != Stage::Draining) {
@@ -196,13 +203,20 @@ fn take_step(workload: &mut Workload, step: &Step, mark: Text, now: Tick) -> Ans
             workload.set_hold(Paused::Paused, now);
         }
         Action::EndRollout { .. } => return Answer::Refused(Text::new("nothing there has to be ended first")),
-        Action::Borrow { loan } => return keepers::set(workload, &loan.what, mark, now),
-        Action::GiveBack { loan } => return keepers::set(workload, &loan.what.turned(), mark, now),
+        Action::Borrow { .. } | Action::GiveBack { .. } => {
+            let turns = step.action.turns();
+            return turns.map_or_else(no_loan, |turns| keepers::set(workload, &turns, mark, now));
+        }
+        Action::Promote { .. } => return Answer::Refused(Text::new(NO_STEPS)),
     }
     if step.unpause == Unpause::Release {
         workload.set_hold(Paused::Running, now);
     }
     Answer::Accepted(receipt(workload))
+}
+
+fn no_loan() -> Answer {
+    Answer::Refused(Text::new("it borrows nothing"))
 }
 
 fn evict(workload: &mut Workload, uid: &Uid, now: Tick) -> Answer {

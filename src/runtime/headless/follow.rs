@@ -258,7 +258,8 @@ fn why_not(session: &Session, plan: &Plan) -> Option<String> {
             None => return Some(format!("{} is not known here", wave.place)),
         }
     }
-    if let Some(busy) = plan.steps().find_map(|step| session.model.operations.busy(&step.workload)) {
+    let alone = || plan.steps().filter(|step| !step.action.may_join());
+    if let Some(busy) = alone().find_map(|step| session.model.operations.busy(&step.workload)) {
         return Some(format!("operation {busy} is driving one of its workloads"));
     }
     let moved = plan.moved(&session.model.fleet);

@@ -143,6 +143,7 @@ impl World {
                 _ => Vec::new(),
             },
             running: None,
+            canary: None,
             requested_since: Some(self.ago(deployment.changed)),
             touched_by: None,
             inoperable: None,

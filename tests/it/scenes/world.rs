@@ -199,6 +199,7 @@ impl World {
                         Action::SetImage { .. }
                         | Action::Evict { .. }
                         | Action::EndRollout { .. }
+                        | Action::Promote { .. }
                         | Action::Borrow { .. }
                         | Action::GiveBack { .. } => None,
                     };
@@ -237,7 +238,9 @@ fn inspect(step: &Step) -> Inspection {
             step.workload.name
         ),
         Action::Evict { name, .. } => format!("kubectl --context {context} -n {namespace} evict pod/{name}"),
-        Action::EndRollout { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => String::new(),
+        Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+            String::new()
+        }
     };
     Inspection {
         also_goes_back: vec![Text::new("limits of app"), Text::new("environment FEATURE_X")],

@@ -209,6 +209,7 @@ impl Known<'_> {
             requested_since: self.requested_since(&asked),
             rollout: asked.rollout.clone(),
             running: self.running(),
+            canary: None,
             strategy: self.strategy(),
             owners: Vec::new(),
             undoers: undoers(&tags),

@@ -160,6 +160,7 @@ pub(in crate::providers::aws) fn alone(
         desired: u32::from(phase.is_counted()),
         rollout: Rollout::Stable,
         running: None,
+        canary: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),

@@ -25,6 +25,7 @@ type Tried = Result<Answer, Answer>;
 pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order) -> Answer {
     let hands = HandsOn { reads, writes, keys, order };
     let tried = match (order.step.workload.kind, order.call, &order.step.action) {
+        (_, Call::Step(_), Action::Promote { .. }) => Err(Answer::Refused(Text::new(NO_STEPS))),
         (_, Call::Step(_), Action::SetImage { .. }) => Err(Answer::Refused(Text::new(NO_SINGLE_IMAGE))),
         (WorkloadKind::AutoScalingGroup, Call::Step(_), Action::RestoreRevision { .. }) => hands.refresh_group().await,
         (WorkloadKind::AutoScalingGroup, Call::Step(_), Action::Evict { .. }) => hands.terminate().await,
@@ -44,6 +45,9 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
 /// Why an image alone can't be set at AWS.
 pub(super) const NO_SINGLE_IMAGE: &str =
     "an image is part of a launch template version or task definition at AWS: make one with it, then go to its number";
+
+/// Why nothing is promoted at AWS.
+pub(super) const NO_STEPS: &str = "nothing at AWS has steps that wait for a promotion";
 
 /// Why no deployment is ended at ECS so that another can begin.
 pub(super) const NO_END: &str = "not sent: a newer deployment of ECS supersedes the one that runs";

@@ -103,6 +103,7 @@ fn owner_seen(owner: &OwnerReference<'_>) -> Owner {
         | WorkloadKind::ReplicaSet
         | WorkloadKind::Job
         | WorkloadKind::CronJob
+        | WorkloadKind::Rollout
         | WorkloadKind::Pod => Text::new(owner.name.as_str()),
     };
     Owner { uid: Uid::new(owner.uid.as_str()), kind, name }

@@ -74,6 +74,7 @@ pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceK
         desired: desired(kind, raw),
         rollout: if held.is_some() { Rollout::Paused } else { rollout(kind, raw, written_at) },
         running: None,
+        canary: None,
         strategy: strategy(kind, raw, held),
         undoers: claims::undoers(meta, &owners),
         owners,
@@ -105,6 +106,7 @@ impl Kind {
             WorkloadKind::ReplicaSet
             | WorkloadKind::Job
             | WorkloadKind::Pod
+            | WorkloadKind::Rollout
             | WorkloadKind::AutoScalingGroup
             | WorkloadKind::EcsService
             | WorkloadKind::EcsTask
