@@ -303,7 +303,7 @@ impl Draft {
             how_fast: Text::new("at its next sync"),
             keeper: None,
         });
-        for mut undoer in owners.chain(workload.seen.undoers.iter().cloned()) {
+        for mut undoer in workload.seen.undoers.iter().cloned().chain(owners) {
             let keeper = undoer.keeper.as_ref().and_then(|name| fleet.keeper_named(&workload.id.place, name));
             if keeper.is_some_and(|keeper| keeper.setting == Setting::Suspended) {
                 undoer.how_fast = Text::new("not while it is suspended, as it is now");
