@@ -136,11 +136,8 @@ async fn a_plan_may_give_back_by_its_last_step_and_sees_what_comes_of_that() {
     let stage = Stage::open(KEPT);
     let mut session = process(&stage, state.path()).await;
     let plan = plan(&session, Suspend::UntilDone, Minimum::Held);
-    let kinds: Vec<Vec<&str>> = plan
-        .waves
-        .iter()
-        .map(|wave| wave.steps.iter().map(|step| step.action.as_str()).collect())
-        .collect();
+    let kinds: Vec<Vec<&str>> =
+        plan.waves.iter().map(|wave| wave.steps.iter().map(|step| step.action.as_str()).collect()).collect();
     assert_eq!(kinds, [vec!["borrow", "borrow"], vec!["restore_revision"], vec!["give_back", "give_back"]]);
     assert!(matches!(plan.waves[2].gate, Gate::Healthy(_)));
     let id = start(&mut session, plan);
@@ -244,7 +241,8 @@ async fn a_minimum_that_may_not_be_changed_is_left_out_and_said() {
     let mut plan = plan(&session, Suspend::Nobody, Minimum::Held);
     rolldeck::runtime::session::inspect_all(&mut session, &mut plan).await;
     assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
-    let left_out: Vec<&str> = plan.steps().filter(|step| step.left_out.is_some()).map(|step| step.action.as_str()).collect();
+    let left_out: Vec<&str> =
+        plan.steps().filter(|step| step.left_out.is_some()).map(|step| step.action.as_str()).collect();
     assert_eq!(left_out, ["borrow", "give_back"]);
     let id = start(&mut session, plan);
     ended(&mut session, &id).await;

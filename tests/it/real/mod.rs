@@ -2,5 +2,6 @@
 
 pub(crate) mod cluster;
 mod control_plane;
+pub(crate) mod gitops;
 pub(crate) mod moto;
 mod moto_server;
