@@ -18,6 +18,7 @@ mod meant;
 mod request;
 mod reverse;
 mod select;
+mod tempo;
 mod waves;
 
 use std::time::Duration;
@@ -38,6 +39,7 @@ pub use inspection::Inspection;
 pub use meant::{Meant, meant};
 pub use request::{Aims, Change, Goto, Owing, Pick, PlanRequest, Reach, Scope, Suspend};
 pub use select::select;
+pub use tempo::Tempo;
 
 use super::id::{OperationId, PlaceId, PlanId, StepId, Uid, WorkloadId};
 use super::image::{ImageId, ImageRef};

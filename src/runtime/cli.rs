@@ -289,6 +289,9 @@ pub struct PlanTarget {
     /// Suspend who would undo it (Argo CD, Flux): owed until it is given back, or given back by the last step
     #[arg(long, value_name = "UNTIL", num_args = 0..=1, default_missing_value = "until-given-back")]
     pub suspend: Option<SuspendArg>,
+    /// Replace twice as many at once for each step up, half as many for each step down: its strategy is changed first, and given back
+    #[arg(long, value_name = "STEPS", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-4..=4))]
+    pub at_once: i8,
     /// Leave the minimum of autoscalers as it is meanwhile
     #[arg(long)]
     pub leave_minimum: bool,

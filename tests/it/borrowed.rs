@@ -8,7 +8,7 @@ use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::{Entry, Outcome, Request};
 use rolldeck::domain::keeper::Setting;
 use rolldeck::domain::operation::{Debt, StepState};
-use rolldeck::domain::plan::{Action, Gate, Goto, Owing, Plan, PlanRequest, Scope, Suspend};
+use rolldeck::domain::plan::{Action, Gate, Goto, Owing, Plan, PlanRequest, Scope, Suspend, Tempo};
 use rolldeck::domain::policy::Minimum;
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -265,4 +265,32 @@ async fn who_is_suspended_already_is_neither_suspended_nor_given_back() {
     assert_eq!(undone.how_fast, "not while it is suspended, as it is now");
     let id = start(&mut session, plan);
     assert_eq!(ended(&mut session, &id).await, Outcome::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_pace_is_borrowed_for_the_rollout_and_given_back() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(&KEPT.replace("reverted_by = { by = \"Argo CD\", after = \"30s\" }\n", ""));
+    let mut session = process(&stage, state.path()).await;
+    let app = deployment("k8s/a", "shop", "app");
+    let strategy = |session: &Session| session.model.fleet.workload(&app).expect("there").seen.strategy.clone();
+    let own = strategy(&session);
+    let scope = Scope::Matching(Selector::parse("app").expect("a selector"));
+    let request = PlanRequest::of(Goto::LastGood, scope, Duration::from_secs(600));
+    let request = PlanRequest { minimum: Some(Minimum::AsItIs), tempo: Tempo::default().faster().faster(), ..request };
+    let plan = session.model.plan(&request);
+    let on_top = plan.checks.iter().find(|check| check.name == "healthy floor").expect("it is said");
+    assert!(on_top.detail.ends_with("up to 8 run on top meanwhile"), "{on_top:?}");
+    let id = start(&mut session, plan);
+    until(&mut session, "it has another pace", |session| strategy(session) != own).await;
+    assert_eq!(strategy(&session).describe(), "RollingUpdate, max unavailable 2, max surge 8");
+    until(&mut session, "that is owed", |session| !debts(session, &id).is_empty()).await;
+    assert!(
+        debts(&session, &id)[0].starts_with("its pace is RollingUpdate, max unavailable 2, max surge 8 instead of")
+    );
+    assert_eq!(ended(&mut session, &id).await, Outcome::Done);
+    assert_eq!((strategy(&session), debts(&session, &id)), (own, Vec::new()));
+    let slower = session.model.plan(&PlanRequest { tempo: Tempo::default().slower(), ..request });
+    let step = slower.steps().next().and_then(|step| step.action.loan_as_text()).expect("its pace is changed first");
+    assert!(step.ends_with("to RollingUpdate, max unavailable 1, max surge 1"), "{step}");
 }

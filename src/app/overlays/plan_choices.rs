@@ -11,9 +11,6 @@ use crate::domain::plan::{Change, Goto, Pace, PlanRequest, Suspend};
 use crate::domain::policy::Minimum;
 use crate::domain::text::Text;
 
-/// Why `+` and `-` do nothing yet.
-const PACE: &str = "the workload's own strategy is used; another pace comes with a later version";
-
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
     command(
@@ -69,16 +66,16 @@ pub(crate) const COMMANDS: &[Command] = &[
     command(
         "plan.more_at_once",
         "more at once",
-        "Would let the rollout replace more instances at once.",
-        |_| not_now(PACE),
-        crate::app::command::nothing,
+        "Has the rollout make twice as many on top at once: its strategy is changed first, and given back.",
+        changes_something,
+        |model| choose(model, |request| request.tempo = request.tempo.faster()),
     ),
     command(
         "plan.fewer_at_once",
         "fewer at once",
-        "Would let the rollout replace fewer instances at once.",
-        |_| not_now(PACE),
-        crate::app::command::nothing,
+        "Has the rollout replace half as many at once: its strategy is changed first, and given back.",
+        changes_something,
+        |model| choose(model, |request| request.tempo = request.tempo.slower()),
     ),
 ];
 

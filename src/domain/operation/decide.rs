@@ -434,7 +434,7 @@ fn rolls_below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
     }
     let workload = world.fleet.workload(&step.workload)?;
     let floor = world.policy.for_place(&step.workload.place).floor_percent;
-    let Floor { left, needed, .. } = Floor::of_rollout(world.fleet, workload, step, floor);
+    let Floor { left, needed, .. } = Floor::of_rollout(world.fleet, workload, &workload.seen.strategy, step, floor);
     let is_short = workload.judgement.tally.healthy > 0 && left < needed;
     let desired = workload.seen.desired;
     is_short.then(|| Text::new(&format!("its strategy may leave {left} of {desired} healthy, the floor is {needed}")))

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use super::by_hand;
 use super::canary;
 use super::choose::{Choice, choose};
-use super::floor::{Floor, healthy_floor};
+use super::floor::{Floor, healthy_floor, on_top};
 use super::lend;
 use super::meant::meant;
 use super::select::select;
+use super::tempo::strategy_for;
 use super::waves::{FAST, waves};
 use super::{
     Check, CheckVerdict, First, Follows, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, UndoneBy, Verb,
@@ -22,7 +23,7 @@ use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
 use crate::domain::keeper::Setting;
-use crate::domain::observation::{Applies, Health, Undoer};
+use crate::domain::observation::{Applies, Health, Strategy, Undoer};
 use crate::domain::policy::{Confirm, Policy};
 use crate::domain::text::{Text, counted};
 
@@ -185,19 +186,44 @@ impl Draft {
                 if steps.iter().all(|step| step.action.loan().is_some()) {
                     return self.steps.extend(steps);
                 }
-                self.look_at_floor(policy, fleet, workload, &steps);
+                let strategy = match self.strategy(request, workload, &steps) {
+                    Ok(strategy) => strategy,
+                    Err((reason, hint)) => return self.refuse(Some(workload), &reason, hint),
+                };
+                self.look_at_floor(policy, fleet, workload, strategy.as_ref(), &steps);
                 self.look_at_quarantine(fleet, &steps);
                 self.find_undoers(fleet, workload);
                 if steps.iter().any(|step| step.action.is_rollout()) {
-                    self.lend(request, fleet, policy, workload);
+                    self.lend(request, fleet, policy, workload, strategy);
                 }
                 self.steps.extend(steps);
             }
         }
     }
 
-    fn lend(&mut self, request: &PlanRequest, fleet: &Fleet, policy: &Policy, workload: &Workload) {
-        let lent = lend::lend(request, fleet, policy, workload, &self.undone_by, &self.borrows);
+    /// Another strategy than the workload's own, where the request wants another pace and a rollout has one.
+    fn strategy(
+        &self,
+        request: &PlanRequest,
+        workload: &Workload,
+        steps: &[Step],
+    ) -> Result<Option<Strategy>, (String, &'static str)> {
+        match steps.iter().any(|step| step.action.is_rollout()) {
+            true => strategy_for(workload, request.tempo),
+            false => Ok(None),
+        }
+    }
+
+    fn lend(
+        &mut self,
+        request: &PlanRequest,
+        fleet: &Fleet,
+        policy: &Policy,
+        workload: &Workload,
+        strategy: Option<Strategy>,
+    ) {
+        let mut lent = lend::lend(request, fleet, policy, workload, &self.undone_by, &self.borrows);
+        lent.change_pace(policy, workload, strategy);
         self.borrows.extend(lent.borrows);
         self.returns.extend(lent.returns);
         self.checks.extend(lent.checks);
@@ -247,7 +273,14 @@ impl Draft {
 
     /// The platform itself must keep enough instances while it replaces: what its strategy may take away is compared
     /// with the policy's floor.
-    fn look_at_floor(&mut self, policy: &Policy, fleet: &Fleet, workload: &Workload, steps: &[Step]) {
+    fn look_at_floor(
+        &mut self,
+        policy: &Policy,
+        fleet: &Fleet,
+        workload: &Workload,
+        strategy: Option<&Strategy>,
+        steps: &[Step],
+    ) {
         if workload.id.kind.has_runs() {
             let detail = format!("{}: the next run is the first that this changes", workload.id);
             return self.check("healthy floor", CheckVerdict::Pass, detail);
@@ -256,14 +289,14 @@ impl Draft {
         let desired = workload.seen.desired;
         let tally = workload.judgement.tally;
         let needed = healthy_floor(desired, floor);
-        let strategy = &workload.seen.strategy;
+        let strategy = strategy.unwrap_or(&workload.seen.strategy);
         let roll = steps.iter().find(|step| step.action.is_rollout());
         // Where the platform replaces nothing by itself, what follows does, one at a time.
         let roll = roll.filter(|_| strategy.kind != "OnDelete");
         let rolls = roll.is_some();
         let missing = u32::from(!rolls && steps.iter().any(|step| takes_healthy(fleet, workload, step)));
         let left = match roll {
-            Some(step) => Floor::of_rollout(fleet, workload, step, floor).left,
+            Some(step) => Floor::of_rollout(fleet, workload, strategy, step, floor).left,
             None => desired.saturating_sub(missing),
         };
         if tally.healthy == 0 || desired == 0 {
@@ -290,7 +323,11 @@ impl Draft {
                 "lower `floor` for this place in [[policy.places]], or scale it up first",
             );
         } else {
-            let detail = format!("{}: at least {left} of {desired} stay, the floor is {needed}", workload.id);
+            let more = match on_top(workload, strategy) {
+                more if rolls && more > 0 => format!("; up to {more} run on top meanwhile"),
+                _ => String::new(),
+            };
+            let detail = format!("{}: at least {left} of {desired} stay, the floor is {needed}{more}", workload.id);
             self.check("healthy floor", CheckVerdict::Pass, detail);
         }
     }

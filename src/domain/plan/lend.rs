@@ -12,6 +12,7 @@ use super::{
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::StepId;
 use crate::domain::keeper::{Borrowed, KeeperSeen, Loan, Setting};
+use crate::domain::observation::Strategy;
 use crate::domain::policy::{Minimum, Policy};
 use crate::domain::text::Text;
 
@@ -139,6 +140,15 @@ impl Lent {
                 self.borrow(workload, loan);
             }
         }
+    }
+
+    /// Another pace for as long as the plan runs.
+    pub(super) fn change_pace(&mut self, policy: &Policy, workload: &Workload, strategy: Option<Strategy>) {
+        let Some(to) = strategy else { return };
+        let what = Borrowed::Pace { from: workload.seen.strategy.clone(), to };
+        let loan = Loan { what, term: policy.loan_term };
+        self.give_back_at_the_end(workload, &loan);
+        self.borrow(workload, loan);
     }
 
     fn borrow(&mut self, workload: &Workload, loan: Loan) {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Pace, Stride, select};
+use super::{Pace, Stride, Tempo, select};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{OperationId, WorkloadId};
 use crate::domain::keeper::Loan;
@@ -39,6 +39,8 @@ pub struct PlanRequest {
     pub suspend: Suspend,
     /// What becomes of the minimum of autoscalers meanwhile, instead of what the policy says.
     pub minimum: Option<Minimum>,
+    /// How many are replaced at once, against the workload's own strategy.
+    pub tempo: Tempo,
 }
 
 impl PlanRequest {
@@ -56,6 +58,7 @@ impl PlanRequest {
             aims: Aims::default(),
             suspend: Suspend::Nobody,
             minimum: None,
+            tempo: Tempo::default(),
         }
     }
 }

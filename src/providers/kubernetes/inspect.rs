@@ -119,7 +119,14 @@ async fn look_at_loan(
     turns: &Borrowed,
     inspection: &mut Inspection,
 ) -> Result<(), Fault> {
-    let Some(change) = keepers::change(turns) else { return Ok(()) };
+    let Some(change) = keepers::change(turns) else {
+        let Some(kind) = Kind::operable(step.workload.kind) else { return Ok(()) };
+        let (group, resource) = (kind.group(), kind.resource());
+        let namespace = step.workload.namespace.as_deref();
+        let asked = Asked { namespace, verb: "patch", group, resource, subresource: "" };
+        inspection.checks.push(permission(reads, step, &asked, &step.workload.name).await);
+        return Ok(());
+    };
     let Resource { group, name, .. } = keepers::resource(change.keeper.kind);
     let asked =
         Asked { namespace: Some(&change.keeper.namespace), verb: "patch", group, resource: name, subresource: "" };

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::client::{Answered, Fault, Meant, Reads, Writes};
 use super::convert::Kind;
-use super::keepers::{self, Found};
+use super::keepers::{self, Change, Found};
 use super::lookup::{self, Present};
 use super::requests::{self, Hold, Mark, Precondition};
 use super::{Answer, Order};
@@ -18,6 +18,8 @@ use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::Uid;
 use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
+use crate::domain::keeper::Borrowed;
+use crate::domain::observation::Strategy;
 use crate::domain::plan::{Action, Follows, Paused, Step, Unpause};
 use crate::domain::text::Text;
 
@@ -47,7 +49,7 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
             (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {
                 roll(reads, writes, keys, order).await
             }
-            (Call::Step(_), Action::Borrow { .. } | Action::GiveBack { .. }) => lend(reads, writes, order).await,
+            (Call::Step(_), Action::Borrow { .. } | Action::GiveBack { .. }) => lend(reads, writes, keys, order).await,
             (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. }) => {
                 return Answer::Refused(Text::new(NO_END));
             }
@@ -129,10 +131,12 @@ async fn roll(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order)
 }
 
 /// Borrows something, or gives it back.
-async fn lend(reads: &Reads, writes: &Writes, order: &Order) -> Tried {
+async fn lend(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order) -> Tried {
     let turns = order.step.action.turns();
-    let Some(change) = turns.as_ref().and_then(keepers::change) else {
-        return Tried::Answer(Answer::Refused(Text::new("not sent: a pace can't be changed by this version")));
+    let change = match &turns {
+        Some(Borrowed::Pace { from, to }) => return change_pace(reads, writes, keys, order, (from, to)).await,
+        Some(Borrowed::Keeper { keeper, uid, from, to }) => Change { keeper, uid, from: *from, to: *to },
+        None => return Tried::Answer(Answer::Refused(Text::new("not sent: it borrows nothing"))),
     };
     let gives_back = matches!(order.step.action, Action::GiveBack { .. });
     let refused = |why: &str| Tried::Answer(Answer::Refused(Text::new(why)));
@@ -151,6 +155,35 @@ async fn lend(reads: &Reads, writes: &Writes, order: &Order) -> Tried {
         Ok(Err(why)) => refused(&why),
         Err(fault) => sorted(&fault),
     }
+}
+
+async fn change_pace(
+    reads: &Reads,
+    writes: &Writes,
+    keys: &ServiceKeys,
+    order: &Order,
+    (from, to): (&Strategy, &Strategy),
+) -> Tried {
+    let step = &order.step;
+    let present = match lookup::workload(reads, keys, &step.workload).await {
+        Ok(present) => present,
+        Err(fault) => return Tried::Answer(not_sent(&fault)),
+    };
+    let refused = |why: &str| Tried::Answer(Answer::Refused(Text::new(&format!("not sent: {why}; plan again"))));
+    if present.seen.uid != step.bound.uid {
+        return refused("the workload was deleted and made again");
+    }
+    if present.seen.strategy == *to && matches!(step.action, Action::GiveBack { .. }) {
+        let notes = vec![Text::new("it was so already; nothing was sent")];
+        return Tried::Answer(Answer::Accepted(receipt(&present, notes)));
+    }
+    if present.seen.strategy != *from {
+        return refused(&format!("its update strategy is {} now", present.seen.strategy.describe()));
+    }
+    let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
+    let body = requests::pace(present.kind, &at, &mark(order), to);
+    let path = requests::workload_path(present.kind, &step.workload);
+    answered(writes.patch(&path, &body, Meant::Really).await, present.kind, keys)
 }
 
 async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order, hold: Hold) -> Tried {

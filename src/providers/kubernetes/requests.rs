@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::convert::{self, HELD_PARTITION, Kind};
 use crate::domain::id::WorkloadId;
 use crate::domain::look::{LookCommands, quoted};
+use crate::domain::observation::Strategy;
 use crate::domain::text::Text;
 
 /// The object as it was when a request was decided on.
@@ -106,6 +107,22 @@ pub(super) fn hold(at: &Precondition<'_>, mark: &Mark<'_>, hold: Hold, by: Holds
     });
     put_hold(&mut body, hold, by);
     body
+}
+
+/// Has a workload replace at another pace.
+pub(super) fn pace(kind: Kind, at: &Precondition<'_>, mark: &Mark<'_>, strategy: &Strategy) -> Value {
+    // A number or a percentage, as the API tells them apart.
+    let value = |text: &Option<Text>| match text {
+        Some(text) => text.parse::<u32>().map_or_else(|_| json!(text.as_str()), |number| json!(number)),
+        None => Value::Null,
+    };
+    let rolling = json!({"maxUnavailable": value(&strategy.max_unavailable), "maxSurge": value(&strategy.max_surge)});
+    let field = if kind == Kind::Deployment { "strategy" } else { "updateStrategy" };
+    json!({
+        "metadata": {"uid": at.uid, "resourceVersion": at.resource_version,
+            "annotations": {"rolldeck.dev/operation": mark.operation_note()}},
+        "spec": {field: {"rollingUpdate": rolling}},
+    })
 }
 
 /// Takes one pod away (reference section 5).

@@ -66,8 +66,12 @@ pub(super) fn seen(workload: &Workload, index: u8) -> Option<KeeperSeen> {
 
 /// Why a step about a keeper can't be done, if so.
 pub(super) fn why_not(workload: &Workload, wanted: &Borrowed) -> Option<Text> {
-    let Borrowed::Keeper { keeper, from, to, .. } = wanted else {
-        return Some(Text::new("its pace can't be changed there"));
+    let (keeper, from, to) = match wanted {
+        Borrowed::Keeper { keeper, from, to, .. } => (keeper, from, to),
+        Borrowed::Pace { from, to } => {
+            let now = &workload.strategy;
+            return (now != from && now != to).then(|| Text::new("its update strategy was changed"));
+        }
     };
     match find(workload, wanted) {
         None => Some(Text::new(&format!("{keeper} is gone"))),
@@ -82,6 +86,10 @@ pub(super) fn why_not(workload: &Workload, wanted: &Borrowed) -> Option<Text> {
 pub(super) fn set(workload: &mut Workload, wanted: &Borrowed, mark: Text, now: Tick) -> Answer {
     if let Some(why) = why_not(workload, wanted) {
         return Answer::Refused(why);
+    }
+    if let Borrowed::Pace { to, .. } = wanted {
+        workload.set_pace(to.clone(), mark, now);
+        return Answer::Accepted(Receipt { generation: workload.generation, template: None, notes: Vec::new() });
     }
     let (Some(index), Borrowed::Keeper { to, .. }) = (find(workload, wanted), wanted) else {
         return Answer::Refused(Text::new("there is no such keeper"));

@@ -226,6 +226,13 @@ impl Workload {
         self.next_generation(now);
     }
 
+    /// Has it replace at another pace.
+    pub(super) fn set_pace(&mut self, strategy: Strategy, mark: Text, now: Tick) {
+        self.strategy = strategy;
+        self.mark = Some(mark);
+        self.next_generation(now);
+    }
+
     /// Asks for another number of instances.
     pub(super) fn scale(&mut self, desired: u32, now: Tick) {
         self.desired = desired;

@@ -11,7 +11,7 @@ use super::follow::{find, open};
 use super::{journal, print, session, settle};
 use crate::app::report::{PlanReport, plan_report, report, wanted};
 use crate::domain::operation::Debt;
-use crate::domain::plan::{Aims, Change, Goto, Owing, Pace, Pick, PlanRequest, Reach, Scope, Suspend};
+use crate::domain::plan::{Aims, Change, Goto, Owing, Pace, Pick, PlanRequest, Reach, Scope, Suspend, Tempo};
 use crate::domain::policy::Minimum;
 use crate::domain::selector::Selector;
 use crate::domain::text::Text;
@@ -71,6 +71,7 @@ async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, cha
             Some(SuspendArg::UntilDone) => Suspend::UntilDone,
         },
         minimum: target.leave_minimum.then_some(Minimum::AsItIs),
+        tempo: Tempo(target.at_once),
     };
     offer(options, session, &request).await
 }

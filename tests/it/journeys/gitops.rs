@@ -286,3 +286,25 @@ fn who_may_not_suspend_is_told_so_before_the_code() {
         said.code == Some(0) && said.out.contains("is suspended already")
     });
 }
+
+#[test]
+fn another_pace_is_borrowed_for_a_rollout_and_given_back_to_the_letter() {
+    let test = "another_pace_is_borrowed_for_a_rollout_and_given_back_to_the_letter";
+    let Some(cluster) = cluster_or_skip(test) else { return };
+    let namespace = "journey-pace";
+    super::rollback::versions(cluster, namespace, 4, &[V41, V42]);
+    let strategy = || cluster.read(&deployments(namespace, Some("app")))["spec"]["strategy"]["rollingUpdate"].take();
+    let own = strategy();
+    assert_eq!(own, json!({"maxUnavailable": "25%", "maxSurge": "25%"}));
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    let (plan, code, shown) = desk.plan(&["rollback", "app", &format!("ns:{namespace}"), "--at-once", "-1"]);
+    assert!(text(&shown["waves"][0]["steps"][0]["loan"]).contains("max unavailable 0, max surge 1"), "{shown}");
+    let apply = desk.start(&["apply", &plan, "--code", &code]);
+    wait("another pace", PATIENCE, || strategy() == json!({"maxUnavailable": 0, "maxSurge": 1}));
+    let done = apply.end().operation("done", 0);
+    assert_eq!((done["debts"].clone(), strategy()), (json!([]), own));
+    let bodies: Vec<Value> =
+        changes(cluster, namespace).into_iter().map(|mut entry| entry["requestObject"].take()).collect();
+    assert_eq!(bodies.len(), 3, "{bodies:?}");
+    assert_eq!(asked(cluster, namespace), V41);
+}
