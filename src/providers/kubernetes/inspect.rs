@@ -10,6 +10,7 @@ use super::client::{Fault, Meant, Reads, Review, Writes};
 use super::convert::Kind;
 use super::keepers::{self, Resource};
 use super::lookup::{self, READ_TIMEOUT};
+use super::lost;
 use super::requests::{self, Mark, Precondition};
 use super::{diff, operate};
 use crate::domain::expectation::ServiceKeys;
@@ -102,12 +103,16 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
             inspection.checks.extend(stale_image(step, &present));
             let pod = lookup::pod(reads, keys, id, name).await?;
             inspection.checks.extend(budgets(reads, step, &pod.labels).await);
+            inspection.checks.extend(lost::checks(reads, step, &pod.volumes).await);
         }
         Action::EndRollout { .. } | Action::Promote { .. } => {
             inspection.refusals.push((Text::new(operate::NO_END), Text::new("plan again")));
         }
         // Looked at above.
         Action::Borrow { .. } | Action::GiveBack { .. } => {}
+    }
+    if step.action.is_rollout() && !id.kind.has_runs() {
+        inspection.checks.extend(lost::checks(reads, step, &present.template["spec"]["volumes"]).await);
     }
     Ok(())
 }
