@@ -4,13 +4,13 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::commands::protecting;
+use super::commands::{protecting, steering};
 use super::effect::Effect;
 use super::event::TerminalEvent;
 use super::key::{Key, show};
 use super::keymap::Lookup;
 use super::model::Model;
-use super::overlays::{self, Letters, Overlay};
+use super::overlays::{self, Letters, Overlay, plan_choices};
 use super::ui::Entry;
 use crate::domain::text::Text;
 
@@ -102,7 +102,14 @@ fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
         (KeyCode::Enter, Entry::Protect { what, typed }) => {
             return protecting::entered(model, what.clone(), &typed.clone());
         }
-        (KeyCode::Esc, Entry::Protect { .. }) => model.ui.entry = None,
+        (KeyCode::Enter, Entry::PlanReason(reason)) => {
+            model.ui.entry = None;
+            return plan_choices::reasoned(model, &reason.clone());
+        }
+        (KeyCode::Enter, Entry::WriteOff { operation, typed }) => {
+            return steering::written_off(model, &operation.clone(), &typed.clone());
+        }
+        (KeyCode::Esc, Entry::Protect { .. } | Entry::PlanReason(_) | Entry::WriteOff { .. }) => model.ui.entry = None,
         (KeyCode::Enter, Entry::Filter { .. }) => {
             model.ui.entry = None;
             model.ui.rows_mut().listing_mut().home = None;
@@ -155,7 +162,12 @@ fn pasted(model: &mut Model, text: &str) {
 
 fn change(model: &mut Model, how: impl FnOnce(&mut String)) {
     match &mut model.ui.entry {
-        Some(Entry::Incident(typed) | Entry::Protect { typed, .. }) => how(typed),
+        Some(
+            Entry::Incident(typed)
+            | Entry::PlanReason(typed)
+            | Entry::WriteOff { typed, .. }
+            | Entry::Protect { typed, .. },
+        ) => how(typed),
         Some(Entry::Filter { .. }) => {
             let mut typed = model.ui.rows().listing().filter.typed.clone();
             how(&mut typed);

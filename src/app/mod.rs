@@ -3,6 +3,7 @@
 //! Never does IO and never reads a clock. Start with `event` and `effect` (everything that can happen, everything that
 //! can be asked), then `update`, then one screen.
 
+mod aftermath;
 mod age;
 mod banner;
 pub mod cells;

@@ -82,10 +82,17 @@ impl Model {
         })
     }
 
+    /// Makes a plan from what is known now.
+    pub(crate) fn drawn(&self, request: &PlanRequest) -> Plan {
+        let mut plan = compose(request, &self.fleet, &self.settings.policy, self.now, &|id| self.operations.busy(id));
+        plan.look_at_others(&self.fleet, self.now, &|id| self.operations.get(id).is_some());
+        plan
+    }
+
     /// Makes a plan from what is known now, with what only this process knows: what is read-only here, and which
     /// operations run.
     pub fn plan(&self, request: &PlanRequest) -> Plan {
-        let mut plan = compose(request, &self.fleet, &self.settings.policy, self.now, &|id| self.operations.busy(id));
+        let mut plan = self.drawn(request);
         let places: BTreeSet<&PlaceId> = plan.waves.iter().map(|wave| &wave.place).collect();
         let refusals = places.into_iter().filter_map(|place| {
             Some(Refusal {

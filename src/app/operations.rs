@@ -50,6 +50,8 @@ pub struct Tracked {
     has_ended_here: bool,
     /// Why nothing new is decided by this process, if so; answers are still written down.
     pub halted: Option<Text>,
+    /// Why its debts are written off, if somebody has said so.
+    written_off: Option<Text>,
     appending: Option<Waiting>,
     outbox: VecDeque<Waiting>,
 }
@@ -265,7 +267,8 @@ impl Operations {
             if next.is_none() && tracked.halted.is_none() {
                 // What is paid may be noted by any process, once nobody drives the operation that owes it.
                 let may_note = is_ours || (is_free && *access == Access::Operable);
-                let paid = if may_note { paid(&tracked.operation, fleet) } else { None };
+                let written_off = || tracked.written_off.as_ref().and_then(|how| tracked.operation.write_off(how));
+                let paid = if may_note { paid(&tracked.operation, fleet).or_else(written_off) } else { None };
                 let entry = paid.or_else(|| {
                     let world = World { fleet, policy, now, in_flight: &tracked.in_flight };
                     if is_ours { decide(&tracked.operation, &mut tracked.gates, &world) } else { None }
@@ -279,6 +282,14 @@ impl Operations {
             }
         }
         effects
+    }
+
+    /// What an ended operation owes is owed no longer, because somebody says so.
+    pub fn write_off(&mut self, operation: &OperationId, how: Text) {
+        let tracked = self.tracked.get_mut(operation).filter(|tracked| tracked.operation.ended.is_some());
+        if let Some(tracked) = tracked {
+            tracked.written_off = Some(how);
+        }
     }
 
     /// Stops sending: SIGTERM. What is in flight is left to the platform, the journal keeps what is known.
@@ -358,6 +369,7 @@ impl Operations {
                     in_flight: BTreeSet::new(),
                     has_ended_here: false,
                     halted: None,
+                    written_off: None,
                     appending: None,
                     outbox: VecDeque::new(),
                 },

@@ -63,6 +63,15 @@ pub(crate) enum Entry {
     },
     /// The incident that new operations belong to.
     Incident(String),
+    /// Why the open plan goes where it otherwise may not.
+    PlanReason(String),
+    /// Why what an operation owes is written off.
+    WriteOff {
+        /// The operation.
+        operation: OperationId,
+        /// What was typed.
+        typed: String,
+    },
     /// Why something is protected, and for how long.
     Protect {
         /// What.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::aftermath;
 use super::effect::Effect;
 use super::event::{Event, ProcessEvent, ProviderEvent, StoreEvent};
 use super::input;
@@ -14,6 +15,7 @@ use super::overlays::{ask, plan};
 use super::screens::Screen;
 use super::screens::instances::Waits;
 use super::way_back;
+use crate::domain::journal::Entry;
 use crate::domain::observation::{Batch, Observation};
 
 /// A clock that moved further than this between two ticks has slept, or was set.
@@ -61,7 +63,14 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
                 | StoreEvent::Driven { .. }
                 | StoreEvent::Requested { .. } => None,
             };
-            let effects = model.operations.store(event, &model.settings.driver);
+            let ended = match &event {
+                StoreEvent::Appended(record) if matches!(record.entry, Entry::Ended { .. }) => {
+                    Some(record.operation.clone())
+                }
+                _ => None,
+            };
+            let mut effects = model.operations.store(event, &model.settings.driver);
+            effects.extend(ended.iter().flat_map(|operation| aftermath::of(model, operation)));
             model.operations.teach(&mut model.fleet, model.health.known());
             if let Some((operation, why)) =
                 failed.and_then(|operation| model.operations.not_started.get_key_value(&operation))

@@ -232,6 +232,14 @@ fn trouble(model: &Model) -> String {
 fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = &model.settings.look.theme;
     let line = match (&model.ui.entry, &model.ui.message) {
+        (Some(Entry::PlanReason(typed)), _) => Line::plain(" why, all the same? ")
+            .and(Meaning::Input, format!("{}_", Text::new(typed)))
+            .and(Meaning::Dim, "  Enter, Esc"),
+        (Some(Entry::WriteOff { operation, typed }), _) => {
+            Line::plain(format!(" write off what {operation} owes: why? "))
+                .and(Meaning::Input, format!("{}_", Text::new(typed)))
+                .and(Meaning::Dim, "  Enter, Esc")
+        }
         (Some(Entry::Incident(typed)), _) => Line::plain(" incident: ")
             .and(Meaning::Input, format!("{}_", Text::new(typed)))
             .and(Meaning::Dim, "  Enter keeps it, Esc leaves it"),

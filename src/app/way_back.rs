@@ -18,7 +18,8 @@ pub(crate) fn begin(model: &mut Model) -> Vec<Effect> {
     if !is_seen(model, &tracked.operation) {
         return Vec::new();
     }
-    let plan = model.plan(&request);
+    // Who stops and goes back has no time for reasons: what speaks against it is said in the plan.
+    let plan = model.plan(&PlanRequest { reason: Some(Text::new("stopped, and gone back")), ..request });
     if let Some(refusal) = plan.refusals.first() {
         let why = format!("{}; {}", refusal.reason, refusal.hint);
         return give_up(model, &id, &why);

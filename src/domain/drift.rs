@@ -72,8 +72,10 @@ pub enum Mark {
     Failed,
     /// A rollout is moving.
     Rolling,
-    /// Somebody has locked it: it is not operated.
+    /// Somebody has locked it: it is not operated, or not moved away from its version.
     Locked,
+    /// Somebody knows that it is off.
+    Snoozed,
 }
 
 /// Instances of a workload that run one image in its main container.

@@ -191,6 +191,16 @@ impl Fleet {
         self.protections.lock_on(&workload.facts(&images))
     }
 
+    /// Why the drift of a workload is known, if it is.
+    pub fn snooze_on(&self, workload: &Workload) -> Option<&Protection> {
+        if self.protections.is_empty() {
+            return None;
+        }
+        let images = workload.image_texts();
+        let images: Vec<&str> = images.iter().map(Text::as_str).collect();
+        self.protections.snooze_on(&workload.facts(&images))
+    }
+
     /// Counts every change; equal revisions are equal fleets.
     pub fn revision(&self) -> u64 {
         self.revision

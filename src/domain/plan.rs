@@ -15,11 +15,13 @@ mod floor;
 mod inspection;
 mod lend;
 mod meant;
+mod others;
 mod request;
 mod reverse;
 mod select;
 mod tempo;
 mod waves;
+mod words;
 
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ pub use floor::Floor;
 pub(in crate::domain) use floor::healthy_floor;
 pub use inspection::Inspection;
 pub use meant::{Meant, meant};
+pub use others::Marked;
 pub use request::{Aims, Change, Goto, Owing, Pick, PlanRequest, Reach, Scope, Suspend};
 pub use select::select;
 pub use tempo::Tempo;

@@ -108,6 +108,8 @@ pub struct Policy {
     pub valid: Duration,
     /// How long a fleet is watched after the last wave, before an operation counts as done; `None`: whoever drives decides.
     pub watch: Option<Duration>,
+    /// For how long a rollback that is done keeps its workloads from being moved away again; `None`: it does not.
+    pub lock_after_rollback: Option<Duration>,
     /// How long something that was suspended may stay so before that is an alarm.
     pub loan_term: Duration,
     /// How long ago a change of the requested image still counts as late news.
@@ -137,6 +139,7 @@ impl Default for Policy {
             order: Vec::new(),
             valid: Duration::from_secs(600),
             watch: None,
+            lock_after_rollback: None,
             loan_term: Duration::from_secs(4 * 3600),
             changed_lately: Duration::from_secs(24 * 3600),
         }

@@ -5,8 +5,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::id::PlaceId;
+use super::id::{OperationId, PlaceId, WorkloadId};
 use super::image::{ImageId, ImageRef};
+use super::observation::TemplateHash;
+use super::operation::Operation;
+use super::plan::Action;
 use super::selector::{Facts, Selector, is_service_name};
 use super::text::Text;
 
@@ -36,6 +39,19 @@ pub enum Protected {
     /// An image: a digest or the start of one, a machine image, a whole reference. Where it runs it is bad, and no plan goes
     /// back to it by itself.
     Quarantine(Text),
+    /// What this selector means may be off for a while: somebody knows.
+    Snooze(Text),
+    /// A workload stays at the version that an operation went back to: no plan moves it away, all else may be done.
+    Stay {
+        /// Which.
+        workload: WorkloadId,
+        /// What it asks for.
+        template: TemplateHash,
+        /// What a person calls that.
+        version: Text,
+        /// The operation; its own way back lifts this.
+        operation: OperationId,
+    },
 }
 
 /// All that is protected now.
@@ -43,12 +59,48 @@ pub enum Protected {
 pub struct Protections {
     locks: Vec<(Selector, Protection)>,
     banned: Vec<Protection>,
+    snoozed: Vec<(Selector, Protection)>,
+    stays: Vec<Protection>,
+}
+
+impl Protected {
+    /// The word that scripts hold on to, and what it is about as it was written.
+    pub fn as_texts(&self) -> (&'static str, Text) {
+        match self {
+            Protected::Lock(selector) => ("lock", selector.clone()),
+            Protected::Quarantine(image) => ("quarantine", image.clone()),
+            Protected::Snooze(selector) => ("snooze", selector.clone()),
+            Protected::Stay { workload, version, .. } => ("stay", Text::new(&format!("{workload} at {version}"))),
+        }
+    }
 }
 
 impl Protection {
     /// Whether it still holds at this time.
     pub fn holds_at(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|expires| now < expires)
+    }
+
+    /// Why a workload is not moved away from the version that it has, in words.
+    pub fn why_stays(&self) -> String {
+        match &self.what {
+            Protected::Stay { version, operation, .. } => {
+                format!("it stays at {version}, where {operation} went back to, {}", self.describe())
+            }
+            Protected::Lock(_) | Protected::Quarantine(_) | Protected::Snooze(_) => self.describe(),
+        }
+    }
+
+    /// Whether it keeps this operation from moving a workload: what has left it, and its way back, may.
+    pub fn keeps_from(&self, operation: &Operation) -> bool {
+        let Protected::Stay { operation: left_by, template, workload, .. } = &self.what else { return false };
+        let is_related = *left_by == operation.id || operation.plan.reverses.as_ref() == Some(left_by);
+        let goes_there = operation
+            .plan
+            .steps()
+            .filter(|step| step.workload == *workload)
+            .any(|step| matches!(&step.action, Action::RestoreRevision { hash, .. } if hash == template));
+        !is_related && !goes_there
     }
 
     /// Who, why, until when.
@@ -70,6 +122,13 @@ impl Protections {
                     protections.locks.push((selector, protection.clone()));
                 }
                 Protected::Quarantine(_) => protections.banned.push(protection.clone()),
+                // One that can't be read puts nothing out of sight.
+                Protected::Snooze(selector) => {
+                    if let Ok(selector) = Selector::parse(selector) {
+                        protections.snoozed.push((selector, protection.clone()));
+                    }
+                }
+                Protected::Stay { .. } => protections.stays.push(protection.clone()),
             }
         }
         protections
@@ -77,13 +136,32 @@ impl Protections {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.locks.is_empty() && self.banned.is_empty()
+        self.locks.is_empty() && self.banned.is_empty() && self.snoozed.is_empty() && self.stays.is_empty()
     }
 
     /// The lock on a workload that says this of itself.
     pub fn lock_on(&self, facts: &Facts<'_>) -> Option<&Protection> {
         let found = self.locks.iter().find(|(selector, _)| selector.is_match(facts, &mut is_service_name));
         found.map(|(_, protection)| protection)
+    }
+
+    /// Why the drift of a workload that says this of itself is known, if it is.
+    pub fn snooze_on(&self, facts: &Facts<'_>) -> Option<&Protection> {
+        let found = self.snoozed.iter().find(|(selector, _)| selector.is_match(facts, &mut is_service_name));
+        found.map(|(_, protection)| protection)
+    }
+
+    /// What keeps a workload at the version that it has gone back to, if something does.
+    pub fn stay_of(&self, workload: &WorkloadId) -> Option<&Protection> {
+        let is_it = |protection: &&Protection| matches!(&protection.what, Protected::Stay { workload: known, .. } if known == workload);
+        self.stays.iter().find(is_it)
+    }
+
+    /// What an operation has left so that its workloads stay where they are.
+    pub fn stays_of<'a>(&'a self, operation: &'a OperationId) -> impl Iterator<Item = &'a Protection> + 'a {
+        self.stays.iter().filter(move |protection| {
+            matches!(&protection.what, Protected::Stay { operation: known, .. } if known == operation)
+        })
     }
 
     /// The lock on all that is in a place.

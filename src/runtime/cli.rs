@@ -181,6 +181,28 @@ pub enum Command {
         /// Its number, or its selector as it was written
         lock: Vec<String>,
     },
+    /// Put drift off that somebody knows of: it is shown last, and `drift` does not end with 1 for it
+    Snooze {
+        /// `svc:checkout place:k8s/prod-*`; a word without a key is one service's name
+        #[arg(required = true)]
+        selector: Vec<String>,
+        /// Why, and until when
+        #[command(flatten)]
+        why: Why,
+    },
+    /// No longer
+    Unsnooze {
+        /// Its number, or its selector as it was written
+        snooze: Vec<String>,
+    },
+    /// Write a debt off that can't be given back any more, because what it is owed to is gone
+    WriteOff {
+        /// The operation that owes it
+        operation: String,
+        /// Why: others will read it
+        #[arg(long)]
+        reason: String,
+    },
     /// Ban an image: where it runs it is off, and no plan goes back to it by itself
     Quarantine {
         /// A digest or its first eight digits or more, a machine image, a whole reference
@@ -292,6 +314,9 @@ pub struct PlanTarget {
     /// Replace twice as many at once for each step up, half as many for each step down: its strategy is changed first, and given back
     #[arg(long, value_name = "STEPS", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-4..=4))]
     pub at_once: i8,
+    /// Why it goes to an image that is quarantined, or moves on in a freeze: without a reason it does not
+    #[arg(long)]
+    pub reason: Option<String>,
     /// Leave the minimum of autoscalers as it is meanwhile
     #[arg(long)]
     pub leave_minimum: bool,

@@ -314,3 +314,20 @@ async fn a_pause_is_not_swallowed_by_a_fact_that_moved() {
         driving.ask(Request::Resume, harness.world.now());
     }
 }
+
+/// A workload that owes and goes while nobody watches is never seen to be gone: somebody has to say so.
+#[tokio::test(start_paused = true)]
+async fn what_can_never_be_given_back_is_written_off_with_a_reason() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(ONE_BAD);
+    let (session, id) = stopped_in_the_middle(&stage, state.path()).await;
+    drop(session);
+    assert!(stage.world.intervene(&deployment("k8s/a", "shop", "app"), &Intervention::Remove));
+    let mut session = process(&stage, state.path(), "bob").await;
+    let from = session.model.now;
+    until(&mut session, "a while has passed", |session| session.model.now.duration_since(from).as_secs() > 60).await;
+    assert_eq!(operation(&session, &id).debts.len(), 1, "nobody saw it go");
+    session.model.operations.write_off(&id, Text::new("written off by bob: its namespace is gone"));
+    until(&mut session, "nothing is owed", |session| operation(session, &id).debts.is_empty()).await;
+    assert_eq!(paid(state.path()), ["written off by bob: its namespace is gone"]);
+}

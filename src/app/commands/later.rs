@@ -28,9 +28,6 @@ pub(crate) const COMMANDS: &[Command] = &[
     later("row.console", "console link", "Opens the row in the provider's console.", Risk::Look, Scope::Lists, |_| {
         not_now("console links come with a later version; y i copies the id")
     }),
-    later("row.snooze", "snooze", "Hides a row for a while, with a reason.", Risk::Protect, Scope::Lists, |_| {
-        not_now("snoozing comes with a later version; a filter hides rows: -svc:NAME")
-    }),
     later(
         "incident.export",
         "export",

@@ -37,6 +37,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         can_quarantine,
         quarantine,
     ),
+    command(
+        "row.snooze",
+        "snooze",
+        "Says that the drift of the row is known, for a while: it is shown last. On a snoozed row: no longer.",
+        can_lock,
+        snooze,
+    ),
 ];
 
 const fn command(
@@ -54,6 +61,8 @@ pub(crate) fn prompt(what: &Protected, typed: &str) -> Line {
     let what = match what {
         Protected::Lock(selector) => format!(" lock {selector}: why? "),
         Protected::Quarantine(image) => format!(" quarantine {image}: why? "),
+        Protected::Snooze(selector) => format!(" snooze {selector}: why? "),
+        Protected::Stay { workload, version, .. } => format!(" keep {workload} at {version}: why? "),
     };
     Line::new(Meaning::Title, what)
         .and(Meaning::Input, format!("{}_", Text::new(typed)))
@@ -142,7 +151,9 @@ fn lock_there(model: &Model) -> Option<Protection> {
     if let Some(RowId::Place(id)) = &model.ui.rows().listing().cursor {
         return model.fleet.protections().lock_on_place(id).cloned();
     }
-    model.fleet.lock_on(workload_there(model)?).cloned()
+    let workload = workload_there(model)?;
+    let protections = model.fleet.protections();
+    model.fleet.lock_on(workload).or_else(|| protections.stay_of(&workload.id)).cloned()
 }
 
 fn can_write(model: &Model) -> Result<(), Text> {
@@ -169,6 +180,18 @@ fn lock(model: &mut Model) -> Vec<Effect> {
     }
     if let Some(selector) = selector_there(model) {
         model.ui.entry = Some(Entry::Protect { what: Protected::Lock(Text::new(&selector)), typed: String::new() });
+    }
+    Vec::new()
+}
+
+fn snooze(model: &mut Model) -> Vec<Effect> {
+    let known = workload_there(model).and_then(|workload| model.fleet.snooze_on(workload)).cloned();
+    if let Some(snooze) = known {
+        model.ui.say(&format!("snooze {} is lifted; it was {}", snooze.number, snooze.describe()));
+        return vec![Effect::Lift(snooze.number)];
+    }
+    if let Some(selector) = selector_there(model) {
+        model.ui.entry = Some(Entry::Protect { what: Protected::Snooze(Text::new(&selector)), typed: String::new() });
     }
     Vec::new()
 }

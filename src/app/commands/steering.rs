@@ -11,6 +11,7 @@ use crate::app::overlays::{Overlay, ask::AskOverlay};
 use crate::app::rows::RowId;
 use crate::app::screens::Screen;
 use crate::app::theme::Meaning;
+use crate::app::ui::Entry;
 use crate::app::widgets::paint::Line;
 use crate::domain::id::OperationId;
 use crate::domain::journal::Request;
@@ -41,6 +42,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         can_take,
         take,
     ),
+    Command {
+        id: "debt.write_off",
+        title: "write off",
+        doc: "Writes off what an ended operation owes and nobody can give back, with a reason; nothing is sent.",
+        risk: Risk::Protect,
+        scope: Scope::Lists,
+        available: can_write_off,
+        run: write_off,
+    },
 ];
 
 const fn command(
@@ -174,6 +184,39 @@ fn can_drive(model: &Model, tracked: &Tracked) -> Result<(), Text> {
         Some(why) => Err(Text::new(&format!("it can't be driven from here: {why}"))),
         None => Ok(()),
     }
+}
+
+fn can_write_off(model: &Model) -> Result<(), Text> {
+    let Some(tracked) = target(model).filter(|_| model.ui.screen == Screen::Operations) else {
+        return not_now("debts are written off on Operations (5)");
+    };
+    let operation = &tracked.operation;
+    can_ask(model, tracked)?;
+    match (&operation.ended, operation.debts.is_empty()) {
+        (None, _) => not_now("it has not ended: what it owes may still be given back"),
+        (Some(_), true) => not_now("it owes nothing"),
+        (Some(_), false) => Ok(()),
+    }
+}
+
+fn write_off(model: &mut Model) -> Vec<Effect> {
+    let id = target(model).map(|tracked| tracked.operation.id.clone());
+    model.ui.entry = id.map(|operation| Entry::WriteOff { operation, typed: String::new() });
+    Vec::new()
+}
+
+/// Enter after a reason.
+pub(crate) fn written_off(model: &mut Model, id: &OperationId, reason: &str) -> Vec<Effect> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        model.ui.say_why("a reason is needed: others will read it");
+        return Vec::new();
+    }
+    model.ui.entry = None;
+    let how = format!("written off by {}: {reason}", model.settings.driver.who);
+    model.operations.write_off(id, Text::new(&how));
+    model.ui.say(&format!("what {id} owes is written off; nothing was sent"));
+    Vec::new()
 }
 
 fn can_take(model: &Model) -> Result<(), Text> {

@@ -14,6 +14,7 @@ use crate::domain::expectation::ExpectationSource;
 use crate::domain::fleet::{Instance, Place, Workload};
 use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::observation::{Applies, Rollout};
+use crate::domain::plan::Marked;
 use crate::domain::text::Text;
 
 /// The name of a row and what is known of it.
@@ -111,13 +112,20 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
         ("latent", seen.template.latent.as_ref().map(ToString::to_string)),
         ("trouble", seen.trouble.as_ref().map(ToString::to_string)),
         ("read only", seen.inoperable.as_ref().map(ToString::to_string)),
-        ("operation", seen.touched_by.as_ref().map(|by| format!("last changed by {by}"))),
+        ("operation", seen.touched_by.as_deref().and_then(Marked::of).map(|marked| last_changed(model, &marked))),
     ];
     lines.extend(facts.into_iter().filter_map(|(name, text)| text.map(|text| field(name, Meaning::Warning, text))));
     lines.extend(containers(workload, width.saturating_sub(15)));
     lines.push(Line::new(Meaning::Title, "   versions"));
     lines.extend(versions::lines(workload, model.now, None, width));
     lines
+}
+
+/// By which operation, and whether this machine knows it.
+fn last_changed(model: &Model, marked: &Marked) -> String {
+    let at = marked.at.map(|at| format!(", {} ago", Clock::Since.show(at, model.now))).unwrap_or_default();
+    let whose = if model.operations.get(&marked.operation).is_some() { "" } else { ", on another machine" };
+    format!("last changed by {} of {}{whose}{at}", marked.operation, marked.who)
 }
 
 fn containers(workload: &Workload, cells: usize) -> Vec<Line> {

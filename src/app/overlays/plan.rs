@@ -17,7 +17,7 @@ use crate::app::model::Model;
 use crate::app::view;
 use crate::app::widgets::panel::most_top;
 use crate::domain::id::{PlanId, StepId, WorkloadId};
-use crate::domain::plan::{Aims, Goto, Inspection, Plan, PlanRequest, Scope as PlanScope, compose};
+use crate::domain::plan::{Aims, Goto, Inspection, Plan, PlanRequest, Scope as PlanScope};
 use crate::domain::text::{Text, counted};
 
 /// A plan that waits for its code.
@@ -178,7 +178,7 @@ pub(crate) fn open(model: &mut Model, mut request: PlanRequest, left_out: Vec<(W
     if request.goto == Goto::LastGood {
         request.aims = Aims::of(&request.scope, &model.fleet);
     }
-    let plan = make(model, &request);
+    let plan = model.drawn(&request);
     let effects = inspect(&plan);
     let overlay = PlanOverlay {
         awaiting: awaited(&plan),
@@ -273,11 +273,6 @@ fn start(model: &mut Model) -> Vec<Effect> {
     effects
 }
 
-fn make(model: &Model, request: &PlanRequest) -> Plan {
-    let busy = |workload: &WorkloadId| model.operations.busy(workload);
-    compose(request, &model.fleet, &model.settings.policy, model.now, &busy)
-}
-
 fn awaited(plan: &Plan) -> BTreeSet<StepId> {
     plan.steps().map(|step| step.id).collect()
 }
@@ -288,7 +283,7 @@ fn inspect(plan: &Plan) -> Vec<Effect> {
 }
 
 pub(super) fn make_again(model: &mut Model, request: PlanRequest, moved: Vec<Text>) -> Vec<Effect> {
-    let plan = make(model, &request);
+    let plan = model.drawn(&request);
     let (effects, awaiting) = (inspect(&plan), awaited(&plan));
     let Some(overlay) = top(model) else { return Vec::new() };
     overlay.request = request;

@@ -7,6 +7,7 @@ use super::plan::{make_again, open_plan, top};
 use crate::app::command::{Command, Risk, Scope, not_now};
 use crate::app::effect::Effect;
 use crate::app::model::Model;
+use crate::app::ui::Entry;
 use crate::domain::plan::{Change, Goto, Pace, PlanRequest, Suspend};
 use crate::domain::policy::Minimum;
 use crate::domain::text::Text;
@@ -64,6 +65,16 @@ pub(crate) const COMMANDS: &[Command] = &[
         hold_minimum,
     ),
     command(
+        "plan.reason",
+        "say why",
+        "Takes a reason for going where a plan otherwise may not: to a quarantined image, on in a freeze.",
+        changes_something,
+        |model| {
+            model.ui.entry = Some(Entry::PlanReason(String::new()));
+            Vec::new()
+        },
+    ),
+    command(
         "plan.more_at_once",
         "more at once",
         "Has the rollout make twice as many on top at once: its strategy is changed first, and given back.",
@@ -94,6 +105,12 @@ fn choose(model: &mut Model, change: impl FnOnce(&mut PlanRequest)) -> Vec<Effec
     let mut request = overlay.request.clone();
     change(&mut request);
     make_again(model, request, Vec::new())
+}
+
+/// Enter after a reason; without one the plan has none.
+pub(crate) fn reasoned(model: &mut Model, reason: &str) -> Vec<Effect> {
+    let reason = Some(Text::new(reason.trim())).filter(|reason| !reason.is_empty());
+    choose(model, |request| request.reason = reason)
 }
 
 fn hold_minimum(model: &mut Model) -> Vec<Effect> {

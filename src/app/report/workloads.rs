@@ -140,6 +140,11 @@ impl WorkloadRow {
         self.off > 0 || self.verdict > Verdict::Mixed
     }
 
+    /// Whether somebody has said that this is known: a banned image, and what is not healthy, is told all the same.
+    pub fn is_snoozed(&self) -> bool {
+        self.marks.contains(&Mark::Snoozed) && self.verdict != Verdict::Quarantined && self.healthy >= self.total
+    }
+
     /// The rows as a table for people.
     pub fn table(rows: &[WorkloadRow]) -> Table {
         let mut table = Table::new(&[

@@ -140,7 +140,7 @@ impl Rows for DriftScreen {
         [since, changed, heard].into_iter().flatten().collect()
     }
     fn is_bad(&self, at: usize, _: &Known<'_>) -> bool {
-        at < self.bad
+        at < self.bad && self.rows.get(at).is_some_and(|row| row.rank != Badness::Snoozed)
     }
 }
 
@@ -251,7 +251,9 @@ fn row(known: &Known<'_>, key: ServiceKey, workloads: &[&Workload]) -> Option<Dr
     let worst = *workloads.iter().min_by(|a, b| worst_first(a, b, known))?;
     let rank = badness(worst, known);
     let block = match rank {
-        Badness::OffAndUnhealthy | Badness::Unhealthy | Badness::Off | Badness::Unknown => Block::Bad,
+        Badness::OffAndUnhealthy | Badness::Unhealthy | Badness::Off | Badness::Unknown | Badness::Snoozed => {
+            Block::Bad
+        }
         Badness::Fine if workloads.iter().any(|workload| is_lately(workload)) => Block::Lately,
         Badness::Fine => return None,
     };
@@ -325,6 +327,7 @@ impl DriftRow {
 
     fn glyph(&self) -> (Meaning, char) {
         match self.verdict {
+            _ if self.rank == Badness::Snoozed => (Meaning::Dim, 'z'),
             Verdict::Ok if self.rank == Badness::Unhealthy => (Meaning::Unhealthy, '!'),
             Verdict::Ok | Verdict::Mixed if self.is_rolling => (Meaning::Rolling, '>'),
             verdict => super::glyph(verdict),
@@ -433,9 +436,11 @@ impl DriftScreen {
         };
         let reason = &worst.judgement.reason;
         let lock = known.fleet.lock_on(worst).map(|lock| format!("; locked {}", lock.describe()));
+        let stay = || known.fleet.protections().stay_of(&worst.id).map(|stay| format!("; {}", stay.why_stays()));
+        let snooze = || known.fleet.snooze_on(worst).map(|snooze| format!("; snoozed {}", snooze.describe()));
         let trouble = worst.seen.trouble.as_ref().map(|why| format!("; {why}"));
         let inoperable = || worst.seen.inoperable.as_ref().map(|why| format!("; can't be operated: {why}"));
-        let hint = lock.or(trouble).or_else(inoperable).unwrap_or_default();
+        let hint = lock.or_else(stay).or_else(snooze).or(trouble).or_else(inoperable).unwrap_or_default();
         vec![
             Line::new(Meaning::Title, format!(" {}", row.key.service)).and(Meaning::Text, format!(": {came}{good}")),
             Line::new(Meaning::Dim, format!(" {}: {reason}{hint}", super::short(&worst.id))),

@@ -198,6 +198,7 @@ pub(crate) fn marks(marks: &[Mark]) -> String {
         Mark::Failed => "stuck",
         Mark::Rolling => "rolling",
         Mark::Locked => "locked",
+        Mark::Snoozed => "snoozed",
     });
     words.collect::<Vec<&str>>().join(",")
 }

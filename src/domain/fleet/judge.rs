@@ -82,7 +82,9 @@ impl Fleet {
         let banned = |image: Option<&ImageId>, reference: Option<&ImageRef>| self.why_banned(image, reference);
         let seen = Seen { learnt: &learnt, running: &running, banned: &banned };
         let mut judgement = judged.finish(workload, &expected, &seen, &own);
-        judgement.marks.extend(self.lock_on(workload).map(|_| Mark::Locked));
+        let is_locked = self.lock_on(workload).is_some() || self.protections.stay_of(&workload.id).is_some();
+        judgement.marks.extend(is_locked.then_some(Mark::Locked));
+        judgement.marks.extend(self.snooze_on(workload).map(|_| Mark::Snoozed));
         for (at, mut verdict) in verdicts {
             self.interned.share(&mut verdict.reason);
             if let Some(instance) = self.instances.get_mut(at as usize) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Fleet, Workload};
-use crate::domain::drift::Verdict;
+use crate::domain::drift::{Mark, Verdict};
 use crate::domain::history::OwnVerdict;
 use crate::domain::image::ImageRef;
 use crate::domain::observation::Rollout;
@@ -25,6 +25,8 @@ pub enum Badness {
     Off,
     /// Nothing is known of it.
     Unknown,
+    /// Instances are off, and somebody has said that this is known.
+    Snoozed,
     /// None of that.
     Fine,
 }
@@ -38,9 +40,12 @@ impl Fleet {
         // Nothing seen where nobody answers is not known; nothing seen where somebody does is missing.
         let is_live = self.place(&workload.id.place).is_some_and(|place| place.state.is_live());
         let is_unhealthy = tally.unhealthy() > 0 && !is_on_its_way && (tally.instances > 0 || is_live);
+        let is_snoozed = workload.judgement.marks.contains(&Mark::Snoozed);
         match (workload.judgement.is_off(), is_unhealthy, workload.judgement.verdict) {
             (true, true, _) => Badness::OffAndUnhealthy,
             (false, true, _) => Badness::Unhealthy,
+            // What runs a banned image is never put off, nor what is not healthy.
+            (true, false, verdict) if verdict != Verdict::Quarantined && is_snoozed => Badness::Snoozed,
             (true, false, _) => Badness::Off,
             (false, false, Verdict::Unknown) => Badness::Unknown,
             (false, false, _) => Badness::Fine,

@@ -153,6 +153,16 @@ fn by_whom(operation: &Operation, mark: Option<&str>, done: &str, else_said: &st
 }
 
 impl Operation {
+    /// The entry that writes the next debt off, in the words of whoever does so.
+    pub fn write_off(&self, how: &Text) -> Option<Entry> {
+        let debt = self.debts.first()?;
+        let loan = match &debt.owed {
+            Owed::Hold => None,
+            Owed::Loan(loan) => Some(loan.clone()),
+        };
+        Some(Entry::DebtPaid { workload: debt.workload.clone(), loan, how: how.clone() })
+    }
+
     /// A step was accepted: what it has borrowed is owed from now on, what it has given back no longer.
     pub(super) fn account_for(&mut self, step: StepId, receipt: &Receipt, at: Timestamp) {
         let Some(step) = self.plan.step(step) else { return };

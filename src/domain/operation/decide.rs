@@ -378,6 +378,11 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
         gates.waiting_for = Some(Text::new(&format!("{} is locked {}", step.workload, lock.describe())));
         return None;
     }
+    let stay = world.fleet.protections().stay_of(&step.workload);
+    if let Some(stay) = stay.filter(|stay| step.action.is_rollout() && stay.keeps_from(operation)) {
+        gates.waiting_for = Some(Text::new(&format!("{}: {}", step.workload, stay.why_stays())));
+        return None;
+    }
     let progress = operation.progress(step.id);
     if progress.blocked_at.is_some() {
         let since = *gates.blocked_since.entry(step.id).or_insert(world.now);

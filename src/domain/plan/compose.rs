@@ -15,9 +15,10 @@ use super::meant::meant;
 use super::select::select;
 use super::tempo::strategy_for;
 use super::waves::{FAST, waves};
+use super::words::{abort_leaves, title};
 use super::{
-    Check, CheckVerdict, First, Follows, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, UndoneBy, Verb,
-    Way, short_name,
+    Action, Check, CheckVerdict, First, Follows, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, UndoneBy,
+    Verb, Way, short_name,
 };
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, WorkloadId, WorkloadKind};
@@ -25,6 +26,7 @@ use crate::domain::image::ImageRef;
 use crate::domain::keeper::Setting;
 use crate::domain::observation::{Applies, Health, Strategy, Undoer};
 use crate::domain::policy::{Confirm, Policy};
+use crate::domain::protection::{Protected, Protection};
 use crate::domain::text::{Text, counted};
 
 /// Makes a plan. `busy` tells which running operation already drives a workload.
@@ -158,11 +160,18 @@ impl Draft {
         }
         if let Some(freeze) = policy.freeze_at(&workload.id.place, now) {
             let what = format!("{} is frozen {}", workload.id.place, freeze.describe());
-            if !request.goto.is_way_back() {
-                let hint = "the way back stays open (b, u, x z); else end it in [[policy.freeze]] of the configuration";
-                return self.refuse(Some(workload), &what, hint);
+            match (request.goto.is_way_back(), &request.reason) {
+                (true, _) => {
+                    self.check("freeze", CheckVerdict::Warn, format!("{what}; this is a way back, so it may pass"))
+                }
+                (false, Some(reason)) => {
+                    self.check("freeze", CheckVerdict::Warn, format!("{what}; it moves on all the same: {reason}"));
+                }
+                (false, None) => {
+                    let hint = "the way back stays open (b, u, x z); else say why: Alt-w, or --reason";
+                    return self.refuse(Some(workload), &what, hint);
+                }
             }
-            self.check("freeze", CheckVerdict::Warn, format!("{what}; this is a way back, so it may pass"));
         }
         if let Some(reason) = &workload.seen.inoperable {
             let hint = format!("leave it out with -kind:{}", workload.id.kind);
@@ -191,7 +200,11 @@ impl Draft {
                     Err((reason, hint)) => return self.refuse(Some(workload), &reason, hint),
                 };
                 self.look_at_floor(policy, fleet, workload, strategy.as_ref(), &steps);
-                self.look_at_quarantine(fleet, &steps);
+                if let Some(stay) = moves_away(fleet, request, workload, &steps) {
+                    let hint = format!("lift it first: L on its row, or rolldeck unlock {}", stay.number);
+                    return self.refuse(Some(workload), &stay.why_stays(), &hint);
+                }
+                self.look_at_quarantine(request, fleet, &steps);
                 self.find_undoers(fleet, workload);
                 if steps.iter().any(|step| step.action.is_rollout()) {
                     self.lend(request, fleet, policy, workload, strategy);
@@ -243,13 +256,22 @@ impl Draft {
         self.checks.push(Check { name: Text::new(name), verdict, detail: Text::new(&detail) });
     }
 
-    /// A target that somebody has named is not refused for being bad elsewhere; it is said.
-    fn look_at_quarantine(&mut self, fleet: &Fleet, steps: &[Step]) {
+    /// A target that somebody has named may be bad elsewhere: whoever names it says why.
+    fn look_at_quarantine(&mut self, request: &PlanRequest, fleet: &Fleet, steps: &[Step]) {
         for step in steps.iter().filter(|step| step.action.replaces()) {
             let ban = fleet.protections().quarantine_of(step.to.image.as_ref(), step.to.reference.as_ref());
             if let Some(ban) = ban {
-                let detail = format!("{}: it goes to an image that is quarantined {}", step.workload, ban.describe());
-                self.check("quarantine", CheckVerdict::Warn, detail);
+                let what = format!("it goes to an image that is quarantined {}", ban.describe());
+                match &request.reason {
+                    Some(reason) => {
+                        let detail = format!("{}: {what}; all the same: {reason}", step.workload);
+                        self.check("quarantine", CheckVerdict::Warn, detail);
+                    }
+                    None => {
+                        let workload = fleet.workload(&step.workload);
+                        self.refuse(workload, &what, "say why: Alt-w, or --reason; or lift the quarantine");
+                    }
+                }
             }
         }
     }
@@ -356,33 +378,6 @@ impl Draft {
         }
     }
 
-    fn abort_leaves(&self, request: &PlanRequest) -> String {
-        if matches!(request.goto, Goto::GiveBack(_)) {
-            return "x s stops here: what was given back stays so, the rest is owed still".to_string();
-        }
-        let replaces = |step: &&Step| step.action.replaces() && step.follows != Follows::NewTemplate;
-        let ends = self.steps.iter().any(|step| matches!(step.action, super::Action::EndRollout { .. }));
-        let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
-        let leaves = if let Some(own) = canary::abort_leaves(&self.steps) {
-            own
-        } else if ends {
-            "x s stops here: a rollout that was ended stays where it was, with two versions and no debt; p pauses"
-        } else if brakeless {
-            "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
-        } else {
-            "x s stops here: what was replaced stays, the rollout is held (a debt until released); p pauses"
-        };
-        let mut leaves = leaves.to_string();
-        if self.steps.iter().any(ends_with_surplus) {
-            leaves +=
-                "; a group with instances on top then takes as many away by its termination policy, healthy ones too";
-        }
-        if !self.borrows.is_empty() {
-            leaves += "; what was borrowed is owed until D gives it back";
-        }
-        leaves
-    }
-
     fn finish(mut self, request: &PlanRequest, policy: &Policy, now: Timestamp, workloads: &[&Workload]) -> Plan {
         if self.steps.is_empty() && self.refusals.is_empty() {
             let reason = if self.already_there > 0 { "everything is there already" } else { "nothing is off" };
@@ -407,7 +402,7 @@ impl Draft {
         };
         let content = format!("{now}|{title}|{:?}|{:?}|{:?}", self.steps, self.borrows, self.returns);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
-        let abort_leaves = self.abort_leaves(request);
+        let abort_leaves = abort_leaves(request, &self.steps, &self.borrows);
         let waves = waves(self.steps.clone(), &self.borrows, &self.returns, policy, request.pace);
         if request.pace == Pace::Fast {
             let bakes = waves.len().saturating_sub(1);
@@ -445,34 +440,29 @@ impl Draft {
     }
 }
 
-/// Whether its brake leaves a group with more instances than it should have: which of them go then is up to its termination
-/// policy, which does not look at health (Amazon EC2 Auto Scaling User Guide, "Control which instances terminate").
-fn ends_with_surplus(step: &Step) -> bool {
-    let surge = step.bound.strategy.max_surge.as_deref().unwrap_or("0");
-    step.workload.kind == WorkloadKind::AutoScalingGroup && step.action.is_rollout() && !matches!(surge, "0" | "0%")
+/// What keeps a workload where it is, if these steps would move it away. The way back of the operation that has left it
+/// may.
+fn moves_away<'a>(
+    fleet: &'a Fleet,
+    request: &PlanRequest,
+    workload: &Workload,
+    steps: &[Step],
+) -> Option<&'a Protection> {
+    let stay = fleet.protections().stay_of(&workload.id)?;
+    let Protected::Stay { template, operation, .. } = &stay.what else { return None };
+    let is_own_way_back = matches!(&request.goto, Goto::Before(back) if back == operation);
+    let moves = |step: &Step| match &step.action {
+        Action::RestoreRevision { hash, .. } => hash != template,
+        action => action.is_rollout(),
+    };
+    (steps.iter().any(moves) && !is_own_way_back).then_some(stay)
 }
 
 /// Whether a step takes away an instance that is healthy now.
 fn takes_healthy(fleet: &Fleet, workload: &Workload, step: &Step) -> bool {
-    let super::Action::Evict { instance, .. } = &step.action else { return false };
+    let Action::Evict { instance, .. } = &step.action else { return false };
     let mut present = fleet.instances_of(workload);
     present.any(|present| present.seen.uid == *instance && present.seen.health == Health::Healthy)
-}
-
-fn title(verb: Verb, workloads: &[&Workload], steps: &[Step]) -> Text {
-    let services: BTreeSet<&Text> = workloads.iter().map(|workload| &workload.seen.service).collect();
-    let what = match services.len() {
-        0 => "nothing".to_string(),
-        1..=3 => services.into_iter().map(Text::as_str).collect::<Vec<&str>>().join(", "),
-        more => counted(more, "service"),
-    };
-    let replacing = steps.iter().filter(|step| step.action.replaces() && step.follows != Follows::NewTemplate);
-    let sides: BTreeSet<(String, String)> = replacing.map(|step| (step.from.label(), step.to.label())).collect();
-    match (sides.len(), sides.first()) {
-        (1, Some((from, to))) if from != to => Text::new(&format!("{} {what}: {from} -> {to}", verb.as_str())),
-        (1, Some((from, _))) => Text::new(&format!("{} {what}: {from}", verb.as_str())),
-        _ => Text::new(&format!("{} {what}", verb.as_str())),
-    }
 }
 
 /// Whether two references would be one version to a person: the same image, or the same tag of one repository.

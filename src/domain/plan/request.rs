@@ -41,6 +41,8 @@ pub struct PlanRequest {
     pub minimum: Option<Minimum>,
     /// How many are replaced at once, against the workload's own strategy.
     pub tempo: Tempo,
+    /// Why it goes where it otherwise may not: to a quarantined image, or on in a freeze.
+    pub reason: Option<Text>,
 }
 
 impl PlanRequest {
@@ -59,6 +61,7 @@ impl PlanRequest {
             suspend: Suspend::Nobody,
             minimum: None,
             tempo: Tempo::default(),
+            reason: None,
         }
     }
 }

@@ -31,11 +31,22 @@ pub(super) fn read(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>
         policy.changed_lately = lately;
     }
     policy.watch = time(table, "watch");
+    policy.lock_after_rollback = time(table, "lock_after_rollback");
     if let Some(term) = time(table, "loan_term") {
         policy.loan_term = term;
     }
-    for key in ["floor", "bake", "first", "max_age", "step_timeout", "watch", "loan_term", "changed_lately", "minimum"]
-    {
+    for key in [
+        "floor",
+        "bake",
+        "first",
+        "max_age",
+        "step_timeout",
+        "watch",
+        "loan_term",
+        "lock_after_rollback",
+        "changed_lately",
+        "minimum",
+    ] {
         if let (Some(line), Some(value)) = (table.line_of(key), table.string_again(key)) {
             origins.push(Setting { key: format!("policy.{key}"), value, origin: format!("{file}:{line}") });
         }

@@ -37,7 +37,7 @@ pub(super) async fn workloads(options: &Options, selector: &[String], which: Whi
     if rows.is_empty() {
         check_names(&selector, model)?;
     }
-    let is_off = rows.iter().any(WorkloadRow::is_off);
+    let is_off = rows.iter().any(|row| row.is_off() && !row.is_snoozed());
     let is_unknown = rows.iter().any(|row| row.verdict == Verdict::Unknown);
     if which == Which::NotOk {
         rows.retain(|row| row.verdict != Verdict::Ok);

@@ -64,6 +64,9 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Plan(PlanCommand::Rollback { target, to, to_revision, image_only }) => {
             plans::rollback(&options, target, to, to_revision, image_only).await
         }
+        Command::Snooze { selector, why } => protect::snooze(&options, &selector, &why).await,
+        Command::Unsnooze { snooze } => protect::lift(&options, &snooze.join(" ")),
+        Command::WriteOff { operation, reason } => plans::write_off(&options, &operation, &reason),
         Command::Plan(PlanCommand::Reverse { operation, valid }) => plans::reverse(&options, &operation, valid).await,
         Command::Plan(PlanCommand::GiveBack { operation, valid }) => {
             plans::give_back(&options, &operation, valid).await

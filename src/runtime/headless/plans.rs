@@ -18,6 +18,7 @@ use crate::domain::text::Text;
 use crate::runtime::cli::{Options, PlanTarget, SuspendArg};
 use crate::runtime::headless::print::Exit;
 use crate::runtime::session::{Session, inspect_all};
+use crate::runtime::store::this_driver;
 
 pub(super) async fn replace(
     options: &Options,
@@ -72,6 +73,7 @@ async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, cha
         },
         minimum: target.leave_minimum.then_some(Minimum::AsItIs),
         tempo: Tempo(target.at_once),
+        reason: target.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty()).map(Text::new),
     };
     offer(options, session, &request).await
 }
@@ -103,6 +105,34 @@ pub(super) async fn give_back(options: &Options, operation: &str, valid: Duratio
     let workloads = owing.iter().map(|owed| owed.workload.clone()).collect();
     let request = PlanRequest::of(Goto::GiveBack(owing), Scope::Exactly(workloads), valid);
     offer(options, session, &request).await
+}
+
+/// Writes off what an ended operation owes and nobody can give back. Nothing is sent.
+pub(super) fn write_off(options: &Options, operation: &str, reason: &str) -> anyhow::Result<Exit> {
+    if options.read_only {
+        return Err(anyhow!("nothing is written down with --read-only"));
+    }
+    if reason.trim().is_empty() {
+        return Err(anyhow!("a reason is needed, others will read it: --reason \"…\""));
+    }
+    let (session, id) = open(options, operation)?;
+    let mut operation = find(&session, &id)?.operation.clone();
+    session.close();
+    if operation.ended.is_none() {
+        return Err(anyhow!("{id} has not ended; what it owes may still be given back"));
+    }
+    if operation.debts.is_empty() {
+        return Err(anyhow!("{id} owes nothing"));
+    }
+    let mut journal = journal(options)?;
+    let now = jiff::Timestamp::now();
+    let how = Text::new(&format!("written off by {}: {}", this_driver(now).who, reason.trim()));
+    while let Some(entry) = operation.write_off(&how) {
+        let record = journal.append(&id, now, &entry, None)?;
+        operation.apply(&record);
+    }
+    print::line(&format!("what {id} owed is written off; nothing was sent"))?;
+    Ok(Exit::Done)
 }
 
 /// Makes the plan, has providers look at it, prints it, and keeps it for its code.

@@ -38,9 +38,23 @@ struct Answer {
 
 /// Locks what a selector means; without one prints what is protected.
 pub(super) async fn lock(options: &Options, selector: &[String], why: &Why) -> anyhow::Result<Exit> {
-    if selector.is_empty() {
-        return list(options);
+    match selector.is_empty() {
+        true => list(options),
+        false => selected(options, selector, why, Protected::Lock).await,
     }
+}
+
+/// Puts the drift of what a selector means off.
+pub(super) async fn snooze(options: &Options, selector: &[String], why: &Why) -> anyhow::Result<Exit> {
+    selected(options, selector, why, Protected::Snooze).await
+}
+
+async fn selected(
+    options: &Options,
+    selector: &[String],
+    why: &Why,
+    what: fn(Text) -> Protected,
+) -> anyhow::Result<Exit> {
     let text = selector.join(" ");
     let selector = Selector::parse(&text)?;
     let mut session = session(options)?;
@@ -48,7 +62,7 @@ pub(super) async fn lock(options: &Options, selector: &[String], why: &Why) -> a
     plans::check_words(&selector, &session)?;
     let by = session.model.settings.driver.who.clone();
     session.close();
-    protect(options, Protected::Lock(Text::new(&text)), why, by)
+    protect(options, what(Text::new(&text)), why, by)
 }
 
 /// Bans an image.
@@ -67,10 +81,8 @@ pub(super) fn quarantine(options: &Options, image: &str, why: &Why) -> anyhow::R
 pub(super) fn lift(options: &Options, named: &str) -> anyhow::Result<Exit> {
     let journal = journal(options)?;
     let number = named.parse::<u64>().ok();
-    let is_meant = |protection: &&Protection| {
-        let (Protected::Lock(target) | Protected::Quarantine(target)) = &protection.what;
-        number == Some(protection.number) || target.as_str() == named
-    };
+    let is_meant =
+        |protection: &&Protection| number == Some(protection.number) || protection.what.as_texts().1.as_str() == named;
     let known = journal.protections()?;
     let meant: Vec<&Protection> = known.iter().filter(is_meant).collect();
     if meant.is_empty() {
@@ -99,10 +111,8 @@ fn protect(options: &Options, what: Protected, why: &Why, by: Text) -> anyhow::R
 }
 
 fn name(protection: &Protection) -> String {
-    match &protection.what {
-        Protected::Lock(selector) => format!("lock {} on {selector}", protection.number),
-        Protected::Quarantine(image) => format!("quarantine {} of {image}", protection.number),
-    }
+    let (what, target) = protection.what.as_texts();
+    format!("{what} {} on {target}", protection.number)
 }
 
 fn list(options: &Options) -> anyhow::Result<Exit> {
@@ -126,10 +136,7 @@ fn list(options: &Options) -> anyhow::Result<Exit> {
 }
 
 fn row(protection: Protection) -> Row {
-    let (what, target) = match protection.what {
-        Protected::Lock(selector) => ("lock", selector),
-        Protected::Quarantine(image) => ("quarantine", image),
-    };
+    let (what, target) = protection.what.as_texts();
     let Protection { number, reason, by, at, expires_at, .. } = protection;
     Row { number, what, target, reason, by, at, expires_at }
 }
