@@ -172,7 +172,7 @@ impl Borrowed {
                 format!("raises the minimum of {keeper} from {from} to {to}")
             }
             Borrowed::Keeper { keeper, to, .. } => format!("has {keeper} {to}"),
-            Borrowed::Pace { from, to } => format!("changes its pace from {} to {}", from.describe(), to.describe()),
+            Borrowed::Pace { from, to } => format!("has it replace with {} instead of {}", pace(to), pace(from)),
         }
     }
 
@@ -183,7 +183,7 @@ impl Borrowed {
                 format!("gives {keeper} its minimum of {from} back")
             }
             Borrowed::Keeper { keeper, .. } => format!("lets {keeper} act again"),
-            Borrowed::Pace { from, .. } => format!("gives its pace back: {}", from.describe()),
+            Borrowed::Pace { from, .. } => format!("has it replace with {} again", pace(from)),
         }
     }
 
@@ -195,9 +195,16 @@ impl Borrowed {
                 format!("{keeper} has a minimum of {to} instead of {from}")
             }
             Borrowed::Keeper { keeper, to, .. } => format!("{keeper} is to {to}"),
-            Borrowed::Pace { from, to } => format!("its pace is {} instead of {}", to.describe(), from.describe()),
+            Borrowed::Pace { from, to } => format!("it replaces with {} instead of {}", pace(to), pace(from)),
         }
     }
+}
+
+/// How many may be missing and how many run on top.
+fn pace(strategy: &Strategy) -> String {
+    let part = |what: &str, value: &Option<Text>| value.as_ref().map(|value| format!("{what} {value}"));
+    let parts = [part("max unavailable", &strategy.max_unavailable), part("max surge", &strategy.max_surge)];
+    parts.into_iter().flatten().collect::<Vec<String>>().join(", ")
 }
 
 impl fmt::Display for KeeperId {

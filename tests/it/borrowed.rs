@@ -285,12 +285,10 @@ async fn another_pace_is_borrowed_for_the_rollout_and_given_back() {
     until(&mut session, "it has another pace", |session| strategy(session) != own).await;
     assert_eq!(strategy(&session).describe(), "RollingUpdate, max unavailable 2, max surge 8");
     until(&mut session, "that is owed", |session| !debts(session, &id).is_empty()).await;
-    assert!(
-        debts(&session, &id)[0].starts_with("its pace is RollingUpdate, max unavailable 2, max surge 8 instead of")
-    );
+    assert!(debts(&session, &id)[0].starts_with("it replaces with max unavailable 2, max surge 8 instead of"));
     assert_eq!(ended(&mut session, &id).await, Outcome::Done);
     assert_eq!((strategy(&session), debts(&session, &id)), (own, Vec::new()));
     let slower = session.model.plan(&PlanRequest { tempo: Tempo::default().slower(), ..request });
     let step = slower.steps().next().and_then(|step| step.action.loan_as_text()).expect("its pace is changed first");
-    assert!(step.ends_with("to RollingUpdate, max unavailable 1, max surge 1"), "{step}");
+    assert!(step.starts_with("has it replace with max unavailable 1, max surge 1 instead of"), "{step}");
 }

@@ -44,8 +44,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     ),
     command(
         "plan.suspend",
-        "suspend who would undo it",
-        "Suspends Argo CD or Flux first, owed until you give it back; once more: given back by the last step; once more: nobody.",
+        "suspend GitOps",
+        "Suspends Argo CD or Flux first, owed until given back; again: given back at the end; again: nobody.",
         changes_something,
         |model| {
             choose(model, |request| {

@@ -400,7 +400,8 @@ impl Draft {
             | Goto::GiveBack(_)
             | Goto::Promote(_) => title(verb, workloads, &self.steps),
         };
-        let content = format!("{now}|{title}|{:?}|{:?}|{:?}", self.steps, self.borrows, self.returns);
+        let content =
+            format!("{now}|{title}|{:?}|{:?}|{:?}|{:?}", self.steps, self.borrows, self.returns, request.reason);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
         let abort_leaves = abort_leaves(request, &self.steps, &self.borrows);
         let waves = waves(self.steps.clone(), &self.borrows, &self.returns, policy, request.pace);

@@ -45,19 +45,42 @@ fn keys_that_are_no_letters_leave_the_typed_part_of_the_code_alone() {
     let code = world.code().expect("a code");
     let (first, rest) = code.split_at(2);
     world.press(&first.chars().map(|letter| letter.to_string()).collect::<Vec<_>>().join(" "));
-    for key in ["+", "-", "tab", "7", "space", "?", "/", "pgdn", "up", "alt-e", "f5", "home"] {
+    for key in ["tab", "7", "space", "?", "/", "pgdn", "up", "alt-e", "f5", "home"] {
         world.press(key);
         assert!(world.screen().contains(&format!("[{first}__]")), "{key}: {}", world.screen());
-    }
-    for key in ["+", "-"] {
-        world.press(key);
-        assert!(
-            world.footer().contains("the workload's own strategy is used; another pace comes with a later version"),
-            "{}",
-            world.footer()
-        );
     }
     assert!(!world.asked.iter().any(|effect| matches!(effect, Effect::Execute { .. })));
     world.press(&rest.chars().map(|letter| letter.to_string()).collect::<Vec<_>>().join(" "));
     assert!(world.screen().contains(" starts; 5 shows its steps"), "{}", world.screen());
+}
+
+#[test]
+fn plus_and_minus_change_the_pace_by_steps_of_the_plan_and_give_it_back() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let own = world.code().expect("a code");
+    world.press("+");
+    let screen = world.screen();
+    assert!(
+        screen.contains("has it replace with max unavailable 1, max surge 2 instead of max unavailable 25%"),
+        "{screen}"
+    );
+    assert!(screen.contains("has it replace with max unavailable 25%, max surge 25% again"), "{screen}");
+    assert_ne!(world.code(), Some(own), "another plan has another code");
+    world.press("-");
+    assert!(!world.screen().contains("has it replace"), "{}", world.screen());
+    world.press("-");
+    assert!(world.screen().contains("has it replace with max unavailable 0, max surge 1"), "{}", world.screen());
+}
+
+#[test]
+fn a_reason_is_typed_beside_the_code_and_makes_another_plan() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let code = world.code().expect("a code");
+    world.press("alt-w");
+    world.press("h o t f i x");
+    assert!(world.footer().contains("why, all the same? hotfix_"), "{}", world.footer());
+    world.press("enter");
+    assert!(world.code().is_some_and(|again| again != code), "{}", world.screen());
 }
