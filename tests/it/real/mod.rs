@@ -4,3 +4,4 @@ pub(crate) mod cluster;
 mod control_plane;
 pub(crate) mod moto;
 mod moto_server;
+pub(crate) mod rollouts;
