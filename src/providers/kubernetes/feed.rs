@@ -13,9 +13,10 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::client::Fault;
+use super::client::{Fault, Reads};
 use super::convert::Kind;
 use super::known::{Happened, Listed};
+use super::rollouts::Listing;
 use super::slim::PageMeta;
 use super::stream::Lines;
 use super::watch::Shared;
@@ -41,6 +42,11 @@ const CATCH_UP: Duration = Duration::from_millis(300);
 /// A kind that is forbidden is tried again after this time.
 const FORBIDDEN_RETRY: Duration = Duration::from_secs(60);
 
+/// A kind that the server does not have is looked for again after this time: somebody may install it.
+const ABSENT_RETRY: Duration = Duration::from_secs(180);
+/// How long a server may take to say which kinds it has.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How many clusters list at the same time; the others wait. Within a cluster one kind is listed after the other.
 static LISTS: Semaphore = Semaphore::const_new(4);
 
@@ -64,6 +70,8 @@ pub(super) enum FeedState {
     Listing,
     /// Its rows are those of the server.
     Watching,
+    /// The server has no such kind: nothing is missing.
+    Absent,
     /// It can't be read.
     Limited(Fault),
     /// It could be read before, or should be.
@@ -92,6 +100,7 @@ impl Feed {
             Listed::Workloads(Kind::DaemonSet) => ("/apis/apps/v1", "daemonsets"),
             Listed::Workloads(Kind::Job) => ("/apis/batch/v1", "jobs"),
             Listed::Workloads(Kind::CronJob) => ("/apis/batch/v1", "cronjobs"),
+            Listed::Workloads(Kind::Rollout) => ("/apis/argoproj.io/v1alpha1", "rollouts"),
         };
         match namespace {
             Some(namespace) => {
@@ -121,6 +130,12 @@ impl Feed {
                     continue;
                 }
                 Ok(Ended::ClosedAtOnce) => pause.next(),
+                Err(fault) if self.is_absent(shared, &fault).await => {
+                    self.say_none(shared).await;
+                    (position, was_listed) = (None, false);
+                    shared.set(self.index, FeedState::Absent);
+                    ABSENT_RETRY
+                }
                 Err(fault) => {
                     let (state, wait) = self.sort(fault, was_listed, &mut pause);
                     if let FeedState::Limited(why) = &state {
@@ -137,6 +152,26 @@ impl Feed {
                 () = tokio::time::sleep(wait) => {}
             }
         }
+    }
+
+    /// Whether the server has no such kind, where it need not have one. Who may not list it is told so whether it is there or
+    /// not: then the list of what is there tells.
+    async fn is_absent(&self, shared: &Shared<'_>, fault: &Fault) -> bool {
+        if self.listed != Listed::Workloads(Kind::Rollout) || !matches!(fault.code(), 403 | 404) {
+            return false;
+        }
+        matches!(has_rollouts(shared.reads).await, Ok(false))
+    }
+
+    /// What was there before the kind was taken away is there no longer.
+    async fn say_none(&self, shared: &Shared<'_>) {
+        let mut observations = self.begin(shared).await;
+        let mut known = shared.known.lock().await;
+        known.finish(self.source);
+        known.set_rollouts(Listing::Absent, &mut observations);
+        drop(known);
+        observations.push(Observation::ListFinished(self.source));
+        shared.sink.send(Timestamp::now(), observations).await;
     }
 
     /// What a fault means, and how long to wait.
@@ -217,6 +252,9 @@ impl Feed {
             let mut known = shared.known.lock().await;
             if is_last {
                 known.finish(self.source);
+            }
+            if is_last && self.listed == Listed::Workloads(Kind::Rollout) {
+                known.set_rollouts(Listing::Complete, &mut observations);
             }
             if self.listed != Listed::Nodes {
                 let remaining = if is_last { Some(0) } else { meta.remaining_item_count };
@@ -334,6 +372,19 @@ impl Feed {
             *position = reached;
         }
         Ok(ended)
+    }
+}
+
+/// Whether a cluster has Argo Rollouts.
+pub(super) async fn has_rollouts(reads: &Reads) -> Result<bool, Fault> {
+    match reads.get_json("/apis/argoproj.io/v1alpha1", DISCOVERY_TIMEOUT).await {
+        // Argo CD has kinds of its own in the same group.
+        Ok(list) => {
+            let mut kinds = list["resources"].as_array().into_iter().flatten();
+            Ok(kinds.any(|kind| kind["name"] == "rollouts"))
+        }
+        Err(fault) if fault.code() == 404 => Ok(false),
+        Err(fault) => Err(fault),
     }
 }
 

@@ -15,6 +15,7 @@ mod known;
 mod lookup;
 mod operate;
 mod requests;
+mod rollouts;
 mod settings;
 mod slim;
 mod stream;
