@@ -250,6 +250,15 @@ pub enum PlanCommand {
         #[arg(long)]
         image_only: bool,
     },
+    /// Let go on what waits at a step of its own (an Argo Rollout), or begin again what was aborted
+    Promote {
+        /// What is selected
+        #[command(flatten)]
+        target: PlanTarget,
+        /// To the end, without the steps and the analysis between
+        #[arg(long)]
+        full: bool,
+    },
     /// Go back to what was asked for before an operation
     Reverse {
         /// Which one

@@ -10,7 +10,7 @@ use crate::app::overlays::{plan, versions};
 use crate::app::rows::RowId;
 use crate::app::screens::{Screen, drift};
 use crate::domain::id::WorkloadId;
-use crate::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope as PlanScope, meant};
+use crate::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope as PlanScope, Stride, meant};
 use crate::domain::text::Text;
 
 /// The commands.
@@ -32,6 +32,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         "pick a version",
         "Lists the versions that the row had, with the evidence for each, to go to one of them.",
         versions::open,
+    ),
+    command(
+        "plan.promote",
+        "promote",
+        "Plans to let go on what waits at a step of its own, or to begin again what was aborted.",
+        |model| draw(model, Goto::Promote(Stride::Next)),
     ),
     Command {
         id: "plan.reverse",

@@ -10,6 +10,7 @@ pub(crate) mod help;
 pub(crate) mod palette;
 pub(crate) mod plan;
 pub(crate) mod plan_text;
+mod promotion;
 pub(crate) mod scroll;
 pub(crate) mod versions;
 

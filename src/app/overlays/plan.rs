@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::Overlay;
 use super::code::{CodeField, Typed};
-use super::plan_text;
+use super::{plan_text, promotion};
 use crate::app::command::{Command, Risk, Scope, always, not_now};
 use crate::app::effect::Effect;
 use crate::app::model::Model;
@@ -72,6 +72,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         Risk::Plan,
         is_plan_open,
         toggle_pace,
+    ),
+    command(
+        "plan.promote_full",
+        "promote to the end",
+        "Has a promotion leave out all steps that are left, or go to the next one again.",
+        Risk::Plan,
+        promotion::can_toggle,
+        promotion::toggle,
     ),
     command(
         "plan.equivalents",
@@ -322,7 +330,7 @@ fn inspect(plan: &Plan) -> Vec<Effect> {
     if steps.is_empty() { Vec::new() } else { vec![Effect::Inspect { plan: plan.id.clone(), steps }] }
 }
 
-fn make_again(model: &mut Model, request: PlanRequest, moved: Vec<Text>) -> Vec<Effect> {
+pub(super) fn make_again(model: &mut Model, request: PlanRequest, moved: Vec<Text>) -> Vec<Effect> {
     let plan = make(model, &request);
     let (effects, awaiting) = (inspect(&plan), awaited(&plan));
     let Some(overlay) = top(model) else { return Vec::new() };
@@ -334,14 +342,14 @@ fn make_again(model: &mut Model, request: PlanRequest, moved: Vec<Text>) -> Vec<
     effects
 }
 
-fn top(model: &mut Model) -> Option<&mut PlanOverlay> {
+pub(super) fn top(model: &mut Model) -> Option<&mut PlanOverlay> {
     match model.ui.overlays.last_mut() {
         Some(Overlay::Plan(overlay)) => Some(overlay),
         _ => None,
     }
 }
 
-fn open_plan(model: &Model) -> Option<&PlanOverlay> {
+pub(super) fn open_plan(model: &Model) -> Option<&PlanOverlay> {
     match model.ui.overlays.last() {
         Some(Overlay::Plan(overlay)) => Some(overlay),
         _ => None,

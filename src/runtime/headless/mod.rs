@@ -24,6 +24,7 @@ use super::startup::{Stepping, check_config, open, open_journal, prepare_session
 use super::store::Journal;
 use crate::app::report::wanted;
 use crate::domain::observation::PlaceState;
+use crate::domain::plan::Stride;
 
 /// Runs a command to its end.
 ///
@@ -63,6 +64,12 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Plan(PlanCommand::Rollback { target, to, to_revision, image_only }) => {
             plans::rollback(&options, target, to, to_revision, image_only).await
+        }
+        Command::Plan(PlanCommand::Promote { target, full: false }) => {
+            plans::promote(&options, target, Stride::Next).await
+        }
+        Command::Plan(PlanCommand::Promote { target, full: true }) => {
+            plans::promote(&options, target, Stride::Full).await
         }
         Command::Plan(PlanCommand::Reverse { operation, valid }) => plans::reverse(&options, &operation, valid).await,
         Command::Apply { plan, code } => follow::apply(&options, &plan, &code).await,

@@ -196,7 +196,10 @@ impl World {
                     let generation = self.model.fleet.workload(&step.workload).map_or(0, |seen| seen.seen.generation);
                     let template = match &step.action {
                         Action::RestoreRevision { hash, .. } => Some(hash.clone()),
-                        Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. } => None,
+                        Action::SetImage { .. }
+                        | Action::Evict { .. }
+                        | Action::EndRollout { .. }
+                        | Action::Promote { .. } => None,
                     };
                     let receipt = Receipt { generation: generation + 1, template, notes: Vec::new() };
                     self.asked.push(Effect::Execute { operation: operation.clone(), call, step, who });
@@ -233,7 +236,7 @@ fn inspect(step: &Step) -> Inspection {
             step.workload.name
         ),
         Action::Evict { name, .. } => format!("kubectl --context {context} -n {namespace} evict pod/{name}"),
-        Action::EndRollout { .. } => String::new(),
+        Action::EndRollout { .. } | Action::Promote { .. } => String::new(),
     };
     Inspection {
         also_goes_back: vec![Text::new("limits of app"), Text::new("environment FEATURE_X")],

@@ -285,7 +285,7 @@ impl Witness {
                         self.faults.push(format!("{id} calls step {} done, and {instance} is still there", step.id));
                     }
                 }
-                Action::EndRollout { .. } => {}
+                Action::EndRollout { .. } | Action::Promote { .. } => {}
             }
         }
     }
