@@ -101,6 +101,7 @@ fn workload(number: usize, now: Timestamp) -> Vec<Observation> {
         desired: PODS as u32,
         rollout: Rollout::Stable,
         running: None,
+        canary: None,
         strategy: Strategy::default(),
         owners: Vec::new(),
         undoers: Vec::new(),

@@ -46,5 +46,9 @@ fn is_seen(model: &Model, operation: &Operation) -> bool {
     let is_held = operation.debts.iter().filter(|debt| debt.owed == Owed::Hold).all(|debt| {
         model.fleet.workload(&debt.workload).is_none_or(|workload| workload.seen.generation >= debt.generation)
     });
-    is_held && operation.plan.waves.iter().all(|wave| is_heard(&wave.place))
+    // What is in flight there is known once its controller has seen the stop.
+    let is_taken_up = operation.plan.steps().filter_map(|step| model.fleet.workload(&step.workload)).all(|workload| {
+        workload.seen.canary.is_none() || workload.seen.observed_generation >= workload.seen.generation
+    });
+    is_taken_up && is_held && operation.plan.waves.iter().all(|wave| is_heard(&wave.place))
 }

@@ -280,6 +280,15 @@ pub enum PlanCommand {
         #[arg(long, value_name = "TIME", default_value = "10m", value_parser = valid)]
         valid: Duration,
     },
+    /// Let go on what waits at a step of its own (an Argo Rollout), or begin again what was aborted
+    Promote {
+        /// What is selected
+        #[command(flatten)]
+        target: PlanTarget,
+        /// To the end, without the steps and the analysis between
+        #[arg(long)]
+        full: bool,
+    },
     /// Go back to what was asked for before an operation
     Reverse {
         /// Which one

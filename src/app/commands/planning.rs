@@ -11,7 +11,7 @@ use crate::app::rows::RowId;
 use crate::app::screens::{Screen, drift};
 use crate::domain::id::{OperationId, WorkloadId};
 use crate::domain::operation::Debt;
-use crate::domain::plan::{Change, Goto, Owing, PlanRequest, Reach, Scope as PlanScope, meant};
+use crate::domain::plan::{Change, Goto, Owing, PlanRequest, Reach, Scope as PlanScope, Stride, meant};
 use crate::domain::text::Text;
 
 /// The commands.
@@ -33,6 +33,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         "pick a version",
         "Lists the versions that the row had, with the evidence for each, to go to one of them.",
         versions::open,
+    ),
+    command(
+        "plan.promote",
+        "promote",
+        "Plans to let go on what waits at a step of its own, or to begin again what was aborted.",
+        |model| draw(model, Goto::Promote(Stride::Next)),
     ),
     Command {
         id: "plan.reverse",

@@ -86,6 +86,9 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
         Rollout::Failed(why) => (Meaning::Danger, format!("stuck: {why}")),
     };
     lines.push(field("rollout", rollout.0, format!("{}; {}", rollout.1, seen.strategy.describe())));
+    if let Some(running) = &seen.running {
+        lines.push(field("in flight", Meaning::Rolling, running.what.to_string()));
+    }
     if let Some(at) = seen.requested_since {
         lines.push(field(
             "changed",

@@ -50,6 +50,8 @@ pub struct WorkloadRow {
     expected_more: Vec<ExpectedImage>,
     requested: Option<Image>,
     running: Vec<RunningImage>,
+    in_flight: Option<Text>,
+    waits_at: Option<Text>,
     last_good: Option<LastGood>,
     containers: Vec<ContainerRow>,
     marks: Vec<Mark>,
@@ -226,6 +228,8 @@ fn row(fleet: &Fleet, workload: &Workload) -> WorkloadRow {
         expected_more: targets.collect(),
         requested: requested(workload),
         running: running.iter().map(|cohort| running_image(workload, cohort)).collect(),
+        in_flight: workload.seen.running.as_ref().map(|running| running.what.clone()),
+        waits_at: workload.seen.canary.as_ref().and_then(|canary| canary.halt.as_ref()).map(|halt| halt.what().clone()),
         last_good: workload.last_good().and_then(|version| {
             Some(LastGood {
                 image: version.image.as_ref().map(text_of),

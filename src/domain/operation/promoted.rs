@@ -6,7 +6,7 @@ use super::follows::Turn;
 use super::{Operation, Progress, StepState, World};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::journal::Entry;
-use crate::domain::observation::Halt;
+use crate::domain::observation::{Halt, Rollout};
 use crate::domain::plan::{Action, Bound, Step};
 use crate::domain::text::Text;
 
@@ -63,6 +63,13 @@ pub(super) fn has_left(halt: Option<&Text>, workload: &Workload) -> bool {
         (Some(decided), Some(now)) => now.id() != decided,
         (None, Some(_)) => false,
     }
+}
+
+/// Whether a workload keeps the version before for a while after the traffic has left it (blue-green, `scaleDownDelaySeconds`).
+pub(super) fn keeps_old(workload: &Workload) -> bool {
+    let seen = &workload.seen;
+    let is_over = seen.running.is_none() && matches!(seen.rollout, Rollout::Stable | Rollout::Progressing);
+    is_over && seen.canary.is_some() && seen.strategy.kind == "BlueGreen"
 }
 
 /// What a rollout of ours waits for that no time-out must cut off: a pause of its own.

@@ -134,7 +134,8 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
             _ => left_over += 1,
         }
     }
-    let is_settled = seen.rollout == Rollout::Stable && current.is_some() && left_over == 0;
+    let kept = if promoted::keeps_old(workload) { left_over } else { 0 };
+    let is_settled = current.is_some() && (kept > 0 || seen.rollout == Rollout::Stable && left_over == 0);
     let total = seen.desired.saturating_sub(held_back);
     if let (true, Some(instance)) = (is_settled && done + astray.len() as u32 == total, astray.first()) {
         let image = running_of(step, instance).map(|image| image.short(12).to_string()).unwrap_or_default();
@@ -147,6 +148,7 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     if is_settled && done == total {
         let image = step.to.image.as_ref().map_or_else(|| step.to.label(), |image| image.short(12).to_string());
         let rest = match held_back {
+            0 if kept > 0 => format!("{kept} of the version before stay a while, without traffic"),
             0 => "none is left".to_string(),
             stay => format!("{stay} below its partition stay as they are"),
         };

@@ -43,6 +43,9 @@ pub(super) fn go_to(
     roll: Step,
     mut checks: Vec<Check>,
 ) -> Choice {
+    if let Some(refused) = not_taken_up(workload) {
+        return refused;
+    }
     let mut steps = Vec::new();
     let running = workload.seen.running.as_ref();
     let mut roll = roll;
@@ -103,6 +106,9 @@ pub(super) fn promote(stride: Stride, workload: &Workload) -> Choice {
             hint: format!("leave it out with -kind:{}", workload.id.kind),
         };
     };
+    if let Some(refused) = not_taken_up(workload) {
+        return refused;
+    }
     if workload.seen.rollout == Rollout::Paused {
         return Choice::Refused {
             reason: "its rollout is held: promoted or not, it would not move".to_string(),
@@ -130,6 +136,15 @@ pub(super) fn promote(stride: Stride, workload: &Workload) -> Choice {
     let verdict = if promotion == Promotion::Full { CheckVerdict::Warn } else { CheckVerdict::Pass };
     let checks = vec![check("canary", verdict, format!("{}: {what}: it {words}", workload.id))];
     Choice::Steps { steps: vec![step(workload, promotion, halt, what.clone())], checks }
+}
+
+/// What is in flight is not known before its controller has taken up what was last asked for.
+fn not_taken_up(workload: &Workload) -> Option<Choice> {
+    let is_taken_up = workload.seen.observed_generation >= workload.seen.generation;
+    (!is_taken_up).then(|| Choice::Refused {
+        reason: "its controller has not taken up the last change yet: what is in flight there is not known".to_string(),
+        hint: "plan again in a moment; if that does not help, look whether its controller runs".to_string(),
+    })
 }
 
 /// Whether a request may meet a workload that an operation drives: what waits at a pause of its own is let go on for it.
@@ -184,3 +199,6 @@ fn step(workload: &Workload, promotion: Promotion, halt: Option<&Halt>, what: Te
     let brake = Brake::None(Text::new("what was promoted can't be called back; a way back aborts it"));
     Step { action, brake, ..end_rollout(workload, &what) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,6 +82,15 @@ pub(super) enum Review {
     Myself,
 }
 
+/// How a PATCH is to be understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patch {
+    /// Lists of things with names are merged by those. The server's own kinds alone have that.
+    Strategic,
+    /// Maps are merged, all else is replaced (RFC 7386).
+    Merge,
+}
+
 /// Whether a change is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meant {
@@ -190,16 +199,10 @@ impl Writes {
         }
     }
 
-    /// One strategic-merge PATCH of an object.
-    pub(super) async fn patch(&self, path: &str, body: &Value, meant: Meant) -> Result<Answered, Fault> {
+    /// One PATCH of an object.
+    pub(super) async fn patch(&self, patch: Patch, path: &str, body: &Value, meant: Meant) -> Result<Answered, Fault> {
         let path = format!("{path}?fieldManager=rolldeck&fieldValidation=Strict{}", meant.query());
-        self.change(Method::PATCH, &path, "application/strategic-merge-patch+json", body).await
-    }
-
-    /// One JSON merge PATCH of an object: what custom resources understand.
-    pub(super) async fn merge(&self, path: &str, body: &Value, meant: Meant) -> Result<Answered, Fault> {
-        let path = format!("{path}?fieldManager=rolldeck&fieldValidation=Strict{}", meant.query());
-        self.change(Method::PATCH, &path, "application/merge-patch+json", body).await
+        self.change(Method::PATCH, &path, patch.content_type(), body).await
     }
 
     /// One eviction of a pod. The body is our own: kube's has a misspelt field that makes the server drop the precondition.
@@ -255,6 +258,15 @@ impl Fault {
     /// It, as a text.
     pub(super) fn text(&self) -> Text {
         Text::new(&self.to_string())
+    }
+}
+
+impl Patch {
+    fn content_type(self) -> &'static str {
+        match self {
+            Patch::Strategic => "application/strategic-merge-patch+json",
+            Patch::Merge => "application/merge-patch+json",
+        }
     }
 }
 

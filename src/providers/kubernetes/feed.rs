@@ -13,10 +13,11 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::client::Fault;
+use super::client::{Fault, Reads};
 use super::convert::Kind;
 use super::keepers::{self, Resource};
 use super::known::{Happened, Listed};
+use super::rollouts::Listing;
 use super::slim::PageMeta;
 use super::stream::Lines;
 use super::watch::Shared;
@@ -42,8 +43,10 @@ const CATCH_UP: Duration = Duration::from_millis(300);
 /// A kind that is forbidden is tried again after this time.
 const FORBIDDEN_RETRY: Duration = Duration::from_secs(60);
 
-/// One that the cluster does not have may be installed some day.
-const ABSENT_RETRY: Duration = Duration::from_secs(300);
+/// A kind that the server does not have is looked for again after this time: somebody may install it.
+const ABSENT_RETRY: Duration = Duration::from_secs(180);
+/// How long a server may take to say which kinds it has.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many clusters list at the same time; the others wait. Within a cluster one kind is listed after the other.
 static LISTS: Semaphore = Semaphore::const_new(4);
@@ -68,6 +71,8 @@ pub(super) enum FeedState {
     Listing,
     /// Its rows are those of the server.
     Watching,
+    /// The server has no such kind: nothing is missing.
+    Absent,
     /// It can't be read.
     Limited(Fault),
     /// It could be read before, or should be.
@@ -100,6 +105,7 @@ impl Feed {
             Listed::Workloads(Kind::DaemonSet) => ("/apis/apps/v1", "daemonsets"),
             Listed::Workloads(Kind::Job) => ("/apis/batch/v1", "jobs"),
             Listed::Workloads(Kind::CronJob) => ("/apis/batch/v1", "cronjobs"),
+            Listed::Workloads(Kind::Rollout) => ("/apis/argoproj.io/v1alpha1", "rollouts"),
         };
         Feed::of(index, listed, group, name, namespace)
     }
@@ -133,11 +139,15 @@ impl Feed {
                     continue;
                 }
                 Ok(Ended::ClosedAtOnce) => pause.next(),
+                Err(fault) if self.is_absent(shared, &fault).await => {
+                    self.say_none(shared).await;
+                    (position, was_listed) = (None, false);
+                    shared.set(self.index, FeedState::Absent);
+                    ABSENT_RETRY
+                }
                 Err(fault) => {
                     let (state, wait) = self.sort(fault, was_listed, &mut pause);
-                    if let FeedState::Limited(why) = &state
-                        && !self.is_absent(why)
-                    {
+                    if let FeedState::Limited(why) = &state {
                         let limited = Observation::Limited(self.source, why.text());
                         shared.sink.send(Timestamp::now(), vec![limited]).await;
                     }
@@ -153,17 +163,41 @@ impl Feed {
         }
     }
 
-    /// Whether a cluster just does not have what makes such a kind: nothing is missing then.
-    fn is_absent(&self, fault: &Fault) -> bool {
-        matches!(self.listed, Listed::Keepers(_)) && fault.code() == 404
+    /// Whether the server has no such kind, where it need not have one. Who may not list it is told so whether it is there or
+    /// not: then the list of what is there tells.
+    async fn is_absent(&self, shared: &Shared<'_>, fault: &Fault) -> bool {
+        if !matches!(fault.code(), 403 | 404) {
+            return false;
+        }
+        let serves = match self.listed {
+            Listed::Workloads(Kind::Rollout) => has_rollouts(shared.reads).await,
+            Listed::Keepers(kind) => {
+                let Resource { group, version, name } = keepers::resource(kind);
+                serves(shared.reads, &format!("/apis/{group}/{version}"), name).await
+            }
+            Listed::Nodes | Listed::Workloads(_) | Listed::Revisions | Listed::Pods => return false,
+        };
+        matches!(serves, Ok(false))
+    }
+
+    /// What was there before the kind was taken away is there no longer.
+    async fn say_none(&self, shared: &Shared<'_>) {
+        let mut observations = self.begin(shared).await;
+        let mut known = shared.known.lock().await;
+        known.finish(self.source);
+        if self.listed == Listed::Workloads(Kind::Rollout) {
+            known.set_rollouts(Listing::Absent, &mut observations);
+        }
+        drop(known);
+        observations.push(Observation::ListFinished(self.source));
+        shared.sink.send(Timestamp::now(), observations).await;
     }
 
     /// What a fault means, and how long to wait.
     fn sort(&self, fault: Fault, was_listed: bool, pause: &mut Pause) -> (FeedState, Duration) {
         // Forbidden, or a server that does not have this kind. What could be read before must not vanish so quietly.
         if matches!(fault.code(), 403 | 404) && !was_listed {
-            let wait = if self.is_absent(&fault) { ABSENT_RETRY } else { FORBIDDEN_RETRY };
-            return (FeedState::Limited(fault), wait);
+            return (FeedState::Limited(fault), FORBIDDEN_RETRY);
         }
         let wait = pause.next().max(fault.retry_after().unwrap_or_default());
         (FeedState::Failing(fault), wait)
@@ -237,6 +271,9 @@ impl Feed {
             let mut known = shared.known.lock().await;
             if is_last {
                 known.finish(self.source);
+            }
+            if is_last && self.listed == Listed::Workloads(Kind::Rollout) {
+                known.set_rollouts(Listing::Complete, &mut observations);
             }
             if self.listed != Listed::Nodes {
                 let remaining = if is_last { Some(0) } else { meta.remaining_item_count };
@@ -354,6 +391,24 @@ impl Feed {
             *position = reached;
         }
         Ok(ended)
+    }
+}
+
+/// Whether a cluster has Argo Rollouts.
+pub(super) async fn has_rollouts(reads: &Reads) -> Result<bool, Fault> {
+    serves(reads, "/apis/argoproj.io/v1alpha1", "rollouts").await
+}
+
+/// Whether a cluster has a kind.
+async fn serves(reads: &Reads, group: &str, name: &str) -> Result<bool, Fault> {
+    match reads.get_json(group, DISCOVERY_TIMEOUT).await {
+        // Others have kinds of their own in the same group.
+        Ok(list) => {
+            let mut kinds = list["resources"].as_array().into_iter().flatten();
+            Ok(kinds.any(|kind| kind["name"] == name))
+        }
+        Err(fault) if fault.code() == 404 => Ok(false),
+        Err(fault) => Err(fault),
     }
 }
 

@@ -9,12 +9,14 @@ use serde_json::{Value, json};
 use super::client::{Fault, Meant, Reads, Review, Writes};
 use super::convert::Kind;
 use super::keepers::{self, Resource};
-use super::lookup::{self, READ_TIMEOUT};
+use super::lookup::{self, READ_TIMEOUT, rollout};
 use super::lost;
 use super::requests::{self, Mark, Precondition};
 use super::{diff, operate};
 use crate::domain::expectation::ServiceKeys;
+use crate::domain::id::{WorkloadId, WorkloadKind};
 use crate::domain::keeper::Borrowed;
+use crate::domain::observation::TemplateHash;
 use crate::domain::plan::{Action, Check, CheckVerdict, Follows, Inspection, Step, Unpause};
 use crate::domain::text::Text;
 
@@ -71,13 +73,22 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         return look_at_loan(reads, &context, step, &turns, inspection).await;
     }
     let present = lookup::workload(reads, keys, id).await?;
-    let (group, resource) = (present.kind.group(), present.kind.resource());
+    // The template of a Rollout may be that of a Deployment.
+    let changed = match &present.rollout {
+        Some(rollout::RolloutNow { referred: Some(referred), .. }) => (referred.kind, &referred.seen.name),
+        Some(_) | None => (present.kind, &id.name),
+    };
+    let (group, resource) = (changed.0.group(), changed.0.resource());
     let patch = Asked { namespace: id.namespace.as_deref(), verb: "patch", group, resource, subresource: "" };
+    // What an abort or a promotion of a Rollout takes.
+    let status = Asked { group: "argoproj.io", resource: "rollouts", subresource: "status", ..patch };
+    let is_rollout = present.kind == Kind::Rollout;
     match &step.action {
         Action::RestoreRevision { revision, number, .. } => {
             let release = present.holds().filter(|_| step.unpause == Unpause::Release);
-            inspection.equivalent = Some(requests::kubectl_undo(&context, id, *number, release));
-            inspection.checks.push(permission(reads, step, &patch, &id.name).await);
+            let undo = if is_rollout { requests::rollout::undo } else { requests::kubectl_undo };
+            inspection.equivalent = Some(undo(&context, id, *number, release));
+            inspection.checks.push(permission(reads, step, &patch, changed.1).await);
             match lookup::revision(reads, id, &present, revision).await? {
                 Some(past) => {
                     inspection.also_goes_back = diff::differences(&present.template, &past.template);
@@ -93,8 +104,8 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
             }
         }
         Action::SetImage { container, image } => {
-            inspection.equivalent = Some(requests::kubectl_set_image(&context, id, container, image.as_str()));
-            inspection.checks.push(permission(reads, step, &patch, &id.name).await);
+            inspection.equivalent = Some(set_image_command(&context, id, &present, (container, image.as_str())));
+            inspection.checks.push(permission(reads, step, &patch, changed.1).await);
         }
         Action::Evict { name, .. } => {
             inspection.equivalent = Some(requests::kubectl_evict(&context, id, name));
@@ -105,7 +116,18 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
             inspection.checks.extend(budgets(reads, step, &pod.labels).await);
             inspection.checks.extend(lost::checks(reads, step, &pod.volumes).await);
         }
-        Action::EndRollout { .. } | Action::Promote { .. } => {
+        Action::EndRollout { .. } if is_rollout => {
+            inspection.equivalent = Some(requests::rollout::kubectl_abort(&context, id));
+            inspection.checks.push(permission(reads, step, &status, &id.name).await);
+        }
+        Action::Promote { promotion, .. } if is_rollout => {
+            inspection.equivalent = Some(requests::rollout::kubectl_promote(&context, id, *promotion));
+            inspection.checks.push(permission(reads, step, &status, &id.name).await);
+        }
+        Action::Promote { .. } => {
+            inspection.refusals.push((Text::new(operate::NO_STEPS), Text::new("plan again")));
+        }
+        Action::EndRollout { .. } => {
             inspection.refusals.push((Text::new(operate::NO_END), Text::new("plan again")));
         }
         // Looked at above.
@@ -179,7 +201,7 @@ async fn dry_run(
             let present = lookup::workload(reads, keys, id).await?;
             let mark = Mark { operation: "o-rehearsal", who: "rolldeck", verb: "rehearsal", at: Timestamp::now() };
             match operate::body(reads, step, &present, &mark).await? {
-                Ok(body) => writes.patch(&requests::workload_path(kind, id), &body, Meant::Rehearsal).await?,
+                Ok(change) => writes.patch(change.patch, &change.path, &change.body, Meant::Rehearsal).await?,
                 Err(why) => {
                     inspection.refusals.push((why, Text::new("plan again")));
                     return Ok(());
@@ -192,6 +214,11 @@ async fn dry_run(
             let body = requests::eviction(&at, id, name);
             writes.evict(&requests::pod_path(id, name), &body, Meant::Rehearsal).await?
         }
+        Action::EndRollout { .. } | Action::Promote { .. } if kind == Kind::Rollout => {
+            let present = lookup::workload(reads, keys, id).await?;
+            let Some(body) = operate::rollout::body(step, &present) else { return Ok(()) };
+            operate::rollout::send(writes, step, &body, Meant::Rehearsal).await?
+        }
         Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
             return Ok(());
         }
@@ -199,24 +226,52 @@ async fn dry_run(
     for warning in &answered.warnings {
         inspection.checks.push(check("dry run", CheckVerdict::Warn, &format!("{id}: the server warns: {warning}")));
     }
-    if let Action::RestoreRevision { hash, number, .. } = &step.action {
-        let after = lookup::Present::of(kind, &answered.body, keys)?;
-        if after.seen.template.hash != *hash {
-            let detail = format!("{id}: admission would change the template of revision {number} on its way back");
-            inspection.checks.push(check("dry run", CheckVerdict::Warn, &detail));
-        }
+    if let Action::RestoreRevision { hash, number, .. } = &step.action
+        && hash_after(kind, &answered.body, keys)? != *hash
+    {
+        let detail = format!("{id}: admission would change the template of revision {number} on its way back");
+        inspection.checks.push(check("dry run", CheckVerdict::Warn, &detail));
     }
     inspection.checks.push(check("dry run", CheckVerdict::Pass, &format!("{id}: the server would take it")));
     Ok(())
 }
 
 /// A permission that is asked about.
+#[derive(Clone, Copy)]
 struct Asked<'a> {
     namespace: Option<&'a str>,
     verb: &'a str,
     group: &'a str,
     resource: &'a str,
     subresource: &'a str,
+}
+
+/// What a workload would ask for, by the answer to a rehearsal.
+fn hash_after(kind: Kind, answer: &[u8], keys: &ServiceKeys) -> Result<TemplateHash, Fault> {
+    match kind {
+        // Of the Rollout, or of the Deployment that it refers to: both have it at the same place.
+        Kind::Rollout => lookup::rollout::answered(answer).map(|(_, hash)| hash),
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::CronJob => {
+            Ok(lookup::Present::of(kind, answer, keys)?.seen.template.hash)
+        }
+    }
+}
+
+fn set_image_command(
+    context: &str,
+    id: &WorkloadId,
+    present: &lookup::Present,
+    (container, image): (&str, &str),
+) -> Text {
+    match &present.rollout {
+        Some(rollout::RolloutNow { referred: Some(referred), .. }) => {
+            let name = referred.seen.name.clone();
+            let id = WorkloadId { kind: WorkloadKind::Deployment, name, ..id.clone() };
+            requests::kubectl_set_image(context, &id, container, image)
+        }
+        Some(_) => requests::rollout::set_image(context, id, container, image),
+        None => requests::kubectl_set_image(context, id, container, image),
+    }
 }
 
 async fn permission(reads: &Reads, step: &Step, asked: &Asked<'_>, name: &str) -> Check {

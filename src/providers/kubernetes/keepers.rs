@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::{Fault, Meant, Reads, Writes, malformed};
+use super::client::{Fault, Meant, Patch, Reads, Writes, malformed};
 use super::convert::{self, Keeper};
 use super::lookup::READ_TIMEOUT;
 use super::requests::{self, Mark};
@@ -94,7 +94,7 @@ pub(super) async fn send(
             "annotations": {"rolldeck.dev/operation": mark.operation_note()}},
         "spec": convert::spec_for(keeper.kind, *to),
     });
-    let answered = writes.merge(&path(keeper), &body, meant).await?;
+    let answered = writes.patch(Patch::Merge, &path(keeper), &body, meant).await?;
     let (after, _) = read(keeper.kind, &answered.body)?;
     Ok(match after.setting == *to {
         true => Ok(receipt(&after, answered.warnings)),

@@ -8,7 +8,9 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::client::{Fault, malformed};
-use super::convert::{self, Asked, Keeper, Kind, Seen, Surrounding};
+use super::convert::{self, Asked, Keeper, Kind, POD_HASH, RolloutVersion, Seen, Surrounding};
+use super::rollouts::{Listing, Rollouts};
+use super::slim;
 use super::slim::{ControllerRevision, Event, Node, Notice, OwnerReference, Pod, Workload};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
@@ -48,6 +50,7 @@ pub(super) struct Known {
     /// What templates ask for, by the uid that their pods name as their owner.
     asked: HashMap<Text, Asked>,
     rolled: HashMap<Uid, Rolled>,
+    rollouts: Rollouts,
     revisions: HashMap<Text, Vec<Brief>>,
     workload_of: HashMap<Uid, (Source, Uid)>,
     /// As they were last reported: their status moves all the time, and says nothing that counts.
@@ -82,6 +85,7 @@ impl Known {
             platforms: HashMap::new(),
             asked: HashMap::new(),
             rolled: HashMap::new(),
+            rollouts: Rollouts::default(),
             revisions: HashMap::new(),
             workload_of: HashMap::new(),
             keepers: HashMap::new(),
@@ -119,6 +123,11 @@ impl Known {
                 let node: Node<'_> = read(bytes)?;
                 self.put_node(&node);
                 node.metadata.resource_version.as_str().to_string()
+            }
+            Listed::Workloads(Kind::Rollout) => {
+                let raw: Workload<'_> = read(bytes)?;
+                self.put_rollout(source, &raw, &read(bytes)?, out);
+                raw.metadata.resource_version.as_str().to_string()
             }
             Listed::Workloads(kind) => {
                 let raw: Workload<'_> = read(bytes)?;
@@ -215,11 +224,21 @@ impl Known {
     }
 
     fn put_workload(&mut self, kind: Kind, source: Source, raw: &Workload<'_>, out: &mut Vec<Observation>) {
-        match convert::workload(kind, raw, &self.keys) {
+        let mut seen = convert::workload(kind, raw, &self.keys);
+        if let (Seen::Revision(revision), Some(pod_hash)) = (&seen, raw.metadata.labels.get(POD_HASH))
+            && !self.rollouts.takes(source, revision, pod_hash)
+        {
+            let (alone, written_at) = convert::alone(kind, raw, &self.keys);
+            seen = Seen::Workload(Box::new(alone), written_at);
+        }
+        match seen {
             Seen::Workload(mut seen, written_at) => {
                 if let Some(present) = self.listing.get_mut(&source) {
                     present.insert(seen.uid.clone());
                 }
+                let user = if kind == Kind::Deployment { self.rollouts.put_deployment(&seen) } else { None };
+                seen.inoperable =
+                    seen.inoperable.or_else(|| user.as_ref().and_then(|user| self.rollouts.why_not(user)));
                 if kind.has_versions() {
                     seen.requested_since = self.since(&seen, written_at);
                     self.rolled.insert(seen.uid.clone(), Rolled { source, seen: (*seen).clone(), written_at });
@@ -229,8 +248,85 @@ impl Known {
                     self.workload_of.insert(seen.uid.clone(), (source, seen.uid.clone()));
                 }
                 out.push(Observation::Workload(source, seen));
+                if let Some(user) = user {
+                    self.tell_rollout(&user, out);
+                }
             }
-            Seen::Revision(revision) => self.put_revision(source, revision, out),
+            Seen::Revision(revision) => {
+                let pod_hash = raw.metadata.labels.get(POD_HASH).map(Text::new);
+                self.put_version(source, revision, pod_hash, out);
+            }
+        }
+    }
+
+    /// A version, of a Rollout where its controller has given it a hash of its own.
+    fn put_version(
+        &mut self,
+        source: Source,
+        revision: Box<RevisionSeen>,
+        pod_hash: Option<Text>,
+        out: &mut Vec<Observation>,
+    ) {
+        let workload = revision.workload.clone();
+        let is_of_rollout = pod_hash.is_some();
+        if let Some(pod_hash) = pod_hash {
+            let version = RolloutVersion { uid: revision.uid.clone(), pod_hash, template: revision.template.clone() };
+            self.rollouts.put_version(workload.clone(), version);
+        }
+        self.put_revision(source, revision, out);
+        if is_of_rollout {
+            self.tell_rollout(&workload, out);
+        }
+    }
+
+    /// Rollouts can be listed, or there are none: what their ReplicaSets are depends on it.
+    pub(super) fn set_rollouts(&mut self, listing: Listing, out: &mut Vec<Observation>) {
+        for (source, revision, pod_hash) in self.rollouts.set_listed(listing) {
+            self.put_version(source, Box::new(revision), Some(pod_hash), out);
+        }
+    }
+
+    fn put_rollout(
+        &mut self,
+        source: Source,
+        raw: &Workload<'_>,
+        own: &slim::rollout::Rollout<'_>,
+        out: &mut Vec<Observation>,
+    ) {
+        let alone = convert::rollout(raw, own, &self.keys);
+        let uid = alone.seen.uid.clone();
+        if let Some(present) = self.listing.get_mut(&source) {
+            present.insert(uid.clone());
+        }
+        self.workload_of.insert(uid.clone(), (source, uid.clone()));
+        self.rollouts.put(source, alone);
+        // The Deployment that it refers to may have been here long before it.
+        if let Some((namespace, name)) = self.rollouts.missing(&uid) {
+            let is_it = |known: &&mut Rolled| {
+                let seen = &known.seen;
+                seen.kind == WorkloadKind::Deployment
+                    && seen.name == name
+                    && seen.namespace.as_ref() == Some(&namespace)
+            };
+            if let Some(deployment) = self.rolled.values_mut().find(is_it) {
+                self.rollouts.put_deployment(&deployment.seen);
+                deployment.seen.inoperable = self.rollouts.why_not(&uid);
+                out.push(Observation::Workload(deployment.source, Box::new(deployment.seen.clone())));
+            }
+        }
+        self.tell_rollout(&uid, out);
+    }
+
+    /// Says what a Rollout is like now, if that is news. While its list is made only what is in it already is said.
+    fn tell_rollout(&mut self, uid: &Uid, out: &mut Vec<Observation>) {
+        let Some((source, mut seen, written_at)) = self.rollouts.whole(uid) else { return };
+        if self.listing.get(&source).is_some_and(|present| !present.contains(uid)) {
+            return;
+        }
+        seen.requested_since = self.since(&seen, written_at);
+        if self.rollouts.is_news(&seen) {
+            self.asked.insert(seen.uid.0.clone(), convert::asked_of(&seen.template));
+            out.push(Observation::Workload(source, Box::new(seen)));
         }
     }
 
@@ -285,6 +381,7 @@ impl Known {
         self.keepers.remove(uid);
         self.asked.remove(&uid.0);
         self.rolled.remove(uid);
+        self.rollouts.forget(uid);
         if let Some((_, workload)) = self.workload_of.remove(uid)
             && let Some(siblings) = self.revisions.get_mut(&workload.0)
         {
@@ -298,4 +395,62 @@ impl Known {
 
 fn read<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault> {
     serde_json::from_slice(bytes).map_err(|error| malformed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ROLLOUT: &str = include_str!("../../../tests/fixtures/argo-rollouts/canary.json");
+    const ROLLOUTS: Listed = Listed::Workloads(Kind::Rollout);
+    const SETS: Listed = Listed::Workloads(Kind::ReplicaSet);
+
+    fn set() -> Vec<u8> {
+        let uid = "6fdc40b8-9f11-4841-b33c-c6199aef6aac";
+        json!({"metadata": {"name": "app-7cd6fc84bd", "namespace": "a", "uid": "r2", "labels": {POD_HASH: "7cd6fc84bd"},
+                "annotations": {"rollout.argoproj.io/revision": "2", "rollout.argoproj.io/revision-history": "1"},
+                "ownerReferences": [{"kind": "Rollout", "name": "app", "uid": uid, "controller": true}]},
+            "spec": {"template": {"metadata": {"labels": {POD_HASH: "7cd6fc84bd"}},
+                "spec": {"restartPolicy": "Always", "containers": [{"name": "app", "image": "shop/app:v42"}]}}}})
+        .to_string()
+        .into_bytes()
+    }
+
+    /// What was said: kinds of workloads with the image that they ask for, and numbers of versions.
+    fn said(observations: &[Observation]) -> Vec<String> {
+        let image = |seen: &WorkloadSeen| {
+            let image = seen.template.containers.first().and_then(|asked| asked.image.as_ref());
+            image.map(|image| image.as_str().split('@').next().unwrap_or_default().to_string()).unwrap_or_default()
+        };
+        let text = |observation: &Observation| match observation {
+            Observation::Workload(_, seen) => format!("{} {}", seen.kind, image(seen)),
+            Observation::Revision(_, seen) => format!("version {}", seen.number),
+            other => format!("{other:?}"),
+        };
+        observations.iter().map(text).collect()
+    }
+
+    #[test]
+    fn the_replica_sets_of_rollouts_are_versions_once_those_can_be_listed() {
+        let mut known = Known::new(ServiceKeys::default());
+        let mut out = Vec::new();
+        let (rollouts, sets) = (Source("rollouts"), Source("replicasets"));
+        known.item(SETS, sets, &set(), &mut out).expect("a ReplicaSet");
+        assert_eq!(said(&out), ["ReplicaSet shop/app:v42"], "while it can't be told whose it is");
+        out.clear();
+        known.begin(rollouts);
+        known.item(ROLLOUTS, rollouts, ROLLOUT.as_bytes(), &mut out).expect("a Rollout");
+        known.finish(rollouts);
+        known.set_rollouts(Listing::Complete, &mut out);
+        let own = "registry.example:5000/shop/app:v42";
+        assert_eq!(said(&out), [&format!("Rollout {own}"), "version 2", "Rollout shop/app:v42"]);
+        out.clear();
+        known.item(SETS, sets, &set(), &mut out).expect("a ReplicaSet");
+        assert_eq!(said(&out), ["version 2"], "nothing new of the Rollout");
+        out.clear();
+        // Its event tells of the same: its row is said again, with all that is known.
+        known.item(ROLLOUTS, rollouts, ROLLOUT.as_bytes(), &mut out).expect("a Rollout");
+        assert_eq!(said(&out), ["Rollout shop/app:v42"]);
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Never keeps what it read.
 
+pub(super) mod rollout;
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,6 +31,8 @@ pub(super) struct Present {
     pub resource_version: String,
     /// Its whole template. Never leaves this provider but in a request to the same cluster.
     pub template: Value,
+    /// What a Rollout has beside.
+    pub rollout: Option<rollout::RolloutNow>,
     selector: Value,
 }
 
@@ -63,7 +67,9 @@ impl Present {
         let resource_version = raw.metadata.resource_version.as_str().to_string();
         let selector = raw.spec.selector.clone().unwrap_or(Value::Null);
         match convert::workload(kind, &raw, keys) {
-            Seen::Workload(seen, _) => Ok(Present { kind, seen: *seen, resource_version, template, selector }),
+            Seen::Workload(seen, _) => {
+                Ok(Present { kind, seen: *seen, resource_version, template, selector, rollout: None })
+            }
             Seen::Revision(_) => Err(Fault::misconfigured("a workload came as a version of another one")),
         }
     }
@@ -71,7 +77,7 @@ impl Present {
     /// How its rollout is held; `None` if it can't be.
     pub(super) fn holds(&self) -> Option<Holds> {
         match self.kind {
-            Kind::Deployment => Some(Holds::Paused),
+            Kind::Deployment | Kind::Rollout => Some(Holds::Paused),
             Kind::StatefulSet => {
                 Some(Holds::Partition { own: self.seen.strategy.partition, replicas: self.seen.desired })
             }
@@ -88,6 +94,9 @@ impl Present {
 /// Reads a workload.
 pub(super) async fn workload(reads: &Reads, keys: &ServiceKeys, id: &WorkloadId) -> Result<Present, Fault> {
     let kind = Kind::operable(id.kind).ok_or_else(|| Fault::misconfigured(&inoperable(id)))?;
+    if kind == Kind::Rollout {
+        return rollout::read(reads, keys, id).await;
+    }
     Present::of(kind, &reads.get(&requests::workload_path(kind, id), READ_TIMEOUT).await?, keys)
 }
 
@@ -108,7 +117,7 @@ pub(super) async fn revision(
     // ReplicaSets and ControllerRevisions carry the labels of the template that they were made for, which a selector has to
     // match. A CronJob has no selector, and its template of Jobs may have had other labels then.
     let list = match present.kind {
-        Kind::Deployment | Kind::ReplicaSet => {
+        Kind::Deployment | Kind::ReplicaSet | Kind::Rollout => {
             format!("apps/v1/namespaces/{namespace}/replicasets?labelSelector={selector}")
         }
         Kind::StatefulSet | Kind::DaemonSet => {
@@ -124,9 +133,19 @@ pub(super) async fn revision(
     let name = item["metadata"]["name"].as_str().unwrap_or_default().to_string();
     let template = match present.kind {
         Kind::StatefulSet | Kind::DaemonSet => convert::template_in(&item["data"]),
-        Kind::Deployment | Kind::ReplicaSet | Kind::Job | Kind::CronJob => Some(item["spec"]["template"].take()),
+        Kind::Deployment | Kind::ReplicaSet | Kind::Job | Kind::CronJob | Kind::Rollout => {
+            Some(item["spec"]["template"].take())
+        }
     };
     Ok(template.map(|template| Past { name, hash: convert::hash_of(&template), template }))
+}
+
+/// The ReplicaSets that a selector finds.
+async fn replica_sets(reads: &Reads, id: &WorkloadId, selector: &Value) -> Result<Vec<Value>, Fault> {
+    let (namespace, selector) = (requests::namespace(id), requests::label_selector(selector));
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/replicasets?labelSelector={selector}");
+    let mut list = reads.get_json(&path, READ_TIMEOUT).await?;
+    Ok(list["items"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }
 
 /// Reads a pod.

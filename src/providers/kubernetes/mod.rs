@@ -17,6 +17,7 @@ mod lookup;
 mod lost;
 mod operate;
 mod requests;
+mod rollouts;
 mod settings;
 mod slim;
 mod stream;

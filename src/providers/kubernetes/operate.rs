@@ -3,23 +3,24 @@
 //!
 //! Never sends again, except after a conflict, which proves that nothing was done.
 
+mod loan;
+pub(super) mod rollout;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::client::{Answered, Fault, Meant, Reads, Writes};
+use super::client::{Answered, Fault, Meant, Patch, Reads, Writes};
 use super::convert::Kind;
-use super::keepers::{self, Change, Found};
-use super::lookup::{self, Present};
+use super::lookup::{self, Past, Present};
 use super::requests::{self, Hold, Mark, Precondition};
 use super::{Answer, Order};
 use crate::domain::expectation::ServiceKeys;
-use crate::domain::id::Uid;
+use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
-use crate::domain::keeper::Borrowed;
-use crate::domain::observation::Strategy;
+use crate::domain::observation::TemplateHash;
 use crate::domain::plan::{Action, Follows, Paused, Step, Unpause};
 use crate::domain::text::Text;
 
@@ -36,10 +37,15 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
     if Kind::operable(order.step.workload.kind).is_none() {
         return Answer::Refused(Text::new(&format!("not sent: {}", lookup::inoperable(&order.step.workload))));
     }
-    let attempts = match (order.call, order.step.action.loan()) {
-        (Call::Step(_), None) => ATTEMPTS,
-        // Argo CD keeps its status in the object itself, and writes it all the time.
-        (Call::Step(_), Some(_)) | (Call::Brake(_) | Call::Release(_), _) => BRAKE_ATTEMPTS,
+    // Argo CD and Argo Rollouts keep their status in the object itself, and write it all the time.
+    let is_busy = match order.step.action {
+        Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => true,
+        Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } => false,
+    };
+    let attempts = match order.call {
+        Call::Step(_) if is_busy => BRAKE_ATTEMPTS,
+        Call::Step(_) => ATTEMPTS,
+        Call::Brake(_) | Call::Release(_) => BRAKE_ATTEMPTS,
     };
     for attempt in 0..attempts {
         let answer = match (order.call, &order.step.action) {
@@ -49,10 +55,19 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
             (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {
                 roll(reads, writes, keys, order).await
             }
-            (Call::Step(_), Action::Borrow { .. } | Action::GiveBack { .. }) => lend(reads, writes, keys, order).await,
-            (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. }) => {
-                return Answer::Refused(Text::new(NO_END));
+            (Call::Step(_), Action::Borrow { .. } | Action::GiveBack { .. }) => {
+                loan::lend(reads, writes, keys, order).await
             }
+            (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. })
+                if order.step.workload.kind == WorkloadKind::Rollout =>
+            {
+                match compared(reads, keys, order).await {
+                    Ok(present) => rollout::change_status(writes, &order.step, &present).await,
+                    Err(answer) => return answer,
+                }
+            }
+            (Call::Step(_), Action::EndRollout { .. }) => return Answer::Refused(Text::new(NO_END)),
+            (Call::Step(_), Action::Promote { .. }) => return Answer::Refused(Text::new(NO_STEPS)),
             (Call::Brake(_), _) => hold(reads, writes, keys, order, Hold::Pause).await,
             (Call::Release(_), _) => hold(reads, writes, keys, order, Hold::Release).await,
         };
@@ -70,26 +85,53 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
 /// Why no rollout is ended here.
 pub(super) const NO_END: &str = "not sent: a newer rollout supersedes the one that runs; none has to be ended first";
 
-/// The body that puts a step into effect, from what is there now. `Err`: why it can't be made.
+/// Why nothing is promoted here.
+pub(super) const NO_STEPS: &str = "not sent: nothing there has steps that wait for a promotion";
+
+/// A request that changes a template.
+pub(super) struct Change {
+    /// Of which kind the object is that it goes to.
+    pub kind: Kind,
+    /// Where to.
+    pub path: String,
+    /// How its body is understood.
+    pub patch: Patch,
+    /// Its body.
+    pub body: Value,
+}
+
+/// The request that puts a step into effect, from what is there now. `Err`: why it can't be made.
 pub(super) async fn body(
     reads: &Reads,
     step: &Step,
     present: &Present,
     mark: &Mark<'_>,
-) -> Result<Result<Value, Text>, Fault> {
+) -> Result<Result<Change, Text>, Fault> {
+    if let Some(now) = &present.rollout {
+        return rollout::template_change(reads, step, (present, now), mark).await;
+    }
+    change_of(reads, step, present, mark).await
+}
+
+/// The same for workloads that hold their template themselves, and are merged by the server's own rules.
+async fn change_of(
+    reads: &Reads,
+    step: &Step,
+    present: &Present,
+    mark: &Mark<'_>,
+) -> Result<Result<Change, Text>, Fault> {
+    let strategic = |body| Change {
+        kind: present.kind,
+        path: requests::workload_path(present.kind, &step.workload),
+        patch: Patch::Strategic,
+        body,
+    };
     let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
     let release = present.holds().filter(|_| step.unpause == Unpause::Release);
     match &step.action {
         Action::RestoreRevision { revision, number, hash } => {
-            let Some(past) = lookup::revision(reads, &step.workload, present, revision).await? else {
-                return Ok(Err(Text::new(&format!(
-                    "revision {number} is gone from the cluster's history; plan again"
-                ))));
-            };
-            if past.hash != *hash {
-                return Ok(Err(Text::new(&format!("revision {number} is no longer what it was; plan again"))));
-            }
-            Ok(Ok(requests::restore(present.kind, &at, mark, &past.template, release)))
+            let past = past(reads, step, present, (revision, *number, hash)).await?;
+            Ok(past.map(|past| strategic(requests::restore(present.kind, &at, mark, &past.template, release))))
         }
         Action::SetImage { container, image } => {
             let list = ["containers", "initContainers"].into_iter().find(|list| {
@@ -100,7 +142,7 @@ pub(super) async fn body(
                 return Ok(Err(Text::new(&format!("it has no container {container} any more; plan again"))));
             };
             let change = (list, container.as_str(), image.as_str());
-            Ok(Ok(requests::set_image(present.kind, &at, mark, change, release)))
+            Ok(Ok(strategic(requests::set_image(present.kind, &at, mark, change, release))))
         }
         Action::Evict { .. }
         | Action::EndRollout { .. }
@@ -108,6 +150,22 @@ pub(super) async fn body(
         | Action::Borrow { .. }
         | Action::GiveBack { .. } => Ok(Err(Text::new("it changes no template"))),
     }
+}
+
+/// The version that a step goes back to, if it is still what it was.
+async fn past(
+    reads: &Reads,
+    step: &Step,
+    present: &Present,
+    (revision, number, hash): (&Uid, u64, &TemplateHash),
+) -> Result<Result<Past, Text>, Fault> {
+    let Some(past) = lookup::revision(reads, &step.workload, present, revision).await? else {
+        return Ok(Err(Text::new(&format!("revision {number} is gone from the cluster's history; plan again"))));
+    };
+    if past.hash != *hash {
+        return Ok(Err(Text::new(&format!("revision {number} is no longer what it was; plan again"))));
+    }
+    Ok(Ok(past))
 }
 
 enum Tried {
@@ -121,69 +179,13 @@ async fn roll(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order)
         Ok(present) => present,
         Err(answer) => return Tried::Answer(answer),
     };
-    let body = match body(reads, step, &present, &mark(order)).await {
-        Ok(Ok(body)) => body,
+    let change = match body(reads, step, &present, &mark(order)).await {
+        Ok(Ok(change)) => change,
         Ok(Err(why)) => return Tried::Answer(Answer::Refused(why)),
         Err(fault) => return Tried::Answer(not_sent(&fault)),
     };
-    let sent = writes.patch(&requests::workload_path(present.kind, &step.workload), &body, Meant::Really).await;
-    answered(sent, present.kind, keys)
-}
-
-/// Borrows something, or gives it back.
-async fn lend(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order) -> Tried {
-    let turns = order.step.action.turns();
-    let change = match &turns {
-        Some(Borrowed::Pace { from, to }) => return change_pace(reads, writes, keys, order, (from, to)).await,
-        Some(Borrowed::Keeper { keeper, uid, from, to }) => Change { keeper, uid, from: *from, to: *to },
-        None => return Tried::Answer(Answer::Refused(Text::new("not sent: it borrows nothing"))),
-    };
-    let gives_back = matches!(order.step.action, Action::GiveBack { .. });
-    let refused = |why: &str| Tried::Answer(Answer::Refused(Text::new(why)));
-    let version = match keepers::look(reads, &change).await {
-        Ok(Found::Ready(version)) => version,
-        Ok(Found::IsSo(receipt)) if gives_back => return Tried::Answer(Answer::Accepted(receipt)),
-        Ok(Found::IsSo(_)) => {
-            let (keeper, to) = (change.keeper, change.to);
-            return refused(&format!("not sent: {keeper} is to {to} already, by somebody else; plan again"));
-        }
-        Ok(Found::Moved(why)) => return refused(&format!("not sent: {why}; plan again")),
-        Err(fault) => return Tried::Answer(not_sent(&fault)),
-    };
-    match keepers::send(writes, &change, &version, &mark(order), Meant::Really).await {
-        Ok(Ok(receipt)) => Tried::Answer(Answer::Accepted(receipt)),
-        Ok(Err(why)) => refused(&why),
-        Err(fault) => sorted(&fault),
-    }
-}
-
-async fn change_pace(
-    reads: &Reads,
-    writes: &Writes,
-    keys: &ServiceKeys,
-    order: &Order,
-    (from, to): (&Strategy, &Strategy),
-) -> Tried {
-    let step = &order.step;
-    let present = match lookup::workload(reads, keys, &step.workload).await {
-        Ok(present) => present,
-        Err(fault) => return Tried::Answer(not_sent(&fault)),
-    };
-    let refused = |why: &str| Tried::Answer(Answer::Refused(Text::new(&format!("not sent: {why}; plan again"))));
-    if present.seen.uid != step.bound.uid {
-        return refused("the workload was deleted and made again");
-    }
-    if present.seen.strategy == *to && matches!(step.action, Action::GiveBack { .. }) {
-        let notes = vec![Text::new("it was so already; nothing was sent")];
-        return Tried::Answer(Answer::Accepted(receipt(&present, notes)));
-    }
-    if present.seen.strategy != *from {
-        return refused(&format!("its update strategy is {} now", present.seen.strategy.describe()));
-    }
-    let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
-    let body = requests::pace(present.kind, &at, &mark(order), to);
-    let path = requests::workload_path(present.kind, &step.workload);
-    answered(writes.patch(&path, &body, Meant::Really).await, present.kind, keys)
+    let sent = writes.patch(change.patch, &change.path, &change.body, Meant::Really).await;
+    answered(sent, change.kind, &present, keys)
 }
 
 async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order, hold: Hold) -> Tried {
@@ -217,7 +219,8 @@ async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order,
     let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
     let body = requests::hold(&at, &mark(order), hold, holds);
     let path = requests::workload_path(present.kind, &step.workload);
-    answered(writes.patch(&path, &body, Meant::Really).await, present.kind, keys)
+    let patch = if present.kind == Kind::Rollout { Patch::Merge } else { Patch::Strategic };
+    answered(writes.patch(patch, &path, &body, Meant::Really).await, present.kind, &present, keys)
 }
 
 async fn evict(
@@ -261,12 +264,14 @@ async fn evict(
 async fn compared(reads: &Reads, keys: &ServiceKeys, order: &Order) -> Result<Present, Answer> {
     let present = lookup::workload(reads, keys, &order.step.workload).await.map_err(|fault| not_sent(&fault))?;
     let now = present.bound();
-    let differences = order.step.bound.differences(&now);
+    let mut differences = order.step.bound.differences(&now);
+    differences.extend(order.step.moved_on(present.seen.canary.as_ref()));
     if differences.is_empty() { Ok(present) } else { Err(Answer::Moved { differences, bound: Box::new(now) }) }
 }
 
-fn answered(sent: Result<Answered, Fault>, kind: Kind, keys: &ServiceKeys) -> Tried {
+fn answered(sent: Result<Answered, Fault>, kind: Kind, before: &Present, keys: &ServiceKeys) -> Tried {
     match sent {
+        Ok(answered) if before.rollout.is_some() => Tried::Answer(rollout::answer(answered, kind, before, keys)),
         Ok(answered) => Tried::Answer(match Present::of(kind, &answered.body, keys) {
             Ok(present) => Answer::Accepted(receipt(&present, answered.warnings)),
             Err(fault) => Answer::Unanswered(Text::new(&format!("it was taken, but {fault}"))),
@@ -297,7 +302,7 @@ fn sorted(fault: &Fault) -> Tried {
         Fault::Refused(refusal) if refusal.code < 500 || is_before_change(&refusal.message) => {
             let hint = match refusal.code {
                 403 => {
-                    "; ask for the operator's role (patch deployments, statefulsets, daemonsets, cronjobs; create pods/eviction)"
+                    "; ask for the operator's role (patch deployments, statefulsets, daemonsets, cronjobs, rollouts, rollouts/status; create pods/eviction)"
                 }
                 404 => "; it is gone",
                 422 => "; the server's rules do not allow it",

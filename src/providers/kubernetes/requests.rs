@@ -2,6 +2,8 @@
 //!
 //! Never builds a body without the uid and the resource version that it was decided on.
 
+pub(super) mod rollout;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -56,7 +58,8 @@ pub(super) enum Holds {
 
 /// The path of a workload.
 pub(super) fn workload_path(kind: Kind, id: &WorkloadId) -> String {
-    format!("/apis/{}/v1/namespaces/{}/{}/{}", kind.group(), namespace(id), kind.resource(), escaped(&id.name))
+    let (group, version) = (kind.group(), kind.version());
+    format!("/apis/{group}/{version}/namespaces/{}/{}/{}", namespace(id), kind.resource(), escaped(&id.name))
 }
 
 /// The path of a pod.
@@ -148,14 +151,14 @@ pub(super) fn look(context: &str) -> LookCommands {
 /// `kubectl rollout undo`, after what lets it go where it is held: kubectl undoes nothing that is paused.
 pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64, release: Option<Holds>) -> Text {
     let target = target(id);
-    let undo = kubectl(context, id, &["rollout", "undo", &target, &format!("--to-revision={number}")]);
+    let undo = kubectl_words(context, id, &["rollout", "undo", &target, &format!("--to-revision={number}")]);
     let first = match release {
         None => return undo,
-        Some(Holds::Paused) => kubectl(context, id, &["rollout", "resume", &target]),
+        Some(Holds::Paused) => kubectl_words(context, id, &["rollout", "resume", &target]),
         Some(Holds::Partition { own, .. }) => {
             let patch = json!({"metadata": {"annotations": {HELD_PARTITION: null}},
                 "spec": {"updateStrategy": {"rollingUpdate": {"partition": own}}}});
-            kubectl(context, id, &["patch", &target, "--type=merge", "-p", &patch.to_string()])
+            kubectl_words(context, id, &["patch", &target, "--type=merge", "-p", &patch.to_string()])
         }
     };
     Text::new(&format!("{first} && {undo}"))
@@ -165,8 +168,8 @@ pub(super) fn kubectl_undo(context: &str, id: &WorkloadId, number: u64, release:
 /// added to its labels. The template itself is not part of the command: what is in it may be secret.
 pub(super) fn kubectl_template_of_job(context: &str, id: &WorkloadId, job: &str, template: &Value) -> Text {
     const PATH: &str = "/spec/jobTemplate/spec/template";
-    let read = kubectl(context, id, &["get", &format!("job/{job}"), "-o", "jsonpath={.spec.template}"]);
-    let patch = kubectl(context, id, &["patch", &target(id), "--type=json", "-p"]);
+    let read = kubectl_words(context, id, &["get", &format!("job/{job}"), "-o", "jsonpath={.spec.template}"]);
+    let patch = kubectl_words(context, id, &["patch", &target(id), "--type=json", "-p"]);
     let labels = template["metadata"]["labels"].as_object().into_iter().flatten();
     let added = labels.map(|(key, _)| key.as_str()).filter(|key| convert::is_added_label(key));
     let removed: String = added
@@ -180,7 +183,7 @@ pub(super) fn kubectl_template_of_job(context: &str, id: &WorkloadId, job: &str,
 /// `kubectl set image`.
 pub(super) fn kubectl_set_image(context: &str, id: &WorkloadId, container: &str, image: &str) -> Text {
     let target = target(id);
-    kubectl(context, id, &["set", "image", &target, &format!("{container}={image}")])
+    kubectl_words(context, id, &["set", "image", &target, &format!("{container}={image}")])
 }
 
 /// kubectl has no eviction of one pod; this is the same request.
@@ -225,6 +228,14 @@ pub(super) fn label_selector(selector: &Value) -> String {
 }
 
 impl Mark<'_> {
+    /// What a change of a template leaves on the object.
+    fn annotations(&self) -> Value {
+        json!({
+            "kubernetes.io/change-cause": format!("rolldeck: {} {} {}", self.who, self.operation, self.verb),
+            "rolldeck.dev/operation": self.operation_note(),
+        })
+    }
+
     /// What is written on the object.
     pub(super) fn operation_note(&self) -> String {
         // Whole words: who reads it takes the first one.
@@ -235,15 +246,12 @@ impl Mark<'_> {
 fn rolled(kind: Kind, at: &Precondition<'_>, mark: &Mark<'_>, template: Value, release: Option<Holds>) -> Value {
     let spec = match kind {
         Kind::CronJob => json!({"jobTemplate": {"spec": {"template": template}}}),
-        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => {
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::Rollout => {
             json!({"template": template})
         }
     };
     let mut body = json!({
-        "metadata": {"uid": at.uid, "resourceVersion": at.resource_version, "annotations": {
-            "kubernetes.io/change-cause": format!("rolldeck: {} {} {}", mark.who, mark.operation, mark.verb),
-            "rolldeck.dev/operation": mark.operation_note(),
-        }},
+        "metadata": {"uid": at.uid, "resourceVersion": at.resource_version, "annotations": mark.annotations()},
         "spec": spec,
     });
     if let Some(by) = release {
@@ -275,7 +283,7 @@ fn target(id: &WorkloadId) -> String {
     format!("{}/{}", id.kind.as_str().to_lowercase(), id.name)
 }
 
-fn kubectl(context: &str, id: &WorkloadId, rest: &[&str]) -> Text {
+fn kubectl_words(context: &str, id: &WorkloadId, rest: &[&str]) -> Text {
     kubectl_in(context, id.namespace.as_deref().unwrap_or("default"), rest)
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Never keeps what it does not need, and never fails on a `null`: the API writes one for an empty list.
 
+pub(super) mod rollout;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -309,6 +311,8 @@ pub(super) struct RollingUpdate {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct WorkloadStatus<'a> {
+    /// A text in a Rollout.
+    #[serde(deserialize_with = "number")]
     pub observed_generation: Option<i64>,
     pub replicas: Option<i64>,
     pub updated_replicas: Option<i64>,
@@ -406,6 +410,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
         }
         deserializer.deserialize_any(Entries(PhantomData))
     }
+}
+
+/// A number, or a text that is one.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let value = Option::<Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok())))
 }
 
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {

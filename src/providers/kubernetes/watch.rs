@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch as signal};
 
 use super::client::{Fault, Reads, Review};
 use super::convert::Kind;
-use super::feed::{Feed, FeedState, Pause};
+use super::feed::{self, Feed, FeedState, Pause};
 use super::known::{Known, Listed};
 use super::requests;
 use super::settings::Settings;
@@ -36,9 +36,10 @@ const SIGN_IN_AGAIN: Duration = Duration::from_secs(30);
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// In this order the first lists are made, so that the owner of each row is known before it.
-const ORDER: [Listed; 13] = [
+const ORDER: [Listed; 14] = [
     Listed::Nodes,
     Listed::Workloads(Kind::Deployment),
+    Listed::Workloads(Kind::Rollout),
     Listed::Workloads(Kind::ReplicaSet),
     Listed::Workloads(Kind::StatefulSet),
     Listed::Workloads(Kind::DaemonSet),
@@ -255,7 +256,11 @@ impl Shared<'_> {
         let states = self.states.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let failing = feeds.iter().zip(states.iter()).find_map(|(feed, state)| match state {
             FeedState::Failing(fault) => Some((feed, fault)),
-            FeedState::Waiting | FeedState::Listing | FeedState::Watching | FeedState::Limited(_) => None,
+            FeedState::Waiting
+            | FeedState::Listing
+            | FeedState::Watching
+            | FeedState::Absent
+            | FeedState::Limited(_) => None,
         });
         if let Some((feed, fault)) = failing {
             return state_of(fault, was_live, &format!("{}: ", feed.source.0));
@@ -270,7 +275,11 @@ impl Shared<'_> {
         let pods = feeds.iter().zip(states.iter()).filter(|(feed, _)| feed.listed == Listed::Pods);
         let mut forbidden = pods.map(|(_, state)| match state {
             FeedState::Limited(fault) => Some(fault.text()),
-            FeedState::Waiting | FeedState::Listing | FeedState::Watching | FeedState::Failing(_) => None,
+            FeedState::Waiting
+            | FeedState::Listing
+            | FeedState::Watching
+            | FeedState::Absent
+            | FeedState::Failing(_) => None,
         });
         // Any namespace whose pods can be seen makes the place worth looking at.
         match forbidden.next().flatten() {
@@ -354,15 +363,22 @@ async fn identity(reads: &Reads, scope: &Scope, mutations: Mutations) -> Result<
             Some(name)
         }
     };
+    // Where there are none, a right to them says nothing.
+    let has_rollouts = feed::has_rollouts(reads).await.unwrap_or(false);
     let (mut can, mut cannot) = (vec![Text::new("look")], Vec::new());
     for (what, group, resource, subresource, verb) in [
         ("go back and set images", "apps", "deployments", "", "patch"),
         ("the same for StatefulSets", "apps", "statefulsets", "", "patch"),
         ("the same for DaemonSets", "apps", "daemonsets", "", "patch"),
         ("the same for CronJobs", "batch", "cronjobs", "", "patch"),
+        ("the same for Rollouts", "argoproj.io", "rollouts", "", "patch"),
+        ("abort and promote Rollouts", "argoproj.io", "rollouts", "status", "patch"),
         ("replace single pods", "", "pods", "eviction", "create"),
         ("hold the minimum of autoscalers", "autoscaling", "horizontalpodautoscalers", "", "patch"),
     ] {
+        if resource == "rollouts" && !has_rollouts {
+            continue;
+        }
         if mutations == Mutations::Forbidden {
             cannot.push((Text::new(what), Text::new("read only")));
             continue;

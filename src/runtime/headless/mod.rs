@@ -24,6 +24,7 @@ use super::startup::{Stepping, check_config, open, open_journal, prepare_session
 use super::store::Journal;
 use crate::app::report::wanted;
 use crate::domain::observation::PlaceState;
+use crate::domain::plan::Stride;
 
 /// Runs a command to its end.
 ///
@@ -67,6 +68,12 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Snooze { selector, why } => protect::snooze(&options, &selector, &why).await,
         Command::Unsnooze { snooze } => protect::lift(&options, &snooze.join(" ")),
         Command::WriteOff { operation, reason } => plans::write_off(&options, &operation, &reason),
+        Command::Plan(PlanCommand::Promote { target, full: false }) => {
+            plans::promote(&options, target, Stride::Next).await
+        }
+        Command::Plan(PlanCommand::Promote { target, full: true }) => {
+            plans::promote(&options, target, Stride::Full).await
+        }
         Command::Plan(PlanCommand::Reverse { operation, valid }) => plans::reverse(&options, &operation, valid).await,
         Command::Plan(PlanCommand::GiveBack { operation, valid }) => {
             plans::give_back(&options, &operation, valid).await

@@ -1,4 +1,4 @@
-//! `plan replace` and `plan rollback`: decide, look, print, keep for the code.
+//! `plan replace`, `plan rollback` and `plan promote`: decide, look, print, keep for the code.
 //!
 //! Never changes anything but the journal's list of plans.
 
@@ -11,7 +11,7 @@ use super::follow::{find, open};
 use super::{journal, print, session, settle};
 use crate::app::report::{PlanReport, plan_report, report, wanted};
 use crate::domain::operation::Debt;
-use crate::domain::plan::{Aims, Change, Goto, Owing, Pace, Pick, PlanRequest, Reach, Scope, Suspend, Tempo};
+use crate::domain::plan::{Aims, Change, Goto, Owing, Pace, Pick, PlanRequest, Reach, Scope, Stride, Suspend, Tempo};
 use crate::domain::policy::Minimum;
 use crate::domain::selector::Selector;
 use crate::domain::text::Text;
@@ -49,6 +49,10 @@ pub(super) async fn rollback(
     };
     let change = if image_only { Change::ImageOnly } else { Change::WholeTemplate };
     plan(options, target, goto, Pick::Off, change).await
+}
+
+pub(super) async fn promote(options: &Options, target: PlanTarget, stride: Stride) -> anyhow::Result<Exit> {
+    plan(options, target, Goto::Promote(stride), Pick::Off, Change::WholeTemplate).await
 }
 
 async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, change: Change) -> anyhow::Result<Exit> {

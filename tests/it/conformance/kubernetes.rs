@@ -1,4 +1,4 @@
-//! A namespace of a real Kubernetes control plane for the conformance suite, with Deployments or with StatefulSets.
+//! A namespace of a real Kubernetes control plane for the conformance suite, with Deployments, with StatefulSets or with Argo Rollouts.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,14 +8,18 @@ use rolldeck::domain::id::PlaceId;
 use rolldeck::providers::{PlaceSpec, Surroundings};
 use serde_json::{Value, json};
 
-use super::{Deed, Subject};
-use crate::real::cluster::{Cluster, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, deployments, wait};
+use super::{Deed, Lack, Subject};
+use crate::real::cluster::{
+    Cluster, MERGE_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, deployments, wait,
+};
+use crate::real::rollouts::{rollouts, rollouts_or_skip};
 
 /// What workloads are there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Deployment,
     StatefulSet,
+    Rollout,
 }
 
 /// A namespace of its own on the shared control plane, with Deployments.
@@ -28,9 +32,17 @@ pub(super) fn stateful_sets_subject() -> Option<Subject> {
     subject(Kind::StatefulSet)
 }
 
+/// The same with Rollouts, whose canary has no steps: it is a rolling update by their own controller.
+pub(super) fn rollouts_subject() -> Option<Subject> {
+    subject(Kind::Rollout)
+}
+
 fn subject(kind: Kind) -> Option<Subject> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let cluster = cluster_or_skip("the conformance suite on kubernetes")?;
+    let cluster = match kind {
+        Kind::Deployment | Kind::StatefulSet => cluster_or_skip("the conformance suite on kubernetes")?,
+        Kind::Rollout => rollouts_or_skip("the conformance suite on kubernetes")?,
+    };
     let namespace = format!("conformance-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     cluster.create_namespace(&namespace);
     let context = cluster.context(User::Admin);
@@ -54,7 +66,11 @@ fn subject(kind: Kind) -> Option<Subject> {
         requests: Box::new(move || requests(cluster, &namespace)),
         patience: PATIENCE,
         calm: Duration::from_secs(2),
-        lacks: &[],
+        lacks: match kind {
+            Kind::Deployment | Kind::StatefulSet => &[],
+            // Its traffic goes back first; `journeys::rollouts` has that.
+            Kind::Rollout => &[Lack::Superseding],
+        },
     })
 }
 
@@ -68,6 +84,9 @@ fn act(cluster: &Cluster, kind: Kind, namespace: &str, deed: Deed<'_>) {
                 Kind::Deployment => cluster.create_deployment(&app),
                 Kind::StatefulSet => {
                     cluster.create(&sets(namespace, None), &stateful_set(app));
+                }
+                Kind::Rollout => {
+                    cluster.create(&rollouts(namespace, None), &rollout(app));
                 }
             }
             wait_rolled_out(cluster, kind, namespace, (name, first));
@@ -101,6 +120,14 @@ fn stateful_set(mut app: Value) -> Value {
     app
 }
 
+/// The same as a Rollout.
+fn rollout(mut app: Value) -> Value {
+    app["apiVersion"] = json!("argoproj.io/v1alpha1");
+    app["kind"] = json!("Rollout");
+    app["spec"]["strategy"] = json!({"canary": {}});
+    app
+}
+
 fn sets(namespace: &str, name: Option<&str>) -> String {
     let list = format!("/apis/apps/v1/namespaces/{namespace}/statefulsets");
     name.map_or(list.clone(), |name| format!("{list}/{name}"))
@@ -110,6 +137,7 @@ fn path(kind: Kind, namespace: &str, name: &str) -> String {
     match kind {
         Kind::Deployment => deployments(namespace, Some(name)),
         Kind::StatefulSet => sets(namespace, Some(name)),
+        Kind::Rollout => rollouts(namespace, Some(name)),
     }
 }
 
@@ -119,7 +147,8 @@ fn ask_for(cluster: &Cluster, kind: Kind, namespace: &str, (name, version): (&st
     }
     let template = json!({"spec": {"containers": [{"name": name, "image": image(name, version)}]}});
     let path = format!("{}?fieldManager=ci", path(kind, namespace, name));
-    let (status, answer) = cluster.patch(&path, STRATEGIC_PATCH, &json!({"spec": {"template": template}}));
+    let patch = if kind == Kind::Rollout { MERGE_PATCH } else { STRATEGIC_PATCH };
+    let (status, answer) = cluster.patch(&path, patch, &json!({"spec": {"template": template}}));
     assert_eq!(status, 200, "{answer}");
 }
 
@@ -130,6 +159,11 @@ fn wait_rolled_out(cluster: &Cluster, kind: Kind, namespace: &str, (name, versio
     wait(&format!("{name} to be at {version}"), PATIENCE, || {
         let set = cluster.read(&path(kind, namespace, name));
         let (status, wanted) = (&set["status"], &set["spec"]["replicas"]);
+        if kind == Kind::Rollout {
+            let observed = status["observedGeneration"].as_str().and_then(|number| number.parse().ok());
+            let is_asked = set["spec"]["template"]["spec"]["containers"][0]["image"] == image(name, version).as_str();
+            return status["phase"] == "Healthy" && observed == set["metadata"]["generation"].as_u64() && is_asked;
+        }
         let is_whole = status["currentRevision"] == status["updateRevision"]
             && status["observedGeneration"] == set["metadata"]["generation"];
         is_whole && status["availableReplicas"] == *wanted && status["updatedReplicas"] == *wanted

@@ -11,4 +11,5 @@ mod moved;
 mod protect;
 pub(crate) mod relay;
 mod rollback;
+mod rollouts;
 mod sets;

@@ -6,5 +6,6 @@ mod fake;
 mod faults;
 mod line;
 mod look;
+mod rollouts;
 mod sets;
 mod watched;

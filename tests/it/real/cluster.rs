@@ -223,12 +223,12 @@ impl Cluster {
 
     /// Ends the API server as a crash would; the rest goes on.
     pub(crate) fn kill_apiserver(&self) {
-        self.script("kill-apiserver.sh");
+        self.script("kill-apiserver.sh", &[]);
     }
 
     /// Starts the API server again where it was, and returns when it is ready.
     pub(crate) fn start_apiserver(&self) {
-        self.script("start-apiserver.sh");
+        self.script("start-apiserver.sh", &[]);
     }
 
     /// One request; status 0 and null when there was no answer.
@@ -360,8 +360,9 @@ impl Cluster {
         self.state.join("certs/apiserver.crt")
     }
 
-    fn script(&self, name: &str) {
-        let output = Command::new(scripts().join(name)).arg(&self.state).stdin(Stdio::null()).output();
+    /// Runs one of the scripts on this cluster.
+    pub(super) fn script(&self, name: &str, arguments: &[&str]) {
+        let output = Command::new(scripts().join(name)).arg(&self.state).args(arguments).stdin(Stdio::null()).output();
         let Output { status, stderr, .. } = output.expect("the scripts of the control plane can be run");
         assert!(status.success(), "{name}: {}", String::from_utf8_lossy(&stderr));
     }
@@ -407,7 +408,7 @@ fn assets() -> Option<&'static Path> {
     ASSETS.get_or_init(find).as_deref()
 }
 
-fn scripts() -> PathBuf {
+pub(super) fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/control-plane")
 }
 

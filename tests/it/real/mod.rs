@@ -5,3 +5,4 @@ mod control_plane;
 pub(crate) mod gitops;
 pub(crate) mod moto;
 mod moto_server;
+pub(crate) mod rollouts;

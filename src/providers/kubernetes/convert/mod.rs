@@ -6,14 +6,16 @@ mod claims;
 mod keeper;
 mod pod;
 mod revision;
+mod rollout;
 mod template;
 mod workload;
 
 pub(super) use keeper::{Keeper, keeper, spec_for};
 pub(super) use pod::{Surrounding, instance, platform, revision_of};
 pub(super) use revision::{controller_revision, template_in};
+pub(super) use rollout::{POD_HASH, Reference, RolloutAlone, RolloutVersion, rollout};
 pub(super) use template::{Asked, asked_of, hash_of, is_added_label, main_container, template_of};
-pub(super) use workload::{HELD_PARTITION, Kind, Seen, workload};
+pub(super) use workload::{HELD_PARTITION, Kind, Seen, alone, workload};
 
 use jiff::Timestamp;
 

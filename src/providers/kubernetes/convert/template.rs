@@ -12,8 +12,9 @@ use crate::domain::observation::{ContainerSpec, Role, Template, TemplateHash};
 use crate::domain::text::Text;
 
 /// Labels that controllers add to the templates or pods that they make; they are no part of what was asked for.
-const ADDED_LABELS: [&str; 5] = [
+const ADDED_LABELS: [&str; 6] = [
     "pod-template-hash",
+    "rollouts-pod-template-hash",
     "controller-uid",
     "job-name",
     "batch.kubernetes.io/controller-uid",

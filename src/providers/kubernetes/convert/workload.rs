@@ -25,6 +25,7 @@ pub(in super::super) enum Kind {
     DaemonSet,
     Job,
     CronJob,
+    Rollout,
 }
 
 /// What an object of a list is.
@@ -37,21 +38,28 @@ pub(in super::super) enum Seen {
 
 /// Converts one object.
 pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceKeys) -> Seen {
+    let controller = OwnerReference::controller(&raw.metadata.owner_references);
+    match (kind, controller.map(|owner| (owner.kind.as_str(), owner.uid.as_str()))) {
+        (Kind::ReplicaSet, Some(("Deployment" | "Rollout", uid))) | (Kind::Job, Some(("CronJob", uid))) => {
+            Seen::Revision(Box::new(revision(kind, raw, uid, template_of(&template_value(kind, raw)))))
+        }
+        _ => {
+            let (seen, written_at) = alone(kind, raw, keys);
+            Seen::Workload(Box::new(seen), written_at)
+        }
+    }
+}
+
+/// The same for one that is a workload whatever owns it, and when the owner of its image last wrote.
+pub(in super::super) fn alone(kind: Kind, raw: &Workload<'_>, keys: &ServiceKeys) -> (WorkloadSeen, Option<Timestamp>) {
     let meta = &raw.metadata;
-    let template_value: Value =
-        kind.template(raw).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null);
+    let template_value = template_value(kind, raw);
     let template = template_of(&template_value);
     let controller = OwnerReference::controller(&meta.owner_references);
-    match (kind, controller.map(|owner| (owner.kind.as_str(), owner.uid.as_str()))) {
-        (Kind::ReplicaSet, Some(("Deployment", uid))) | (Kind::Job, Some(("CronJob", uid))) => {
-            return Seen::Revision(Box::new(revision(kind, raw, uid, template)));
-        }
-        _ => {}
-    }
     let main = main_container(&template_value);
     let first = template.containers.first().map(|container| container.name.clone());
     let (owners, written_at) = match kind {
-        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::CronJob => {
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::CronJob | Kind::Rollout => {
             claims::image_owners(meta.managed_fields, main.as_ref().or(first.as_ref()).map_or("", Text::as_str))
         }
         Kind::ReplicaSet | Kind::Job => (Vec::new(), None),
@@ -84,14 +92,18 @@ pub(in super::super) fn workload(kind: Kind, raw: &Workload<'_>, keys: &ServiceK
         trouble: trouble(&raw.status),
         template,
     };
-    Seen::Workload(Box::new(seen), written_at)
+    (seen, written_at)
+}
+
+fn template_value(kind: Kind, raw: &Workload<'_>) -> Value {
+    kind.template(raw).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or(Value::Null)
 }
 
 impl Kind {
     /// Whether its versions are objects of their own.
     pub(in super::super) fn has_versions(self) -> bool {
         match self {
-            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => true,
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::Rollout => true,
             Kind::ReplicaSet | Kind::Job | Kind::CronJob => false,
         }
     }
@@ -103,10 +115,10 @@ impl Kind {
             WorkloadKind::StatefulSet => Some(Kind::StatefulSet),
             WorkloadKind::DaemonSet => Some(Kind::DaemonSet),
             WorkloadKind::CronJob => Some(Kind::CronJob),
+            WorkloadKind::Rollout => Some(Kind::Rollout),
             WorkloadKind::ReplicaSet
             | WorkloadKind::Job
             | WorkloadKind::Pod
-            | WorkloadKind::Rollout
             | WorkloadKind::AutoScalingGroup
             | WorkloadKind::EcsService
             | WorkloadKind::EcsTask
@@ -119,7 +131,9 @@ impl Kind {
     pub(in super::super) fn template<'a>(self, raw: &Workload<'a>) -> Option<&'a RawValue> {
         match self {
             Kind::CronJob => raw.spec.job_template.as_ref().and_then(|job| job.spec.template),
-            Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job => raw.spec.template,
+            Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::Rollout => {
+                raw.spec.template
+            }
         }
     }
 
@@ -128,6 +142,17 @@ impl Kind {
         match self {
             Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet => "apps",
             Kind::Job | Kind::CronJob => "batch",
+            Kind::Rollout => "argoproj.io",
+        }
+    }
+
+    /// The version of its API that is spoken.
+    pub(in super::super) fn version(self) -> &'static str {
+        match self {
+            Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::CronJob => {
+                "v1"
+            }
+            Kind::Rollout => "v1alpha1",
         }
     }
 
@@ -140,6 +165,7 @@ impl Kind {
             Kind::DaemonSet => "daemonsets",
             Kind::Job => "jobs",
             Kind::CronJob => "cronjobs",
+            Kind::Rollout => "rollouts",
         }
     }
 
@@ -152,6 +178,7 @@ impl Kind {
             Kind::DaemonSet => WorkloadKind::DaemonSet,
             Kind::Job => WorkloadKind::Job,
             Kind::CronJob => WorkloadKind::CronJob,
+            Kind::Rollout => WorkloadKind::Rollout,
         }
     }
 }
@@ -159,8 +186,13 @@ impl Kind {
 fn revision(kind: Kind, raw: &Workload<'_>, workload: &str, template: Template) -> RevisionSeen {
     let meta = &raw.metadata;
     let created_at = time(meta.creation_timestamp.as_str());
-    let number = meta.annotations.get("deployment.kubernetes.io/revision").and_then(|number| number.parse().ok());
-    let past = meta.annotations.get("deployment.kubernetes.io/revision-history").unwrap_or_default();
+    // A ReplicaSet is that of a Deployment, or that of a Rollout.
+    let note = |name: &str| {
+        let notes = ["deployment.kubernetes.io", "rollout.argoproj.io"];
+        notes.iter().find_map(|prefix| meta.annotations.get(&format!("{prefix}/{name}")))
+    };
+    let number = note("revision").and_then(|number| number.parse().ok());
+    let past = note("revision-history").unwrap_or_default();
     RevisionSeen {
         left: if kind == Kind::Job { failed_run(raw) } else { None },
         label: None,
@@ -187,7 +219,7 @@ fn failed_run(raw: &Workload<'_>) -> Option<Text> {
 
 fn desired(kind: Kind, raw: &Workload<'_>) -> u32 {
     match kind {
-        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet => count(raw.spec.replicas.or(Some(1))),
+        Kind::Deployment | Kind::ReplicaSet | Kind::StatefulSet | Kind::Rollout => count(raw.spec.replicas.or(Some(1))),
         Kind::DaemonSet => count(raw.status.desired_number_scheduled),
         Kind::Job => count(raw.status.active.as_ref().and_then(Value::as_i64)),
         Kind::CronJob => 0,
@@ -202,7 +234,8 @@ fn rollout(kind: Kind, raw: &Workload<'_>, written_at: Option<Timestamp>) -> Rol
     match kind {
         Kind::Deployment if raw.spec.paused == Some(true) => Rollout::Paused,
         Kind::Deployment => deployment_rollout(raw, is_observed, desired, written_at),
-        Kind::ReplicaSet | Kind::Job | Kind::CronJob => Rollout::Stable,
+        // Of a Rollout its own conversion tells.
+        Kind::ReplicaSet | Kind::Job | Kind::CronJob | Kind::Rollout => Rollout::Stable,
         // Nothing moves by itself there.
         Kind::StatefulSet | Kind::DaemonSet if is_on_delete(raw) => Rollout::Stable,
         Kind::StatefulSet => {
@@ -285,7 +318,7 @@ fn inoperable(kind: Kind, controller: Option<&OwnerReference<'_>>) -> Option<Tex
         return Some(Text::new(&format!("{kind}/{name} owns it and would undo a change; change that one")));
     }
     let text = match kind {
-        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::CronJob => return None,
+        Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::CronJob | Kind::Rollout => return None,
         Kind::ReplicaSet => "no Deployment owns it: it has no earlier version and replaces nothing by itself",
         Kind::Job => "a Job runs once: start a new one instead of changing it",
     };
@@ -392,8 +425,8 @@ mod tests {
         assert_eq!((cron.template.containers.len(), cron.desired, cron.inoperable), (1, 0, None));
         let mut owned = object(json!({"replicas": 1, "template": template}), json!({}));
         owned["metadata"]["ownerReferences"] =
-            json!([{"kind": "Rollout", "name": "r", "uid": "x", "controller": true}]);
-        assert!(seen(Kind::ReplicaSet, &owned).inoperable.is_some_and(|why| why.contains("Rollout/r")));
+            json!([{"kind": "CloneSet", "name": "r", "uid": "x", "controller": true}]);
+        assert!(seen(Kind::ReplicaSet, &owned).inoperable.is_some_and(|why| why.contains("CloneSet/r")));
     }
 
     #[test]
