@@ -11,7 +11,7 @@ use super::theme::Meaning;
 use super::widgets::bar::bar;
 use super::widgets::paint::Line;
 use crate::domain::journal::Outcome;
-use crate::domain::operation::{Alive, Mode, Progress, StepState, progress_of};
+use crate::domain::operation::{Alive, Mode, Owed, Progress, StepState, progress_of};
 use crate::domain::plan::{Step, Verb};
 use crate::domain::text::counted;
 
@@ -35,15 +35,25 @@ pub(crate) fn lines(model: &Model, width: usize) -> Vec<Line> {
     if let Some(tracked) = news(model) {
         lines.push(end(tracked));
     }
-    let mut debts = model
+    let debts = model
         .operations
         .debts()
         .filter(|(id, _)| model.operations.on_banner().is_none_or(|tracked| tracked.operation.id != **id));
-    if let Some((id, debt)) = debts.next() {
-        let more = debts.count();
-        let rest = if more > 0 { format!("; and {more} more (5)") } else { String::new() };
-        let debt = format!(" owed: {}: {} ({id}){rest}", debt.workload, debt.what);
-        lines.push(ends(Line::new(Meaning::Debt, debt), Line::new(Meaning::Text, "r goes on, u takes back "), width));
+    let mut debts: Vec<_> = debts.collect();
+    // What is overdue is the worst of them, and an alarm.
+    debts.sort_by_key(|(id, debt)| (!debt.is_overdue(model.now), debt.due().is_none(), debt.since, (*id).clone()));
+    if let Some((id, debt)) = debts.first() {
+        let rest = if debts.len() > 1 { format!("; and {} more (5)", debts.len() - 1) } else { String::new() };
+        let (word, meaning) = match debt.is_overdue(model.now) {
+            true => ("OVERDUE", Meaning::Danger),
+            false => ("owed", Meaning::Debt),
+        };
+        let text = format!(" {word}: {}: {} ({id}){rest}", debt.workload, debt.what());
+        let keys = match debt.owed {
+            Owed::Hold => "r goes on, u takes back ",
+            Owed::Loan(_) => "D gives it back ",
+        };
+        lines.push(ends(Line::new(meaning, text), Line::new(Meaning::Text, keys), width));
     }
     lines
 }
@@ -176,7 +186,9 @@ fn end(tracked: &Tracked) -> Line {
     let reverse = match (outcome, operation.plan.verb, counts.done) {
         (Some(Outcome::Unresolved), ..) => "5 says what to look at",
         (_, _, 0) if operation.debts.is_empty() => "nothing to reverse",
-        _ if !operation.debts.is_empty() => "r goes on with it, u takes it back",
+        _ if operation.debts.iter().any(|debt| debt.owed == Owed::Hold) => "r goes on with it, u takes it back",
+        _ if !operation.debts.is_empty() => "D gives back, u takes it back",
+        (_, Verb::GiveBack, _) => "what was borrowed is as it was",
         (_, Verb::Promote, _) => "b goes back",
         (_, Verb::Rollback | Verb::Replace, _) => "u takes it back",
     };

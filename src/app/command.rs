@@ -6,7 +6,7 @@
 use super::commands;
 use super::effect::Effect;
 use super::model::Model;
-use super::overlays::{ask, detail, help, palette, plan, scroll, versions};
+use super::overlays::{ask, detail, help, palette, plan, plan_choices, scroll, versions};
 use super::screens::places;
 use crate::domain::text::Text;
 
@@ -149,6 +149,7 @@ pub static COMMANDS: &[&[Command]] = &[
     palette::COMMANDS,
     versions::COMMANDS,
     plan::COMMANDS,
+    plan_choices::COMMANDS,
     ask::COMMANDS,
 ];
 

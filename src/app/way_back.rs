@@ -4,7 +4,7 @@
 
 use super::effect::Effect;
 use super::model::Model;
-use crate::domain::operation::Operation;
+use crate::domain::operation::{Operation, Owed};
 use crate::domain::plan::PlanRequest;
 use crate::domain::text::Text;
 
@@ -42,7 +42,7 @@ fn is_seen(model: &Model, operation: &Operation) -> bool {
         let place = model.fleet.place(place);
         place.is_some_and(|place| place.state.is_live() && place.heard_at.is_some_and(|heard| heard > *ended))
     };
-    let is_held = operation.debts.iter().all(|debt| {
+    let is_held = operation.debts.iter().filter(|debt| debt.owed == Owed::Hold).all(|debt| {
         model.fleet.workload(&debt.workload).is_none_or(|workload| workload.seen.generation >= debt.generation)
     });
     // What is in flight there is known once its controller has seen the stop.

@@ -7,6 +7,7 @@ mod chunks;
 mod ingest;
 mod interner;
 mod judge;
+mod keepers;
 mod owners;
 mod rank;
 
@@ -68,6 +69,8 @@ pub struct Place {
     pub loading: Vec<(Source, u64, Option<u64>)>,
     /// Over its workloads.
     pub tally: Tally,
+    /// What keeps workloads there.
+    keepers: keepers::Keepers,
     /// Whether it is stale only because the clock jumped: its next sign of life makes it live again.
     was_doubted: bool,
     lists: HashMap<Source, Listing>,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::id::{OperationId, StepId, Uid, WorkloadId};
+use super::keeper::Loan;
 use super::observation::TemplateHash;
 use super::plan::{Bound, Plan};
 use super::text::Text;
@@ -137,6 +138,9 @@ pub enum Entry {
     DebtPaid {
         /// To which workload.
         workload: WorkloadId,
+        /// What, where it was more than its hold.
+        #[serde(default)]
+        loan: Option<Loan>,
         /// How.
         how: Text,
     },

@@ -10,6 +10,7 @@ pub mod history;
 pub mod id;
 pub mod image;
 pub mod journal;
+pub mod keeper;
 pub mod look;
 pub mod observation;
 pub mod operation;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{PlaceId, Uid, WorkloadKind};
 use super::image::ImageRef;
+use super::keeper::{KeeperName, KeeperSeen};
 use super::look::LookCommands;
 use super::text::Text;
 pub use canary::{Canary, Halt};
@@ -72,6 +73,8 @@ pub enum Observation {
     Revision(Source, Box<RevisionSeen>),
     /// An instance is like this.
     Instance(Source, Box<InstanceSeen>),
+    /// Something that keeps workloads is like this.
+    Keeper(Source, Box<KeeperSeen>),
     /// The instance with this uid is as this source last reported it.
     Still(Source, Uid),
     /// The thing with this uid, reported by this source, is gone.
@@ -259,6 +262,9 @@ pub struct Undoer {
     pub what: Text,
     /// How soon.
     pub how_fast: Text,
+    /// What could be suspended so that it does not, if there is such a thing.
+    #[serde(default)]
+    pub keeper: Option<KeeperName>,
 }
 
 /// A workload as its provider reports it.

@@ -7,6 +7,7 @@ mod bakes;
 mod debts;
 mod decide;
 mod follows;
+mod loans;
 mod outcome;
 mod promoted;
 mod step;
@@ -16,14 +17,15 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use debts::paid;
+pub use debts::{Debt, Owed, paid};
 pub use decide::{Gates, World, decide};
+pub(in crate::domain) use loans::moved as loan_moved;
 pub use outcome::Left;
 pub use step::{StepCounts, StepProgress, StepState};
 pub use verify::{Progress, progress_of};
 
 use super::history::{OwnRecord, OwnVerdict};
-use super::id::{OperationId, PlaceId, StepId, Uid, WorkloadId};
+use super::id::{OperationId, StepId, Uid, WorkloadId};
 use super::journal::{Call, Driver, Entry, Outcome, Receipt, Record, Request};
 use super::plan::{Bound, Code, Plan, Step, Way};
 use super::text::Text;
@@ -85,21 +87,6 @@ pub enum Mode {
     },
 }
 
-/// What an operation still owes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Debt {
-    /// Where.
-    pub place: PlaceId,
-    /// To what.
-    pub workload: WorkloadId,
-    /// What.
-    pub what: Text,
-    /// Since when.
-    pub since: Timestamp,
-    /// The workload's generation from then on; what an older one shows says nothing of the debt.
-    pub generation: u64,
-}
-
 /// An operation's state as screens and scripts name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationState {
@@ -144,7 +131,7 @@ impl Operation {
             incident: incident.clone(),
             started_at: record.at,
             claimed_at: record.at,
-            steps: plan.steps().map(|step| (step.id, StepProgress::default())).collect(),
+            steps: plan.steps().map(|step| (step.id, StepProgress::of(step))).collect(),
             plan: (**plan).clone(),
             healthy_waves: Vec::new(),
             mode: Mode::Running,
@@ -215,7 +202,7 @@ impl Operation {
                     (Request::Pause | Request::Resume, mode) => mode.clone(),
                 }
             }
-            Entry::DebtPaid { workload, how } => self.apply_paid(workload, how),
+            Entry::DebtPaid { workload, loan, how } => self.apply_paid(workload, loan.as_ref(), how),
             Entry::Ended { outcome, reason } => self.ended = Some((*outcome, reason.clone(), record.at)),
         }
     }
@@ -323,6 +310,7 @@ impl Operation {
                 progress.blocked_at = None;
                 progress.accepted_at = Some(at);
                 progress.receipt = Some(receipt.clone());
+                self.account_for(call.step(), receipt, at);
             }
             Call::Brake(step) => {
                 // The step may have come to its end before its brake was heard of: what is owed is owed all the same.
@@ -332,13 +320,8 @@ impl Operation {
                 }
                 progress.brake = None;
                 let workload = self.plan.step(step).map(|step| step.workload.clone());
-                self.debts.extend(workload.map(|workload| Debt {
-                    place: workload.place.clone(),
-                    workload,
-                    what: Text::new("its rollout is held"),
-                    since: at,
-                    generation: receipt.generation,
-                }));
+                let debt = |workload| Debt { workload, owed: Owed::Hold, since: at, generation: receipt.generation };
+                self.debts.extend(workload.map(debt));
             }
             Call::Release(step) => {
                 if !progress.state.is_final() {
@@ -350,7 +333,7 @@ impl Operation {
                     before.generation = before.generation.max(receipt.generation);
                 }
                 let workload = self.plan.step(step).map(|step| step.workload.clone());
-                self.debts.retain(|debt| Some(&debt.workload) != workload.as_ref());
+                self.debts.retain(|debt| debt.owed != Owed::Hold || Some(&debt.workload) != workload.as_ref());
             }
         }
     }
@@ -395,19 +378,6 @@ impl Operation {
         if let Some(progress) = self.steps.get_mut(&call.step()) {
             progress.detail = reason.clone();
             progress.unanswered_at = Some(at);
-        }
-    }
-
-    /// Somebody else let go of what we held. It is not held again by itself: that would be a fight.
-    fn apply_paid(&mut self, workload: &WorkloadId, how: &Text) {
-        self.debts.retain(|debt| debt.workload != *workload);
-        let steps = self.plan.steps().filter(|step| step.workload == *workload).map(|step| step.id);
-        for step in steps {
-            if let Some(progress) = self.steps.get_mut(&step).filter(|progress| progress.state == StepState::Held) {
-                progress.state = StepState::Accepted;
-                progress.detail = how.clone();
-                progress.brake_failed = Some(how.clone());
-            }
         }
     }
 

@@ -12,10 +12,14 @@ mod choose;
 mod code;
 mod compose;
 mod floor;
+mod inspection;
+mod lend;
 mod meant;
 mod request;
 mod reverse;
 mod select;
+mod tempo;
+mod waves;
 
 use std::time::Duration;
 
@@ -31,12 +35,15 @@ pub use code::Code;
 pub use compose::compose;
 pub use floor::Floor;
 pub(in crate::domain) use floor::healthy_floor;
+pub use inspection::Inspection;
 pub use meant::{Meant, meant};
-pub use request::{Aims, Change, Goto, Pick, PlanRequest, Reach, Scope};
+pub use request::{Aims, Change, Goto, Owing, Pick, PlanRequest, Reach, Scope, Suspend};
 pub use select::select;
+pub use tempo::Tempo;
 
 use super::id::{OperationId, PlaceId, PlanId, StepId, Uid, WorkloadId};
 use super::image::{ImageId, ImageRef};
+use super::keeper::Loan;
 use super::observation::{TemplateHash, Undoer};
 use super::policy::Confirm;
 use super::text::Text;
@@ -85,6 +92,8 @@ pub enum Verb {
     Replace,
     /// Go back to an earlier version.
     Rollback,
+    /// Give back what operations have borrowed.
+    GiveBack,
     /// Let go on what waits at a step of its own.
     Promote,
 }
@@ -161,6 +170,9 @@ pub struct Step {
     /// Whether it can only begin once an earlier step has ended what runs there.
     #[serde(default)]
     pub follows: Follows,
+    /// Why it is not sent although it would be good to have, if so: the plan goes on without it.
+    #[serde(default)]
+    pub left_out: Option<Text>,
     /// The command that would do the same.
     pub equivalent: Text,
     /// The facts it was decided on.
@@ -195,6 +207,16 @@ pub enum Action {
         name: Text,
         /// What it ran when the plan was made.
         image: Option<ImageId>,
+    },
+    /// Change something beside the template for as long as the plan needs it: a debt until it is given back.
+    Borrow {
+        /// What.
+        loan: Loan,
+    },
+    /// Give back what was borrowed.
+    GiveBack {
+        /// As it was borrowed.
+        loan: Loan,
     },
     /// End the rollout that runs there; what it has replaced stays. Another step of the same workload follows.
     EndRollout {
@@ -267,6 +289,8 @@ pub enum Follows {
     EndOfRollout,
     /// It has put the template in force from which an instance is made again.
     NewTemplate,
+    /// It has borrowed what this one gives back.
+    Loan,
     /// It has begun the rollout that this one hurries on.
     OwnRollout,
 }
@@ -320,21 +344,6 @@ pub struct UndoneBy {
     pub undoer: Undoer,
 }
 
-/// What a provider adds to a step before the plan is shown: it has looked, and changed nothing.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Inspection {
-    /// What goes back with the image.
-    pub also_goes_back: Vec<Text>,
-    /// Permissions, dry run, budgets.
-    pub checks: Vec<Check>,
-    /// Who would undo it, as far as only the provider can see.
-    pub undoers: Vec<Undoer>,
-    /// The command that would do the same.
-    pub equivalent: Option<Text>,
-    /// Why the step can't be done: reason and hint.
-    pub refusals: Vec<(Text, Text)>,
-}
-
 impl Plan {
     /// All steps in order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
@@ -354,41 +363,6 @@ impl Plan {
     /// Whether `y` is enough: only where every place allows it, for one workload and at most five instances.
     pub fn is_small(&self) -> bool {
         self.confirm == Confirm::YesForSmall && self.steps().count() == 1 && self.instances() <= 5
-    }
-
-    /// Adds what a provider found out about one step.
-    pub fn absorb(&mut self, id: StepId, inspection: Inspection) {
-        let Some(step) = self.waves.iter_mut().flat_map(|wave| &mut wave.steps).find(|step| step.id == id) else {
-            return;
-        };
-        step.also_goes_back.extend(inspection.also_goes_back);
-        step.also_goes_back.sort();
-        step.also_goes_back.dedup();
-        if let Some(equivalent) = inspection.equivalent {
-            step.equivalent = equivalent;
-        }
-        let (place, workload) = (step.workload.place.clone(), step.workload.clone());
-        self.refusals.extend(inspection.refusals.into_iter().map(|(reason, hint)| Refusal {
-            place: Some(place.clone()),
-            workload: Some(workload.clone()),
-            reason,
-            hint,
-        }));
-        let is_refused = self.refusals.iter().any(|refusal| refusal.workload.as_ref() == Some(&workload));
-        let failed = inspection.checks.iter().filter(|check| check.verdict == CheckVerdict::Fail && !is_refused);
-        self.refusals.extend(failed.map(|check| Refusal {
-            place: Some(place.clone()),
-            workload: Some(workload.clone()),
-            reason: Text::new(&format!("{}: {}", check.name, check.detail)),
-            hint: Text::new("a failed check forbids the plan; see what it says"),
-        }));
-        self.checks.extend(inspection.checks);
-        self.will_be_undone_by.extend(inspection.undoers.into_iter().map(|undoer| UndoneBy {
-            place: place.clone(),
-            workload: workload.clone(),
-            undoer,
-        }));
-        self.will_be_undone_by.dedup();
     }
 }
 
@@ -414,6 +388,7 @@ impl Verb {
         match self {
             Verb::Replace => "replace",
             Verb::Rollback => "rollback",
+            Verb::GiveBack => "give back",
             Verb::Promote => "promote",
         }
     }
@@ -427,6 +402,8 @@ impl Action {
             Action::SetImage { .. } => "set_image",
             Action::Evict { .. } => "evict",
             Action::EndRollout { .. } => "end_rollout",
+            Action::Borrow { .. } => "borrow",
+            Action::GiveBack { .. } => "give_back",
             Action::Promote { .. } => "promote",
         }
     }
@@ -435,7 +412,9 @@ impl Action {
     pub fn replaces(&self) -> bool {
         match self {
             Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } => true,
-            Action::EndRollout { .. } | Action::Promote { .. } => false,
+            Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+                false
+            }
         }
     }
 
@@ -448,7 +427,11 @@ impl Action {
     pub fn is_rollout(&self) -> bool {
         match self {
             Action::RestoreRevision { .. } | Action::SetImage { .. } => true,
-            Action::Evict { .. } | Action::EndRollout { .. } | Action::Promote { .. } => false,
+            Action::Evict { .. }
+            | Action::EndRollout { .. }
+            | Action::Promote { .. }
+            | Action::Borrow { .. }
+            | Action::GiveBack { .. } => false,
         }
     }
 }

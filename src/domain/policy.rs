@@ -27,6 +27,19 @@ pub struct PlacePolicy {
     pub step_timeout: Duration,
     /// Whether small plans there ask for a code like all others.
     pub confirm: Confirm,
+    /// What becomes of the minimum of an autoscaler while its workload is changed.
+    pub minimum: Minimum,
+}
+
+/// What becomes of the minimum of an autoscaler while its workload is changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Minimum {
+    /// It is raised to what there is now, and given back: nothing scales down what is being replaced.
+    #[default]
+    Held,
+    /// It stays as it is.
+    AsItIs,
 }
 
 /// What starts a plan.
@@ -56,6 +69,8 @@ pub struct PolicyRule {
     pub step_timeout: Option<Duration>,
     /// Instead of the confirmation.
     pub confirm: Option<Confirm>,
+    /// Instead of what becomes of an autoscaler's minimum.
+    pub minimum: Option<Minimum>,
 }
 
 /// A time in which nothing moves on. The way back stays open: a freeze keeps risk out, and a bad version that has to stay is one.
@@ -93,6 +108,8 @@ pub struct Policy {
     pub valid: Duration,
     /// How long a fleet is watched after the last wave, before an operation counts as done; `None`: whoever drives decides.
     pub watch: Option<Duration>,
+    /// How long something that was suspended may stay so before that is an alarm.
+    pub loan_term: Duration,
     /// How long ago a change of the requested image still counts as late news.
     pub changed_lately: Duration,
 }
@@ -106,6 +123,7 @@ impl Default for PlacePolicy {
             max_age: None,
             step_timeout: Duration::from_secs(600),
             confirm: Confirm::Code,
+            minimum: Minimum::Held,
         }
     }
 }
@@ -119,6 +137,7 @@ impl Default for Policy {
             order: Vec::new(),
             valid: Duration::from_secs(600),
             watch: None,
+            loan_term: Duration::from_secs(4 * 3600),
             changed_lately: Duration::from_secs(24 * 3600),
         }
     }
@@ -135,6 +154,7 @@ impl Policy {
             policy.max_age = rule.max_age.or(policy.max_age);
             policy.step_timeout = rule.step_timeout.unwrap_or(policy.step_timeout);
             policy.confirm = rule.confirm.unwrap_or(policy.confirm);
+            policy.minimum = rule.minimum.unwrap_or(policy.minimum);
         }
         policy
     }

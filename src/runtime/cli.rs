@@ -259,6 +259,14 @@ pub enum PlanCommand {
         #[arg(long)]
         full: bool,
     },
+    /// Give back what an operation has suspended or held beside its workloads
+    GiveBack {
+        /// Which one
+        operation: String,
+        /// How long the plan waits for its code, up to 60m
+        #[arg(long, value_name = "TIME", default_value = "10m", value_parser = valid)]
+        valid: Duration,
+    },
     /// Go back to what was asked for before an operation
     Reverse {
         /// Which one
@@ -287,6 +295,24 @@ pub struct PlanTarget {
     /// Short bakes and no watch at the end: for an incident
     #[arg(long)]
     pub fast: bool,
+    /// Suspend who would undo it (Argo CD, Flux): owed until it is given back, or given back by the last step
+    #[arg(long, value_name = "UNTIL", num_args = 0..=1, default_missing_value = "until-given-back")]
+    pub suspend: Option<SuspendArg>,
+    /// Replace twice as many at once for each step up, half as many for each step down: its strategy is changed first, and given back
+    #[arg(long, value_name = "STEPS", default_value_t = 0, allow_negative_numbers = true, value_parser = clap::value_parser!(i8).range(-4..=4))]
+    pub at_once: i8,
+    /// Leave the minimum of autoscalers as it is meanwhile
+    #[arg(long)]
+    pub leave_minimum: bool,
+}
+
+/// Until when those are suspended who would undo a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SuspendArg {
+    /// Until somebody gives it back: `plan give-back OPERATION`, or D
+    UntilGivenBack,
+    /// Until the last step of the plan gives it back
+    UntilDone,
 }
 
 /// Why something is protected.

@@ -16,9 +16,7 @@ use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::{Call, Receipt};
 use rolldeck::domain::observation::{Batch, Observation, PlaceState, Rollout};
 use rolldeck::domain::operation::{Progress, StepProgress, progress_of};
-use rolldeck::domain::plan::{
-    Action, Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope, Step, Unpause, compose,
-};
+use rolldeck::domain::plan::{Action, Change, Goto, Pick, PlanRequest, Reach, Scope, Step, Unpause, compose};
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -443,15 +441,13 @@ async fn live(subject: Subject) -> Watched {
 
 fn request(goto: Goto, pick: Pick) -> PlanRequest {
     PlanRequest {
-        goto,
-        scope: Scope::Matching(Selector::parse("svc:app").expect("a selector")),
         pick,
-        container: None,
-        change: Change::WholeTemplate,
         reach: Reach::Narrow,
-        valid: Duration::from_secs(600),
-        pace: Pace::Careful,
-        aims: Aims::default(),
+        ..PlanRequest::of(
+            goto,
+            Scope::Matching(Selector::parse("svc:app").expect("a selector")),
+            Duration::from_secs(600),
+        )
     }
 }
 

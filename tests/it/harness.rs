@@ -17,7 +17,7 @@ use rolldeck::domain::id::{OperationId, PlaceId, WorkloadId, WorkloadKind};
 use rolldeck::domain::journal::{Call, Driver, Entry, Record, Request};
 use rolldeck::domain::observation::{Batch, PlaceState};
 use rolldeck::domain::operation::{Gates, Operation, World, decide};
-use rolldeck::domain::plan::{Aims, Change, Goto, Pace, Pick, Plan, PlanRequest, Reach, Scope, compose};
+use rolldeck::domain::plan::{Goto, Plan, PlanRequest, Reach, Scope, compose};
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -118,15 +118,12 @@ impl Harness {
     /// What an operator asks for by a selector.
     pub(crate) fn request(&self, selector: &str, goto: Goto) -> PlanRequest {
         PlanRequest {
-            goto,
-            scope: Scope::Matching(Selector::parse(selector).expect("a selector")),
-            pick: Pick::Off,
-            container: None,
-            change: Change::WholeTemplate,
             reach: Reach::Narrow,
-            valid: Duration::from_secs(600),
-            pace: Pace::Careful,
-            aims: Aims::default(),
+            ..PlanRequest::of(
+                goto,
+                Scope::Matching(Selector::parse(selector).expect("a selector")),
+                Duration::from_secs(600),
+            )
         }
     }
 

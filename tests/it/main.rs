@@ -1,6 +1,7 @@
 //! Every test that crosses a boundary of the crate, in one binary.
 
 mod aws;
+mod borrowed;
 mod budget;
 mod by_hand;
 mod conformance;

@@ -12,7 +12,7 @@ use rolldeck::domain::expectation::ServiceKeys;
 use rolldeck::domain::id::OperationId;
 use rolldeck::domain::journal::Driver;
 use rolldeck::domain::operation::Operation;
-use rolldeck::domain::plan::{Aims, Change, Goto, Pace, Pick, Plan, PlanRequest, Reach, Scope};
+use rolldeck::domain::plan::{Goto, Plan, PlanRequest, Reach, Scope};
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -115,15 +115,12 @@ pub(crate) async fn all_live(session: &mut Session) {
 /// A plan back to last good for whatever matches.
 pub(crate) fn rollback_plan(session: &Session, selector: &str) -> Plan {
     let request = PlanRequest {
-        goto: Goto::LastGood,
-        scope: Scope::Matching(Selector::parse(selector).expect("a selector")),
-        pick: Pick::Off,
-        container: None,
-        change: Change::WholeTemplate,
         reach: Reach::Narrow,
-        valid: std::time::Duration::from_secs(600),
-        pace: Pace::Careful,
-        aims: Aims::default(),
+        ..PlanRequest::of(
+            Goto::LastGood,
+            Scope::Matching(Selector::parse(selector).expect("a selector")),
+            std::time::Duration::from_secs(600),
+        )
     };
     session.model.plan(&request)
 }

@@ -9,8 +9,9 @@ use crate::app::operations::Tracked;
 use crate::app::overlays::{plan, versions};
 use crate::app::rows::RowId;
 use crate::app::screens::{Screen, drift};
-use crate::domain::id::WorkloadId;
-use crate::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope as PlanScope, Stride, meant};
+use crate::domain::id::{OperationId, WorkloadId};
+use crate::domain::operation::Debt;
+use crate::domain::plan::{Change, Goto, Owing, PlanRequest, Reach, Scope as PlanScope, Stride, meant};
 use crate::domain::text::Text;
 
 /// The commands.
@@ -47,6 +48,15 @@ pub(crate) const COMMANDS: &[Command] = &[
         scope: Scope::Lists,
         available: can_reverse,
         run: reverse,
+    },
+    Command {
+        id: "plan.give_back",
+        title: "give back",
+        doc: "Plans to give back what is owed: by the operation under the cursor, for the row, or all of it.",
+        risk: Risk::Plan,
+        scope: Scope::Lists,
+        available: can_give_back,
+        run: give_back,
     },
 ];
 
@@ -100,17 +110,8 @@ pub(crate) fn choose(model: &Model, goto: &Goto) -> Chosen {
 
 /// A request for exactly these workloads.
 pub(crate) fn request(model: &Model, goto: Goto, workloads: Vec<WorkloadId>, change: Change) -> PlanRequest {
-    PlanRequest {
-        goto,
-        scope: PlanScope::Exactly(workloads),
-        pick: Pick::Off,
-        container: None,
-        change,
-        reach: Reach::Wide,
-        valid: model.settings.policy.valid,
-        pace: Pace::Careful,
-        aims: Aims::default(),
-    }
+    let scope = PlanScope::Exactly(workloads);
+    PlanRequest { change, ..PlanRequest::of(goto, scope, model.settings.policy.valid) }
 }
 
 /// Whether there is something to plan for.
@@ -153,6 +154,40 @@ fn reverse(model: &mut Model) -> Vec<Effect> {
         Ok(request) => plan::open(model, request, Vec::new()),
         Err(_) => Vec::new(),
     }
+}
+
+/// What is owed where the cursor is; elsewhere all that is owed.
+fn owing(model: &Model) -> Result<Vec<Owing>, Text> {
+    let cursor = model.ui.rows().listing().cursor.clone();
+    let here: Vec<(&OperationId, &Debt)> = match (model.ui.screen, &cursor) {
+        (Screen::Operations, Some(RowId::Operation(id))) => {
+            model.operations.debts().filter(|(owes, _)| *owes == id).collect()
+        }
+        (Screen::Operations | Screen::Places, _) | (_, None) => model.operations.debts().collect(),
+        (Screen::Drift | Screen::Fleet | Screen::Instances, Some(_)) => {
+            let meant = choose(model, &Goto::GiveBack(Vec::new())).workloads;
+            model.operations.debts().filter(|(_, debt)| meant.contains(&debt.workload)).collect()
+        }
+    };
+    let found: Vec<Owing> = here.iter().filter_map(|(_, debt)| debt.owing()).collect();
+    match (found.is_empty(), here.first()) {
+        (false, _) => Ok(found),
+        (true, Some((id, _))) => Err(Text::new(&format!("{id} holds a rollout: r goes on with it, b or u goes back"))),
+        (true, None) => Err(Text::new("nothing is owed here")),
+    }
+}
+
+fn can_give_back(model: &Model) -> Result<(), Text> {
+    owing(model).map(|_| ())
+}
+
+fn give_back(model: &mut Model) -> Vec<Effect> {
+    let Ok(owing) = owing(model) else { return Vec::new() };
+    let mut workloads: Vec<WorkloadId> = owing.iter().map(|owed| owed.workload.clone()).collect();
+    workloads.sort();
+    workloads.dedup();
+    let request = request(model, Goto::GiveBack(owing), workloads, Change::WholeTemplate);
+    plan::open(model, request, Vec::new())
 }
 
 fn draw(model: &mut Model, goto: Goto) -> Vec<Effect> {

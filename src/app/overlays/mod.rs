@@ -9,6 +9,7 @@ pub(crate) mod detail_text;
 pub(crate) mod help;
 pub(crate) mod palette;
 pub(crate) mod plan;
+pub(crate) mod plan_choices;
 pub(crate) mod plan_text;
 mod promotion;
 pub(crate) mod scroll;

@@ -17,7 +17,7 @@ use crate::app::model::Model;
 use crate::app::view;
 use crate::app::widgets::panel::most_top;
 use crate::domain::id::{PlanId, StepId, WorkloadId};
-use crate::domain::plan::{Aims, Change, Goto, Inspection, Pace, Plan, PlanRequest, Scope as PlanScope, compose};
+use crate::domain::plan::{Aims, Goto, Inspection, Plan, PlanRequest, Scope as PlanScope, compose};
 use crate::domain::text::{Text, counted};
 
 /// A plan that waits for its code.
@@ -52,27 +52,8 @@ pub(crate) enum Equivalents {
     Hidden,
 }
 
-/// Why `+` and `-` do nothing yet.
-const PACE: &str = "the workload's own strategy is used; another pace comes with a later version";
-
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
-    command(
-        "plan.image_only",
-        "image only",
-        "Changes the image alone, or the whole earlier template again.",
-        Risk::Plan,
-        can_change_image_only,
-        toggle_image_only,
-    ),
-    command(
-        "plan.fast",
-        "fast",
-        "Shortens bakes and leaves the watch at the end out, or puts both back: for an incident.",
-        Risk::Plan,
-        is_plan_open,
-        toggle_pace,
-    ),
     command(
         "plan.promote_full",
         "promote to the end",
@@ -96,22 +77,6 @@ pub(crate) const COMMANDS: &[Command] = &[
         Risk::Look,
         has_more_parts,
         next_part,
-    ),
-    command(
-        "plan.more_at_once",
-        "more at once",
-        "Would let the rollout replace more instances at once.",
-        Risk::Plan,
-        |_| not_now(PACE),
-        crate::app::command::nothing,
-    ),
-    command(
-        "plan.fewer_at_once",
-        "fewer at once",
-        "Would let the rollout replace fewer instances at once.",
-        Risk::Plan,
-        |_| not_now(PACE),
-        crate::app::command::nothing,
     ),
     command("plan.again", "plan again", "Makes the plan again from what is known now.", Risk::Plan, always, again),
     command(
@@ -354,40 +319,6 @@ pub(super) fn open_plan(model: &Model) -> Option<&PlanOverlay> {
         Some(Overlay::Plan(overlay)) => Some(overlay),
         _ => None,
     }
-}
-
-fn is_plan_open(model: &Model) -> Result<(), Text> {
-    if open_plan(model).is_some() { Ok(()) } else { not_now("no plan is open") }
-}
-
-fn toggle_pace(model: &mut Model) -> Vec<Effect> {
-    let Some(overlay) = top(model) else { return Vec::new() };
-    let mut request = overlay.request.clone();
-    request.pace = match request.pace {
-        Pace::Careful => Pace::Fast,
-        Pace::Fast => Pace::Careful,
-    };
-    make_again(model, request, Vec::new())
-}
-
-fn can_change_image_only(model: &Model) -> Result<(), Text> {
-    match open_plan(model).map(|overlay| &overlay.request.goto) {
-        Some(Goto::LastGood | Goto::Revision(_) | Goto::Image(_)) => Ok(()),
-        Some(Goto::Before(_)) => not_now("the way back from an operation takes the whole template back"),
-        Some(Goto::Promote(_)) => not_now("a promotion changes no template"),
-        Some(Goto::Expected) => not_now("a replacement changes nothing but images"),
-        None => not_now("no plan is open"),
-    }
-}
-
-fn toggle_image_only(model: &mut Model) -> Vec<Effect> {
-    let Some(overlay) = top(model) else { return Vec::new() };
-    let mut request = overlay.request.clone();
-    request.change = match request.change {
-        Change::WholeTemplate => Change::ImageOnly,
-        Change::ImageOnly => Change::WholeTemplate,
-    };
-    make_again(model, request, Vec::new())
 }
 
 fn has_steps(model: &Model) -> Result<(), Text> {

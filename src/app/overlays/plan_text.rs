@@ -2,13 +2,14 @@
 //!
 //! Never decides anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Closed, Equivalents, PlanOverlay};
 use crate::app::model::Model;
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
+use crate::domain::id::PlaceId;
 use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Stride, Unpause, Wave};
 use crate::domain::text::counted;
 
@@ -82,6 +83,7 @@ fn body(overlay: &PlanOverlay, width: usize) -> Body {
 
 fn title(overlay: &PlanOverlay) -> Line {
     let what = match (&overlay.request.goto, overlay.request.change) {
+        (Goto::GiveBack(_), _) => "give back",
         (Goto::Expected, _) => "replace what is off",
         (Goto::Before(_), _) => "take an operation back",
         (Goto::Promote(Stride::Next), _) => "promote what waits",
@@ -113,14 +115,18 @@ pub(crate) fn is_uniform(plan: &Plan) -> bool {
 
 fn wave_lines(plan: &Plan, number: usize, wave: &Wave, equivalents: Equivalents, add: &mut dyn FnMut(Line)) {
     let gate = match wave.gate {
-        Gate::Open => "starts at once".to_string(),
+        Gate::Open if number == 0 => "starts at once".to_string(),
+        Gate::Open => format!("once wave {number} is done"),
         Gate::Healthy(bake) => format!("after wave {number} stayed healthy for {}", seconds(bake.as_secs())),
     };
     let replaced: u32 = wave.steps.iter().map(|step| step.instances).sum();
     let total: u32 = totals(wave);
-    let what = match wave.steps.iter().all(|step| step.workload.kind.has_runs()) {
-        true => "the next run".to_string(),
-        false => format!("{replaced} of {total}"),
+    let what = if wave.steps.iter().all(|step| step.action.loan().is_some()) {
+        "replaces nothing".to_string()
+    } else if wave.steps.iter().all(|step| step.workload.kind.has_runs()) {
+        "the next run".to_string()
+    } else {
+        format!("{replaced} of {total}")
     };
     let line = Line::new(Meaning::Title, format!(" wave {}  ", number + 1))
         .and(Meaning::Text, format!("{}  {what}  ", wave.place))
@@ -158,6 +164,7 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
         Action::SetImage { container, .. } => format!("image of {container}{sides}"),
         Action::Evict { name, .. } => format!("takes {name} away; it is made again{sides}"),
         Action::EndRollout { what } => format!("ends {what}"),
+        Action::Borrow { .. } | Action::GiveBack { .. } => step.action.loan_as_text().unwrap_or_default(),
         Action::Promote { promotion, what, .. } => promotion.as_text(what),
     };
     add(Line::new(Meaning::Key, format!("    {} ", step.id))
@@ -178,11 +185,22 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
         let list: Vec<&str> = step.also_goes_back.iter().map(crate::domain::text::Text::as_str).collect();
         add(Line::new(Meaning::Warning, format!("        also goes back: {}", list.join(", "))));
     }
+    if let Some(why) = &step.left_out {
+        add(Line::new(Meaning::Warning, format!("        left out: {why}")));
+    }
+    // What is borrowed is no rollout: it has its way back instead of a brake.
+    if step.action.loan().is_some() {
+        return equivalent_line(step, equivalents, add);
+    }
     let is_eviction = matches!(step.action, Action::Evict { .. });
     if !(is_eviction && plan.steps().count() > 3) {
         let meaning = if step.brake.exists() { Meaning::Dim } else { Meaning::Warning };
         add(Line::new(Meaning::Dim, "        brake: ").and(meaning, step.brake.as_text().to_string()));
     }
+    equivalent_line(step, equivalents, add);
+}
+
+fn equivalent_line(step: &Step, equivalents: Equivalents, add: &mut dyn FnMut(Line)) {
     if equivalents == Equivalents::Shown {
         let text = if step.equivalent.is_empty() { "(its provider names none)" } else { step.equivalent.as_str() };
         add(Line::new(Meaning::Dim, "        $ ").and(Meaning::Text, text));
@@ -227,8 +245,9 @@ fn glyph(verdict: CheckVerdict) -> (Meaning, char) {
 }
 
 fn foot(model: &Model, overlay: &PlanOverlay) -> Vec<Line> {
-    let places = overlay.plan.waves.len();
-    let replaces_none = overlay.plan.steps().all(|step| step.workload.kind.has_runs());
+    let places: BTreeSet<&PlaceId> = overlay.plan.waves.iter().map(|wave| &wave.place).collect();
+    let places = places.len();
+    let replaces_none = overlay.plan.steps().all(|step| step.workload.kind.has_runs() || step.action.loan().is_some());
     let summary = match places {
         0 => String::new(),
         places if replaces_none => format!(" no instance is replaced, {}", counted(places, "place")),

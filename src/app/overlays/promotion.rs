@@ -13,9 +13,9 @@ use crate::domain::text::Text;
 pub(super) fn can_toggle(model: &Model) -> Result<(), Text> {
     match open_plan(model).map(|overlay| &overlay.request.goto) {
         Some(Goto::Promote(_)) => Ok(()),
-        Some(Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_)) => {
-            not_now("this plan promotes nothing: P on a row does")
-        }
+        Some(
+            Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_) | Goto::GiveBack(_),
+        ) => not_now("this plan promotes nothing: P on a row does"),
         None => not_now("no plan is open"),
     }
 }

@@ -43,6 +43,8 @@ struct DebtRow {
     workload: String,
     what: Text,
     since: Timestamp,
+    /// When it should have been given back.
+    due: Option<Timestamp>,
 }
 
 /// One operation in the words of scripts.
@@ -79,10 +81,11 @@ pub fn operation_row(tracked: &Tracked) -> OperationRow {
             .debts
             .iter()
             .map(|debt| DebtRow {
-                place: debt.place.0.clone(),
+                place: debt.place().0.clone(),
                 workload: debt.workload.to_string(),
-                what: debt.what.clone(),
+                what: debt.what(),
                 since: debt.since,
+                due: debt.due(),
             })
             .collect(),
     }
@@ -128,7 +131,8 @@ impl OperationRow {
             text.push('\n');
         }
         for debt in &self.debts {
-            text.push_str(&format!("  owed: {}: {} since {}\n", debt.workload, debt.what, debt.since));
+            let due = debt.due.map(|due| format!(", to be given back by {due}")).unwrap_or_default();
+            text.push_str(&format!("  owed: {}: {} since {}{due}\n", debt.workload, debt.what, debt.since));
         }
         if let Some(code) = &self.resume_code {
             text.push_str(&format!("  go on with: rolldeck resume {} --code {code}\n", self.operation));

@@ -39,6 +39,9 @@ struct StepRow {
     from: SideRow,
     to: SideRow,
     instances: u32,
+    /// What it borrows or gives back, in words.
+    loan: Option<String>,
+    left_out: Option<Text>,
     first_percent: Option<u8>,
     also_goes_back: Vec<Text>,
     brake: Text,
@@ -88,9 +91,10 @@ pub fn plan_report(plan: &Plan) -> PlanReport {
         waves: plan
             .waves
             .iter()
-            .map(|wave| WaveRow {
+            .enumerate()
+            .map(|(number, wave)| WaveRow {
                 place: wave.place.0.clone(),
-                gate: gate(wave.gate),
+                gate: gate(number, wave.gate),
                 steps: wave.steps.iter().map(step).collect(),
             })
             .collect(),
@@ -140,6 +144,12 @@ impl PlanReport {
                     step.target,
                     counted(step.instances, "instance")
                 );
+                if let Some(line) = &step.loan {
+                    let _ = writeln!(text, "       {line}");
+                }
+                if let Some(line) = &step.left_out {
+                    let _ = writeln!(text, "       left out: {line}");
+                }
                 for line in &step.also_goes_back {
                     let _ = writeln!(text, "       also goes back: {line}");
                 }
@@ -175,9 +185,10 @@ impl PlanReport {
     }
 }
 
-fn gate(gate: Gate) -> String {
+fn gate(number: usize, gate: Gate) -> String {
     match gate {
-        Gate::Open => "starts at once".to_string(),
+        Gate::Open if number == 0 => "starts at once".to_string(),
+        Gate::Open => "once the wave before is done".to_string(),
         Gate::Healthy(bake) => format!("after the wave before is healthy for {}s", bake.as_secs()),
     }
 }
@@ -190,6 +201,8 @@ fn step(step: &Step) -> StepRow {
         from: side(&step.from),
         to: side(&step.to),
         instances: step.instances,
+        loan: step.action.loan_as_text(),
+        left_out: step.left_out.clone(),
         first_percent: step.first.map(|first| first.percent),
         also_goes_back: step.also_goes_back.clone(),
         brake: step.brake.as_text(),

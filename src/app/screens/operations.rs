@@ -246,10 +246,13 @@ fn summary(model: &Model, tracked: &Tracked) -> Vec<Line> {
         lines.push(Line::new(Meaning::Warning, format!("   waits for: {waits}")));
     }
     for debt in &operation.debts {
-        lines.push(Line::new(
-            Meaning::Debt,
-            format!("   owed since {}: {}: {}", Clock::Since.show(debt.since, model.now), debt.workload, debt.what),
-        ));
+        let since = Clock::Since.show(debt.since, model.now);
+        let due = match debt.due() {
+            Some(due) if due <= model.now => format!("; OVERDUE for {}", Clock::Since.show(due, model.now)),
+            Some(due) => format!("; D gives it back, by {}", due.strftime("%H:%M UTC")),
+            None => String::new(),
+        };
+        lines.push(Line::new(Meaning::Debt, format!("   owed since {since}: {}: {}{due}", debt.workload, debt.what())));
     }
     lines
 }

@@ -46,6 +46,7 @@ impl Fleet {
             limits: Vec::new(),
             loading: Vec::new(),
             tally: Tally::default(),
+            keepers: super::keepers::Keepers::default(),
             was_doubted: false,
             lists: std::collections::HashMap::new(),
         });
@@ -90,6 +91,7 @@ impl Fleet {
             Observation::Workload(source, _)
             | Observation::Revision(source, _)
             | Observation::Instance(source, _)
+            | Observation::Keeper(source, _)
             | Observation::Gone(source, _) => *source,
             _ => return self.observe_place(place, at, observation),
         };
@@ -98,6 +100,7 @@ impl Fleet {
                 Observation::Workload(_, workload) => list.seen.insert(workload.uid.clone()),
                 Observation::Revision(_, revision) => list.seen.insert(revision.uid.clone()),
                 Observation::Instance(_, instance) => list.seen.insert(instance.uid.clone()),
+                Observation::Keeper(_, keeper) => list.seen.insert(keeper.uid.clone()),
                 Observation::Gone(_, uid) => list.seen.remove(uid),
                 _ => false,
             };
@@ -178,6 +181,7 @@ impl Fleet {
             Observation::Workload(..)
             | Observation::Revision(..)
             | Observation::Instance(..)
+            | Observation::Keeper(..)
             | Observation::Still(..)
             | Observation::Gone(..) => {
                 self.change(place, at, observation);
@@ -187,6 +191,7 @@ impl Fleet {
 
     /// The list is complete: what it does not have is gone, what it has is put in, all before anybody looks.
     fn swap_in(&mut self, place: u16, at: Timestamp, source: Source, list: Listing) {
+        self.places[usize::from(place)].keepers.keep_listed(source, &list);
         let gone_instances = self.instances.slots().filter(|(_, instance)| {
             instance.place == place && instance.source == source && !list.seen.contains(&instance.seen.uid)
         });
@@ -215,6 +220,8 @@ impl Fleet {
             Observation::Workload(source, seen) => self.put_workload(place, at, Origin::Reported(source), *seen),
             Observation::Revision(source, seen) => self.put_revision(place, at, source, *seen),
             Observation::Instance(source, seen) => self.put_instance(place, at, source, *seen),
+            Observation::Keeper(source, seen) => self.places[usize::from(place)].keepers.put(source, *seen),
+            Observation::Gone(_, uid) if self.places[usize::from(place)].keepers.remove(&uid) => {}
             Observation::Gone(_, uid) => self.remove(place, &uid),
             _ => {}
         }
@@ -418,6 +425,7 @@ fn is_silence(observation: &Observation) -> bool {
         | Observation::Workload(..)
         | Observation::Revision(..)
         | Observation::Instance(..)
+        | Observation::Keeper(..)
         | Observation::Still(..)
         | Observation::Gone(..)
         | Observation::Heartbeat

@@ -1,41 +1,199 @@
-//! Debts that the fleet shows to be paid: by a later operation, by an operator at a shell, or because the workload is gone.
+//! What an operation has held or borrowed and still owes; and when the fleet shows that it is paid: by a later operation, by
+//! an operator at a shell, or because there is nothing left to give it back to.
 //!
 //! Never believes an observation of an older generation, or of a place that is not live; and never takes what it can't see
 //! for gone.
 
-use super::Operation;
+use jiff::Timestamp;
+
+use super::{Operation, StepState};
 use crate::domain::fleet::Fleet;
-use crate::domain::journal::Entry;
+use crate::domain::id::{PlaceId, StepId, Uid, WorkloadId};
+use crate::domain::journal::{Entry, Receipt};
+use crate::domain::keeper::{Borrowed, KeeperId, Loan, Setting};
 use crate::domain::observation::Rollout;
+use crate::domain::plan::{Action, Owing, Step};
 use crate::domain::text::Text;
+
+/// What an operation still owes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Debt {
+    /// To what; a keeper is owed for the sake of this one.
+    pub workload: WorkloadId,
+    /// What.
+    pub owed: Owed,
+    /// Since when.
+    pub since: Timestamp,
+    /// The generation of what was changed from then on; what an older one shows says nothing of the debt.
+    pub generation: u64,
+}
+
+/// What is owed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Owed {
+    /// Its rollout is held.
+    Hold,
+    /// Something that was borrowed.
+    Loan(Loan),
+}
+
+impl Debt {
+    /// Where.
+    pub fn place(&self) -> &PlaceId {
+        &self.workload.place
+    }
+
+    /// In words.
+    pub fn what(&self) -> Text {
+        match &self.owed {
+            Owed::Hold => Text::new("its rollout is held"),
+            Owed::Loan(loan) => Text::new(&loan.what.as_debt()),
+        }
+    }
+
+    /// When it should have been given back; a hold has no term: nothing goes on there anyway.
+    pub fn due(&self) -> Option<Timestamp> {
+        match &self.owed {
+            Owed::Hold => None,
+            Owed::Loan(loan) => Some(self.since + loan.term),
+        }
+    }
+
+    /// What a plan would give back; `None` for a hold, which another plan lets go.
+    pub fn owing(&self) -> Option<Owing> {
+        match &self.owed {
+            Owed::Hold => None,
+            Owed::Loan(loan) => Some(Owing { workload: self.workload.clone(), loan: loan.clone() }),
+        }
+    }
+
+    /// Whether its term is over.
+    pub fn is_overdue(&self, now: Timestamp) -> bool {
+        self.due().is_some_and(|due| due <= now)
+    }
+}
 
 /// The entry for the next debt that is paid. Whoever sees it may write it: it sends nothing.
 pub fn paid(operation: &Operation, fleet: &Fleet) -> Option<Entry> {
     operation.debts.iter().find_map(|debt| {
-        let step = operation.plan.steps().find(|step| step.workload == debt.workload)?;
-        // Our own release is on its way, and its answer says it better.
-        if operation.progress(step.id).brake.is_some() {
-            return None;
-        }
-        let place = fleet.place(&debt.place).filter(|place| place.state.is_live())?;
+        let place = fleet.place(debt.place()).filter(|place| place.state.is_live())?;
         if place.heard_at.is_none_or(|heard| heard <= debt.since) {
             return None;
         }
-        let how = match fleet.workload(&debt.workload) {
-            Some(other) if other.seen.uid != step.bound.uid => "the workload was deleted and made again".to_string(),
-            None if fleet.is_deleted(&debt.place, &step.bound.uid) => "the workload was deleted".to_string(),
-            None => return None,
-            Some(workload) => {
-                let seen = &workload.seen;
-                if seen.rollout == Rollout::Paused || seen.generation < debt.generation {
+        let how = match &debt.owed {
+            Owed::Hold => hold_is_off(operation, fleet, debt)?,
+            Owed::Loan(Loan { what: Borrowed::Keeper { keeper, uid, to, .. }, .. }) => {
+                is_given_back(operation, fleet, debt, (keeper, uid, *to))?
+            }
+            Owed::Loan(Loan { what: Borrowed::Pace { to, .. }, .. }) => {
+                let seen = &fleet.workload(&debt.workload)?.seen;
+                if seen.strategy == *to || seen.generation < debt.generation {
                     return None;
                 }
-                match seen.touched_by.as_deref().and_then(|mark| mark.split_whitespace().next()) {
-                    Some(other) if other != operation.id.0.as_str() => format!("released by {other}"),
-                    Some(_) | None => "its pause was taken off by somebody else".to_string(),
-                }
+                by_whom(operation, seen.touched_by.as_deref(), "given back", "changed by somebody else")
             }
         };
-        Some(Entry::DebtPaid { workload: debt.workload.clone(), how: Text::new(&how) })
+        let loan = match &debt.owed {
+            Owed::Hold => None,
+            Owed::Loan(loan) => Some(loan.clone()),
+        };
+        Some(Entry::DebtPaid { workload: debt.workload.clone(), loan, how: Text::new(&how) })
     })
+}
+
+fn hold_is_off(operation: &Operation, fleet: &Fleet, debt: &Debt) -> Option<String> {
+    let step = operation.plan.steps().find(|step| step.workload == debt.workload)?;
+    // Our own release is on its way, and its answer says it better.
+    if operation.progress(step.id).brake.is_some() {
+        return None;
+    }
+    match fleet.workload(&debt.workload) {
+        Some(other) if other.seen.uid != step.bound.uid => Some("the workload was deleted and made again".to_string()),
+        None if fleet.is_deleted(debt.place(), &step.bound.uid) => Some("the workload was deleted".to_string()),
+        None => None,
+        Some(workload) if workload.seen.rollout == Rollout::Paused => None,
+        Some(workload) if workload.seen.generation < debt.generation => None,
+        Some(workload) => {
+            let mark = workload.seen.touched_by.as_deref();
+            Some(by_whom(operation, mark, "released", "its pause was taken off by somebody else"))
+        }
+    }
+}
+
+fn is_given_back(
+    operation: &Operation,
+    fleet: &Fleet,
+    debt: &Debt,
+    (keeper, uid, to): (&KeeperId, &Uid, Setting),
+) -> Option<String> {
+    // Our own request is on its way, and its answer says it better.
+    let gives_back = |step: &&Step| match &step.action {
+        Action::GiveBack { loan } => matches!(&loan.what, Borrowed::Keeper { keeper: other, .. } if other == keeper),
+        _ => false,
+    };
+    let is_on_its_way = |step: &Step| operation.progress(step.id).state == StepState::Sent;
+    if operation.plan.steps().find(gives_back).is_some_and(is_on_its_way) {
+        return None;
+    }
+    let seen = fleet.keeper(keeper)?;
+    if seen.uid != *uid {
+        return Some("it was deleted and made again".to_string());
+    }
+    if seen.setting == to || seen.generation < debt.generation {
+        return None;
+    }
+    Some(by_whom(operation, seen.touched_by.as_deref(), "given back", "changed by somebody else"))
+}
+
+fn by_whom(operation: &Operation, mark: Option<&str>, done: &str, else_said: &str) -> String {
+    match mark.and_then(|mark| mark.split_whitespace().next()) {
+        Some(other) if other != operation.id.0.as_str() => format!("{done} by {other}"),
+        Some(_) | None => else_said.to_string(),
+    }
+}
+
+impl Operation {
+    /// A step was accepted: what it has borrowed is owed from now on, what it has given back no longer.
+    pub(super) fn account_for(&mut self, step: StepId, receipt: &Receipt, at: Timestamp) {
+        let Some(step) = self.plan.step(step) else { return };
+        let workload = step.workload.clone();
+        let Some(loan) = step.action.loan().cloned() else { return };
+        if matches!(step.action, Action::GiveBack { .. }) {
+            return self.debts.retain(|debt| !debt.is_for(&workload, Some(&loan)));
+        }
+        self.debts.push(Debt { workload, owed: Owed::Loan(loan), since: at, generation: receipt.generation });
+    }
+
+    /// Whether it owes this loan still.
+    pub(super) fn owes(&self, workload: &WorkloadId, loan: &Loan) -> bool {
+        self.debts.iter().any(|debt| debt.is_for(workload, Some(loan)))
+    }
+
+    /// Somebody else let go of what we held, or gave back what we borrowed. It is not taken again by itself: that would be
+    /// a fight.
+    pub(super) fn apply_paid(&mut self, workload: &WorkloadId, loan: Option<&Loan>, how: &Text) {
+        self.debts.retain(|debt| !debt.is_for(workload, loan));
+        if loan.is_some() {
+            return;
+        }
+        let steps = self.plan.steps().filter(|step| step.workload == *workload).map(|step| step.id);
+        for step in steps {
+            if let Some(progress) = self.steps.get_mut(&step).filter(|progress| progress.state == StepState::Held) {
+                progress.state = StepState::Accepted;
+                progress.detail = how.clone();
+                progress.brake_failed = Some(how.clone());
+            }
+        }
+    }
+}
+
+impl Debt {
+    /// Whether it is this one: a hold of the workload, or this loan.
+    fn is_for(&self, workload: &WorkloadId, loan: Option<&Loan>) -> bool {
+        match (&self.owed, loan) {
+            (Owed::Hold, None) => self.workload == *workload,
+            (Owed::Loan(own), Some(loan)) => self.workload == *workload && own.what.is_of_same(&loan.what),
+            (Owed::Hold, Some(_)) | (Owed::Loan(_), None) => false,
+        }
+    }
 }

@@ -11,9 +11,9 @@ use super::bakes::{Baked, pass_gate, watch_on};
 use super::follows::{Turn, turn_of};
 use super::promoted;
 use super::verify::{Hold, Progress, Recovered, progress_of, recover, seen_hold};
-use super::{Mode, Operation, StepProgress, StepState};
+use super::{Mode, Operation, Owed, StepProgress, StepState};
 use crate::domain::fleet::Fleet;
-use crate::domain::id::{StepId, Uid};
+use crate::domain::id::{StepId, Uid, WorkloadId};
 use crate::domain::journal::{Call, Entry, Outcome, Receipt};
 use crate::domain::observation::{Health, Phase, Rollout};
 use crate::domain::plan::{Action, Floor, Follows, Paused, Step, is_stuck};
@@ -132,6 +132,9 @@ fn settle_lost(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> O
         match recover(step, &operation.id.0, world.fleet, since) {
             Recovered::WasDone { generation, template } => {
                 return Some(Entry::Accepted { call, receipt: receipt(generation, Some(template)) });
+            }
+            Recovered::Set { generation } => {
+                return Some(Entry::Accepted { call, receipt: receipt(generation, None) });
             }
             Recovered::Gone => return Some(Entry::Accepted { call, receipt: receipt(0, None) }),
             Recovered::Unclear(_) if gates.missed(call, world.now) < STRAGGLER => {
@@ -277,7 +280,10 @@ fn brake(operation: &Operation, world: &World<'_>) -> Option<Entry> {
 /// The next workload to let go on: of a held step, or of one that came to its end just before its brake was put on.
 fn release(operation: &Operation, world: &World<'_>) -> Option<Entry> {
     // Evictions beside a rollout that was held owe nothing of their own.
-    let owes = |step: &Step| step.brake.exists() && operation.debts.iter().any(|debt| debt.workload == step.workload);
+    let is_held = |workload: &WorkloadId| {
+        operation.debts.iter().any(|debt| debt.owed == Owed::Hold && debt.workload == *workload)
+    };
+    let owes = |step: &Step| step.brake.exists() && is_held(&step.workload);
     let next = operation.plan.steps().find(|step| {
         let progress = operation.progress(step.id);
         let is_held = progress.state == StepState::Held || (progress.state == StepState::Verified && owes(step));
@@ -336,7 +342,8 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
         {
             return Some(entry);
         }
-        if wave.steps.iter().any(|step| state(&step) != StepState::Verified) {
+        let is_done = |step: &Step| step.left_out.is_some() || state(&step) == StepState::Verified;
+        if !wave.steps.iter().all(is_done) {
             return None;
         }
     }
@@ -346,8 +353,13 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
     }
     match watch_on(operation, gates, world) {
         Baked::Through => {
-            let count = operation.steps.len();
-            let reason = Text::new(&format!("{count} of {} verified", counted(count, "step")));
+            let verified = steps_in(operation, StepState::Verified).count();
+            let left_out = match operation.steps.len() - verified {
+                0 => String::new(),
+                count => format!("; {count} left out"),
+            };
+            let reason = format!("{verified} of {} verified{left_out}", counted(operation.steps.len(), "step"));
+            let reason = Text::new(&reason);
             Some(Entry::Ended { outcome: Outcome::Done, reason })
         }
         Baked::NotYet => None,
@@ -422,7 +434,7 @@ fn rolls_below_floor(world: &World<'_>, step: &Step) -> Option<Text> {
     }
     let workload = world.fleet.workload(&step.workload)?;
     let floor = world.policy.for_place(&step.workload.place).floor_percent;
-    let Floor { left, needed, .. } = Floor::of_rollout(world.fleet, workload, step, floor);
+    let Floor { left, needed, .. } = Floor::of_rollout(world.fleet, workload, &workload.seen.strategy, step, floor);
     let is_short = workload.judgement.tally.healthy > 0 && left < needed;
     let desired = workload.seen.desired;
     is_short.then(|| Text::new(&format!("its strategy may leave {left} of {desired} healthy, the floor is {needed}")))

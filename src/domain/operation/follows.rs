@@ -6,6 +6,7 @@ use super::promoted;
 use super::{Operation, StepState, World};
 use crate::domain::fleet::Workload;
 use crate::domain::journal::Entry;
+use crate::domain::keeper::Borrowed;
 use crate::domain::observation::{Health, Phase};
 use crate::domain::plan::{Action, Bound, Follows, Paused, Step};
 use crate::domain::text::Text;
@@ -22,12 +23,43 @@ pub(super) enum Turn {
 
 /// Whether what a step follows is done.
 pub(super) fn turn_of(operation: &Operation, world: &World<'_>, step: &Step) -> Turn {
+    if let Some(bound) = at_borrowed_pace(operation, world, step) {
+        return Turn::First(Entry::Rebound { step: step.id, bound: Box::new(bound) });
+    }
     match step.follows {
         Follows::Nothing => Turn::Now,
         Follows::EndOfRollout => after_end(operation, world, step),
         Follows::NewTemplate => after_template(operation, world, step),
+        Follows::Loan => after_loan(operation, step),
         Follows::OwnRollout => promoted::turn(operation, world, step),
     }
+}
+
+/// The bound facts of a step whose workload was given another pace by the plan itself, if that is what has moved.
+fn at_borrowed_pace(operation: &Operation, world: &World<'_>, step: &Step) -> Option<Bound> {
+    if step.action.loan().is_some() {
+        return None;
+    }
+    let is_borrowed = |other: &&Step| other.workload == step.workload && matches!(other.action, Action::Borrow { .. });
+    let mut loans = operation.plan.steps().filter(is_borrowed);
+    loans.find_map(|other| match other.action.loan().map(|loan| &loan.what) {
+        Some(Borrowed::Pace { from, to }) if operation.progress(other.id).state == StepState::Verified => {
+            let now = &world.fleet.workload(&step.workload)?.seen.strategy;
+            let has_moved = step.bound.strategy == *from && now == to;
+            has_moved.then(|| Bound { strategy: to.clone(), ..step.bound.clone() })
+        }
+        _ => None,
+    })
+}
+
+/// What somebody else has given back meanwhile, or changed, is not given back again.
+fn after_loan(operation: &Operation, step: &Step) -> Turn {
+    let Some(loan) = step.action.loan() else { return Turn::Now };
+    if operation.owes(&step.workload, loan) {
+        return Turn::Now;
+    }
+    let detail = Text::new("it was given back, or changed, without us; nothing was sent");
+    Turn::First(Entry::Verified { step: step.id, detail })
 }
 
 fn after_end(operation: &Operation, world: &World<'_>, step: &Step) -> Turn {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::id::Uid;
 use crate::domain::journal::{Call, Receipt};
+use crate::domain::plan::Step;
 use crate::domain::text::Text;
 
 /// How far one step is.
@@ -76,6 +77,16 @@ pub struct StepCounts {
     pub failed: u32,
     /// Never sent and never to be.
     pub skipped: u32,
+}
+
+impl StepProgress {
+    /// Before anything has happened.
+    pub(super) fn of(step: &Step) -> StepProgress {
+        match &step.left_out {
+            None => StepProgress::default(),
+            Some(why) => StepProgress { state: StepState::Skipped, detail: why.clone(), ..StepProgress::default() },
+        }
+    }
 }
 
 impl StepState {

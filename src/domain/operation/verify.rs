@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{StepProgress, World, promoted};
+use super::{StepProgress, World, loans, promoted};
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::current_revision;
 use crate::domain::id::WorkloadKind;
@@ -59,6 +59,7 @@ pub fn progress_of(step: &Step, progress: &StepProgress, fleet: &Fleet) -> Progr
         Action::EndRollout { .. } if still_runs(workload) => Progress::OnItsWay { done: 0, total: 0 },
         Action::Promote { .. } => promoted::progress(step, workload),
         Action::EndRollout { what } => Progress::Done(Text::new(&format!("{what} has ended where it was"))),
+        Action::Borrow { loan } | Action::GiveBack { loan } => loans::progress(step, loan, progress, fleet),
     }
 }
 
@@ -284,6 +285,7 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
         },
         // Whoever has ended it: it has ended.
         Action::EndRollout { .. } => Recovered::Gone,
+        Action::Borrow { .. } | Action::GiveBack { .. } => loans::recover(step, operation, fleet),
         Action::Promote { halt, .. } if promoted::has_left(halt.as_ref(), workload) => Recovered::Gone,
         Action::Promote { what, .. } => Recovered::Unclear(Text::new(&format!(
             "it still waits at {what}: it looks not done; look once more, then plan again"
@@ -333,7 +335,11 @@ fn asks_for_target(step: &Step, workload: &Workload) -> bool {
             let asked = workload.container(container).and_then(|container| container.image.as_ref());
             asked.is_some_and(|asked| asked.as_str() == image.as_str())
         }
-        Action::Evict { .. } | Action::EndRollout { .. } | Action::Promote { .. } => false,
+        Action::Evict { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => false,
     }
 }
 
@@ -347,6 +353,11 @@ pub(super) enum Recovered {
         generation: u64,
         /// What it asks for now.
         template: TemplateHash,
+    },
+    /// What is borrowed is as the step wanted it, and carries our mark.
+    Set {
+        /// Its generation now.
+        generation: u64,
     },
     /// The instance, or the rollout, is gone or going.
     Gone,
@@ -402,8 +413,8 @@ pub(super) enum Bake {
 /// healthy, and no instance may be sick that was there then or had time to get ready since. Instances that come and go
 /// are no sickness.
 pub(super) fn bake_of(step: &Step, progress: &StepProgress, world: &World<'_>) -> Bake {
-    // How its workload does the step after it tells.
-    if matches!(step.action, Action::EndRollout { .. } | Action::Promote { .. }) {
+    // How its workload does the step after it tells. What is borrowed is a debt, and no part of its health.
+    if !step.action.replaces() {
         return Bake::Healthy;
     }
     let sick = |why: &str| Bake::Sick(Text::new(&format!("{}: {why}", step.workload)));

@@ -8,6 +8,7 @@ use super::{Action, Follows, Plan, Step};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
 use crate::domain::observation::{FieldOwner, Rollout, Strategy, TemplateHash, WorkloadSeen};
+use crate::domain::operation::loan_moved;
 use crate::domain::text::Text;
 
 /// The facts that a step was decided on. If one of them moved the step is refused, not adapted.
@@ -49,6 +50,14 @@ impl Plan {
 impl Step {
     /// Which of its bound facts are no longer so.
     pub fn moved(&self, fleet: &Fleet) -> Vec<Text> {
+        if let Some(loan) = self.action.loan() {
+            return match (&self.action, self.follows) {
+                // Not borrowed yet.
+                (_, Follows::Loan) => Vec::new(),
+                (Action::GiveBack { .. }, _) => loan_moved(fleet, &loan.what.turned()),
+                (_, _) => loan_moved(fleet, &loan.what),
+            };
+        }
         let Some(workload) = fleet.workload(&self.workload) else {
             return vec![Text::new("the workload is gone")];
         };

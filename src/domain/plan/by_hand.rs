@@ -133,7 +133,12 @@ fn replaces(workload: &Workload) -> Replaces {
 fn target_of<'a>(workload: &'a Workload, step: &Step) -> Option<&'a RevisionSeen> {
     match &step.action {
         Action::RestoreRevision { revision, .. } => workload.revisions.iter().find(|known| known.uid == *revision),
-        Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. } | Action::Promote { .. } => None,
+        Action::SetImage { .. }
+        | Action::Evict { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => None,
     }
 }
 

@@ -9,6 +9,7 @@ use super::by_hand::{is_held_back, is_of_another, is_stuck};
 use super::by_run;
 use super::canary;
 use super::compose::is_named;
+use super::lend;
 use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Follows, Goto, Pick, PlanRequest, Side, Step, Unpause};
 use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};
@@ -41,6 +42,7 @@ pub(super) enum Choice {
 /// Chooses for one workload.
 pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice {
     match &request.goto {
+        Goto::GiveBack(owing) => lend::give_back(fleet, workload, owing),
         Goto::Expected if workload.id.kind.has_runs() => by_run::no_replacement(workload),
         Goto::Expected => match request.pick {
             Pick::Off => replace(request, fleet, workload),
@@ -382,6 +384,7 @@ fn roll(workload: &Workload, action: Action, to: Side) -> Step {
         unpause: if paused { Unpause::Release } else { Unpause::NotPaused },
         first: None,
         follows: Follows::Nothing,
+        left_out: None,
         equivalent: Text::default(),
         bound: Bound::of(&workload.seen),
     }
@@ -425,6 +428,7 @@ pub(super) fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Ste
                 unpause: Unpause::NotPaused,
                 first: None,
                 follows: Follows::Nothing,
+                left_out: None,
                 equivalent: Text::default(),
                 bound: Bound::of(&workload.seen),
             }
@@ -432,7 +436,7 @@ pub(super) fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Ste
         .collect()
 }
 
-fn side_now(workload: &Workload) -> Side {
+pub(super) fn side_now(workload: &Workload) -> Side {
     let reference = workload.requested().cloned();
     Side {
         image: workload.judgement.requested.clone(),

@@ -69,6 +69,7 @@ fn content_of(step: &Step) -> String {
         unpause,
         first,
         follows,
+        left_out: _,
         equivalent: _,
         bound,
     } = step;

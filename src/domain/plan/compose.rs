@@ -3,29 +3,29 @@
 //! Never asks a provider: what only a provider can see (dry run, permissions) is added by `Plan::absorb`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::by_hand;
 use super::canary;
 use super::choose::{Choice, choose};
-use super::floor::{Floor, healthy_floor};
+use super::floor::{Floor, healthy_floor, on_top};
+use super::lend;
 use super::meant::meant;
 use super::select::select;
+use super::tempo::strategy_for;
+use super::waves::{FAST, waves};
 use super::{
-    Check, CheckVerdict, First, Follows, Gate, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, UndoneBy,
-    Verb, Wave, Way, short_name,
+    Check, CheckVerdict, First, Follows, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, UndoneBy, Verb,
+    Way, short_name,
 };
 use crate::domain::fleet::{Fleet, Workload};
-use crate::domain::id::{PlaceId, PlanId, StepId, WorkloadId, WorkloadKind};
+use crate::domain::id::{PlaceId, PlanId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
-use crate::domain::observation::{Applies, Health, Undoer};
+use crate::domain::keeper::Setting;
+use crate::domain::observation::{Applies, Health, Strategy, Undoer};
 use crate::domain::policy::{Confirm, Policy};
 use crate::domain::text::{Text, counted};
-
-/// How long a wave bakes at most where time presses.
-const FAST: Duration = Duration::from_secs(5);
 
 /// Makes a plan. `busy` tells which running operation already drives a workload.
 pub fn compose(
@@ -99,6 +99,9 @@ struct Draft {
     checks: Vec<Check>,
     refusals: Vec<Refusal>,
     undone_by: Vec<UndoneBy>,
+    /// What is borrowed before the steps of a place, and given back after them.
+    borrows: Vec<Step>,
+    returns: Vec<Step>,
     already_there: u32,
 }
 
@@ -179,13 +182,52 @@ impl Draft {
             Choice::Steps { mut steps, mut checks } => {
                 by_hand::follow(fleet, workload, &mut steps, &mut checks);
                 self.hold_after_first(policy, workload, &mut steps);
-                self.look_at_floor(policy, fleet, workload, &steps);
                 self.checks.extend(checks);
+                if steps.iter().all(|step| step.action.loan().is_some()) {
+                    return self.steps.extend(steps);
+                }
+                let strategy = match self.strategy(request, workload, &steps) {
+                    Ok(strategy) => strategy,
+                    Err((reason, hint)) => return self.refuse(Some(workload), &reason, hint),
+                };
+                self.look_at_floor(policy, fleet, workload, strategy.as_ref(), &steps);
                 self.look_at_quarantine(fleet, &steps);
+                self.find_undoers(fleet, workload);
+                if steps.iter().any(|step| step.action.is_rollout()) {
+                    self.lend(request, fleet, policy, workload, strategy);
+                }
                 self.steps.extend(steps);
-                self.find_undoers(workload);
             }
         }
+    }
+
+    /// Another strategy than the workload's own, where the request wants another pace and a rollout has one.
+    fn strategy(
+        &self,
+        request: &PlanRequest,
+        workload: &Workload,
+        steps: &[Step],
+    ) -> Result<Option<Strategy>, (String, &'static str)> {
+        match steps.iter().any(|step| step.action.is_rollout()) {
+            true => strategy_for(workload, request.tempo),
+            false => Ok(None),
+        }
+    }
+
+    fn lend(
+        &mut self,
+        request: &PlanRequest,
+        fleet: &Fleet,
+        policy: &Policy,
+        workload: &Workload,
+        strategy: Option<Strategy>,
+    ) {
+        let mut lent = lend::lend(request, fleet, policy, workload, &self.undone_by, &self.borrows);
+        lent.change_pace(policy, workload, strategy);
+        self.borrows.extend(lent.borrows);
+        self.returns.extend(lent.returns);
+        self.checks.extend(lent.checks);
+        self.refusals.extend(lent.refusals);
     }
 
     fn refuse(&mut self, workload: Option<&Workload>, reason: &str, hint: &str) {
@@ -231,7 +273,14 @@ impl Draft {
 
     /// The platform itself must keep enough instances while it replaces: what its strategy may take away is compared
     /// with the policy's floor.
-    fn look_at_floor(&mut self, policy: &Policy, fleet: &Fleet, workload: &Workload, steps: &[Step]) {
+    fn look_at_floor(
+        &mut self,
+        policy: &Policy,
+        fleet: &Fleet,
+        workload: &Workload,
+        strategy: Option<&Strategy>,
+        steps: &[Step],
+    ) {
         if workload.id.kind.has_runs() {
             let detail = format!("{}: the next run is the first that this changes", workload.id);
             return self.check("healthy floor", CheckVerdict::Pass, detail);
@@ -240,14 +289,14 @@ impl Draft {
         let desired = workload.seen.desired;
         let tally = workload.judgement.tally;
         let needed = healthy_floor(desired, floor);
-        let strategy = &workload.seen.strategy;
+        let strategy = strategy.unwrap_or(&workload.seen.strategy);
         let roll = steps.iter().find(|step| step.action.is_rollout());
         // Where the platform replaces nothing by itself, what follows does, one at a time.
         let roll = roll.filter(|_| strategy.kind != "OnDelete");
         let rolls = roll.is_some();
         let missing = u32::from(!rolls && steps.iter().any(|step| takes_healthy(fleet, workload, step)));
         let left = match roll {
-            Some(step) => Floor::of_rollout(fleet, workload, step, floor).left,
+            Some(step) => Floor::of_rollout(fleet, workload, strategy, step, floor).left,
             None => desired.saturating_sub(missing),
         };
         if tally.healthy == 0 || desired == 0 {
@@ -274,19 +323,28 @@ impl Draft {
                 "lower `floor` for this place in [[policy.places]], or scale it up first",
             );
         } else {
-            let detail = format!("{}: at least {left} of {desired} stay, the floor is {needed}", workload.id);
+            let more = match on_top(workload, strategy) {
+                more if rolls && more > 0 => format!("; up to {more} run on top meanwhile"),
+                _ => String::new(),
+            };
+            let detail = format!("{}: at least {left} of {desired} stay, the floor is {needed}{more}", workload.id);
             self.check("healthy floor", CheckVerdict::Pass, detail);
         }
     }
 
-    fn find_undoers(&mut self, workload: &Workload) {
+    fn find_undoers(&mut self, fleet: &Fleet, workload: &Workload) {
         let appliers = workload.seen.owners.iter().filter(|owner| owner.applies == Applies::Continuously);
         let owners = appliers.map(|owner| Undoer {
             by: owner.manager.clone(),
             what: Text::new("owns the image field and applies it again"),
             how_fast: Text::new("at its next sync"),
+            keeper: None,
         });
-        for undoer in owners.chain(workload.seen.undoers.iter().cloned()) {
+        for mut undoer in workload.seen.undoers.iter().cloned().chain(owners) {
+            let keeper = undoer.keeper.as_ref().and_then(|name| fleet.keeper_named(&workload.id.place, name));
+            if keeper.is_some_and(|keeper| keeper.setting == Setting::Suspended) {
+                undoer.how_fast = Text::new("not while it is suspended, as it is now");
+            }
             let known = |known: &UndoneBy| known.workload == workload.id && known.undoer.by == undoer.by;
             if !self.undone_by.iter().any(known) {
                 self.undone_by.push(UndoneBy {
@@ -298,29 +356,54 @@ impl Draft {
         }
     }
 
+    fn abort_leaves(&self, request: &PlanRequest) -> String {
+        if matches!(request.goto, Goto::GiveBack(_)) {
+            return "x s stops here: what was given back stays so, the rest is owed still".to_string();
+        }
+        let replaces = |step: &&Step| step.action.replaces() && step.follows != Follows::NewTemplate;
+        let ends = self.steps.iter().any(|step| matches!(step.action, super::Action::EndRollout { .. }));
+        let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
+        let leaves = if let Some(own) = canary::abort_leaves(&self.steps) {
+            own
+        } else if ends {
+            "x s stops here: a rollout that was ended stays where it was, with two versions and no debt; p pauses"
+        } else if brakeless {
+            "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
+        } else {
+            "x s stops here: what was replaced stays, the rollout is held (a debt until released); p pauses"
+        };
+        match self.borrows.is_empty() {
+            true => leaves.to_string(),
+            false => format!("{leaves}; what was borrowed is owed until D gives it back"),
+        }
+    }
+
     fn finish(mut self, request: &PlanRequest, policy: &Policy, now: Timestamp, workloads: &[&Workload]) -> Plan {
         if self.steps.is_empty() && self.refusals.is_empty() {
             let reason = if self.already_there > 0 { "everything is there already" } else { "nothing is off" };
             self.refuse(None, reason, "nothing to do");
         }
-        let verb = match request.goto {
+        let verb = match &request.goto {
             Goto::Expected => Verb::Replace,
             Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_) => Verb::Rollback,
+            Goto::GiveBack(_) => Verb::GiveBack,
             Goto::Promote(_) => Verb::Promote,
         };
         let title = match &request.goto {
             Goto::Before(operation) => {
                 Text::new(&format!("{}, back from {operation}", title(verb, workloads, &self.steps)))
             }
-            Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Promote(_) => {
-                title(verb, workloads, &self.steps)
-            }
+            Goto::Expected
+            | Goto::LastGood
+            | Goto::Revision(_)
+            | Goto::Image(_)
+            | Goto::GiveBack(_)
+            | Goto::Promote(_) => title(verb, workloads, &self.steps),
         };
-        let content = format!("{now}|{title}|{:?}", self.steps);
+        let content = format!("{now}|{title}|{:?}|{:?}|{:?}", self.steps, self.borrows, self.returns);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
-        let replaces = |step: &&Step| step.action.replaces() && step.follows != Follows::NewTemplate;
-        let ends = self.steps.iter().any(|step| matches!(step.action, super::Action::EndRollout { .. }));
-        let waves = waves(self.steps.clone(), policy, request.pace);
+        let abort_leaves = self.abort_leaves(request);
+        let waves = waves(self.steps.clone(), &self.borrows, &self.returns, policy, request.pace);
         if request.pace == Pace::Fast {
             let bakes = waves.len().saturating_sub(1);
             let detail = format!(
@@ -330,22 +413,17 @@ impl Draft {
             );
             self.check("fast", CheckVerdict::Warn, detail);
         }
-        let brakeless = self.steps.iter().filter(replaces).any(|step| !step.brake.exists());
-        let abort_leaves = if let Some(own) = canary::abort_leaves(&self.steps) {
-            own
-        } else if ends {
-            "x s stops here: a rollout that was ended stays where it was, with two versions and no debt; p pauses"
-        } else if brakeless {
-            "x s stops here: what was replaced stays, what is in flight the platform finishes; p pauses"
-        } else {
-            "x s stops here: what was replaced stays, the rollout is held (a debt until released); p pauses"
-        };
         Plan {
             id: PlanId(short_name("p-", 5, &content)),
             verb,
             reverses: match &request.goto {
                 Goto::Before(operation) => Some(operation.clone()),
-                Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Promote(_) => None,
+                Goto::Expected
+                | Goto::LastGood
+                | Goto::Revision(_)
+                | Goto::Image(_)
+                | Goto::GiveBack(_)
+                | Goto::Promote(_) => None,
             },
             way: if request.goto == Goto::LastGood { Way::Back } else { Way::Elsewhere },
             title,
@@ -356,7 +434,7 @@ impl Draft {
             checks: self.checks,
             refusals: self.refusals,
             will_be_undone_by: self.undone_by,
-            abort_leaves: Text::new(abort_leaves),
+            abort_leaves: Text::new(&abort_leaves),
             confirm: confirm.unwrap_or(Confirm::Code),
         }
     }
@@ -367,32 +445,6 @@ fn takes_healthy(fleet: &Fleet, workload: &Workload, step: &Step) -> bool {
     let super::Action::Evict { instance, .. } = &step.action else { return false };
     let mut present = fleet.instances_of(workload);
     present.any(|present| present.seen.uid == *instance && present.seen.health == Health::Healthy)
-}
-
-/// One wave for each place; steps come sorted by place already.
-fn waves(steps: Vec<Step>, policy: &Policy, pace: Pace) -> Vec<Wave> {
-    let mut waves: Vec<Wave> = Vec::new();
-    for mut step in steps {
-        if waves.last().is_none_or(|last| last.place != step.workload.place) {
-            let gate = match waves.last() {
-                None => Gate::Open,
-                Some(before) => {
-                    let bake = policy.for_place(&before.place).bake;
-                    Gate::Healthy(match pace {
-                        Pace::Careful => bake,
-                        Pace::Fast => bake.min(FAST),
-                    })
-                }
-            };
-            waves.push(Wave { place: step.workload.place.clone(), gate, steps: Vec::new() });
-        }
-        let number = waves.len() as u16;
-        if let Some(wave) = waves.last_mut() {
-            step.id = StepId { wave: number, step: wave.steps.len() as u16 + 1 };
-            wave.steps.push(step);
-        }
-    }
-    waves
 }
 
 fn title(verb: Verb, workloads: &[&Workload], steps: &[Step]) -> Text {

@@ -18,9 +18,15 @@ pub struct Floor {
 }
 
 impl Floor {
-    /// For a rollout of a workload, with the floor in percent of what it should have.
-    pub fn of_rollout(fleet: &Fleet, workload: &Workload, step: &Step, floor_percent: u8) -> Floor {
-        let (desired, strategy) = (workload.seen.desired, &workload.seen.strategy);
+    /// For a rollout of a workload by this strategy, with the floor in percent of what it should have.
+    pub fn of_rollout(
+        fleet: &Fleet,
+        workload: &Workload,
+        strategy: &Strategy,
+        step: &Step,
+        floor_percent: u8,
+    ) -> Floor {
+        let desired = workload.seen.desired;
         let unavailable = strategy.max_unavailable.as_deref();
         // What is on the target already stays where instances have a place of their own and nothing is made on top.
         let at_most = |missing: u32| missing.min(healthy_to_go(fleet, workload, step));
@@ -72,13 +78,36 @@ impl Strategy {
     }
 }
 
+/// How many instances may run on top of those that there should be while a rollout goes on.
+pub(super) fn on_top(workload: &Workload, strategy: &Strategy) -> u32 {
+    let desired = workload.seen.desired;
+    let surge = |default: &str| share_above(strategy.max_surge.as_deref().unwrap_or(default), desired);
+    match (strategy.kind.as_str(), workload.id.kind) {
+        ("Recreate" | "OnDelete", _) => 0,
+        ("BlueGreen", _) => desired,
+        (_, WorkloadKind::Deployment | WorkloadKind::Rollout) => surge("25%"),
+        (_, WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService | WorkloadKind::DaemonSet) => surge("0"),
+        (
+            _,
+            WorkloadKind::StatefulSet
+            | WorkloadKind::ReplicaSet
+            | WorkloadKind::Job
+            | WorkloadKind::CronJob
+            | WorkloadKind::Pod
+            | WorkloadKind::EcsTask
+            | WorkloadKind::Machine
+            | WorkloadKind::Unknown,
+        ) => 0,
+    }
+}
+
 /// How many instances must stay healthy: the floor, rounded up.
 pub(in crate::domain) fn healthy_floor(desired: u32, floor_percent: u8) -> u32 {
     (u64::from(desired) * u64::from(floor_percent)).div_ceil(100) as u32
 }
 
 /// A number, or a percentage of all rounded down (Kubernetes: `maxUnavailable`).
-fn share_of(raw: &str, of: u32) -> u32 {
+pub(super) fn share_of(raw: &str, of: u32) -> u32 {
     match raw.strip_suffix('%') {
         Some(percent) => percent.parse::<u64>().map_or(of, |percent| (u64::from(of) * percent / 100) as u32),
         None => raw.parse().unwrap_or(of),
@@ -86,7 +115,7 @@ fn share_of(raw: &str, of: u32) -> u32 {
 }
 
 /// The same, rounded up (Kubernetes: `maxUnavailable` of a DaemonSet, `maxSurge`).
-fn share_above(raw: &str, of: u32) -> u32 {
+pub(super) fn share_above(raw: &str, of: u32) -> u32 {
     match raw.strip_suffix('%') {
         Some(percent) => percent.parse::<u64>().map_or(of, |percent| (u64::from(of) * percent).div_ceil(100) as u32),
         None => raw.parse().unwrap_or(of),

@@ -72,6 +72,7 @@ fn why_not(goto: &Goto, kind: Option<WorkloadKind>, workload: &Workload, worst: 
         Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_) => {
             (!workload.asks_like(worst)).then(|| format!("asks for {}, not {}", release(workload), release(worst)))
         }
+        Goto::GiveBack(_) => None,
     }
 }
 

@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Pace, Stride, select};
+use super::{Pace, Stride, Tempo, select};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{OperationId, WorkloadId};
+use crate::domain::keeper::Loan;
 use crate::domain::observation::TemplateHash;
+use crate::domain::policy::Minimum;
 use crate::domain::selector::Selector;
 use crate::domain::text::Text;
 
@@ -33,6 +35,53 @@ pub struct PlanRequest {
     pub pace: Pace,
     /// Where an earlier drawing of the same plan went.
     pub aims: Aims,
+    /// What becomes of those who would undo it.
+    pub suspend: Suspend,
+    /// What becomes of the minimum of autoscalers meanwhile, instead of what the policy says.
+    pub minimum: Option<Minimum>,
+    /// How many are replaced at once, against the workload's own strategy.
+    pub tempo: Tempo,
+}
+
+impl PlanRequest {
+    /// A request without any choice of an operator.
+    pub fn of(goto: Goto, scope: Scope, valid: Duration) -> PlanRequest {
+        PlanRequest {
+            goto,
+            scope,
+            pick: Pick::Off,
+            container: None,
+            change: Change::WholeTemplate,
+            reach: Reach::Wide,
+            valid,
+            pace: Pace::Careful,
+            aims: Aims::default(),
+            suspend: Suspend::Nobody,
+            minimum: None,
+            tempo: Tempo::default(),
+        }
+    }
+}
+
+/// What becomes of those who would undo a plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Suspend {
+    /// Nothing: they are named.
+    #[default]
+    Nobody,
+    /// They are suspended before the first step, and owed until somebody gives them back.
+    UntilGivenBack,
+    /// They are suspended, and given back by the last step.
+    UntilDone,
+}
+
+/// What an operation has borrowed and not given back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owing {
+    /// For the sake of which workload.
+    pub workload: WorkloadId,
+    /// What.
+    pub loan: Loan,
 }
 
 /// Where "back to last good" went when a plan was first drawn, workload by workload. A plan that is made again because a
@@ -61,6 +110,8 @@ pub enum Goto {
     Image(Text),
     /// To what each workload asked for before this operation (`PlanRequest::reverse`).
     Before(OperationId),
+    /// Nowhere: what was borrowed is given back.
+    GiveBack(Vec<Owing>),
     /// Nowhere else: what waits at a step of its own is let go on.
     Promote(Stride),
 }
@@ -68,7 +119,7 @@ pub enum Goto {
 impl Goto {
     /// Whether it only ever leads to what ran before, whatever that is.
     pub fn is_way_back(&self) -> bool {
-        matches!(self, Goto::LastGood | Goto::Before(_))
+        matches!(self, Goto::LastGood | Goto::Before(_) | Goto::GiveBack(_))
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope};
+use super::{Aims, Goto, PlanRequest, Scope};
 use crate::domain::id::WorkloadId;
 use crate::domain::operation::{Operation, StepState};
 
@@ -22,16 +22,8 @@ impl PlanRequest {
             }
         }
         let workloads: Vec<WorkloadId> = aims.0.keys().cloned().collect();
-        (!workloads.is_empty()).then(|| PlanRequest {
-            goto: Goto::Before(operation.id.clone()),
-            scope: Scope::Exactly(workloads),
-            pick: Pick::Off,
-            container: None,
-            change: Change::WholeTemplate,
-            reach: Reach::Wide,
-            valid,
-            pace: Pace::Careful,
-            aims,
-        })
+        let goto = Goto::Before(operation.id.clone());
+        let request = |workloads| PlanRequest { aims, ..PlanRequest::of(goto, Scope::Exactly(workloads), valid) };
+        (!workloads.is_empty()).then(|| request(workloads))
     }
 }

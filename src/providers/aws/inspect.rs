@@ -301,6 +301,8 @@ async fn service(
                 inspection.checks.push(check(step, "brake", CheckVerdict::Unknown, brake));
             }
         }
+        // Nothing there can be borrowed.
+        Action::Borrow { .. } | Action::GiveBack { .. } => {}
         Action::EndRollout { .. } => inspection.refusals.push((Text::new(NO_END), Text::new("plan again"))),
         Action::Promote { .. } => inspection.refusals.push((Text::new(NO_STEPS), Text::new("plan again"))),
         Action::SetImage { .. } => {}

@@ -205,6 +205,12 @@ impl Writes {
         self.change(Method::PATCH, &path, patch.content_type(), body).await
     }
 
+    /// One JSON merge PATCH of an object: what custom resources understand.
+    pub(super) async fn merge(&self, path: &str, body: &Value, meant: Meant) -> Result<Answered, Fault> {
+        let path = format!("{path}?fieldManager=rolldeck&fieldValidation=Strict{}", meant.query());
+        self.change(Method::PATCH, &path, "application/merge-patch+json", body).await
+    }
+
     /// One eviction of a pod. The body is our own: kube's has a misspelt field that makes the server drop the precondition.
     pub(super) async fn evict(&self, pod_path: &str, body: &Value, meant: Meant) -> Result<Answered, Fault> {
         let path = format!("{pod_path}/eviction?fieldManager=rolldeck{}", meant.query());

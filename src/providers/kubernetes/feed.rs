@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Fault, Reads};
 use super::convert::Kind;
+use super::keepers::{self, Resource};
 use super::known::{Happened, Listed};
 use super::rollouts::Listing;
 use super::slim::PageMeta;
@@ -94,6 +95,10 @@ impl Feed {
             Listed::Nodes => ("/api/v1", "nodes"),
             Listed::Pods => ("/api/v1", "pods"),
             Listed::Revisions => ("/apis/apps/v1", "controllerrevisions"),
+            Listed::Keepers(kind) => {
+                let Resource { group, version, name } = keepers::resource(kind);
+                return Feed::of(index, listed, &format!("/apis/{group}/{version}"), name, namespace);
+            }
             Listed::Workloads(Kind::Deployment) => ("/apis/apps/v1", "deployments"),
             Listed::Workloads(Kind::ReplicaSet) => ("/apis/apps/v1", "replicasets"),
             Listed::Workloads(Kind::StatefulSet) => ("/apis/apps/v1", "statefulsets"),
@@ -102,6 +107,10 @@ impl Feed {
             Listed::Workloads(Kind::CronJob) => ("/apis/batch/v1", "cronjobs"),
             Listed::Workloads(Kind::Rollout) => ("/apis/argoproj.io/v1alpha1", "rollouts"),
         };
+        Feed::of(index, listed, group, name, namespace)
+    }
+
+    fn of(index: usize, listed: Listed, group: &str, name: &'static str, namespace: Option<&str>) -> Feed {
         match namespace {
             Some(namespace) => {
                 let path = format!("{group}/namespaces/{namespace}/{name}");
@@ -154,13 +163,14 @@ impl Feed {
         }
     }
 
-    /// Whether the server has no such kind, where it need not have one. Who may not list it is told so whether it is there or
-    /// not: then the list of what is there tells.
+    /// Whether a cluster just does not have what makes such a kind: nothing is missing then. Who may not list Rollouts is told so
+    /// whether there are some or not: then the list of what is there tells.
     async fn is_absent(&self, shared: &Shared<'_>, fault: &Fault) -> bool {
-        if self.listed != Listed::Workloads(Kind::Rollout) || !matches!(fault.code(), 403 | 404) {
-            return false;
+        match (self.listed, fault.code()) {
+            (Listed::Keepers(_), 404) => true,
+            (Listed::Workloads(Kind::Rollout), 403 | 404) => matches!(has_rollouts(shared.reads).await, Ok(false)),
+            (Listed::Nodes | Listed::Pods | Listed::Revisions | Listed::Workloads(_) | Listed::Keepers(_), _) => false,
         }
-        matches!(has_rollouts(shared.reads).await, Ok(false))
     }
 
     /// What was there before the kind was taken away is there no longer.
@@ -168,7 +178,9 @@ impl Feed {
         let mut observations = self.begin(shared).await;
         let mut known = shared.known.lock().await;
         known.finish(self.source);
-        known.set_rollouts(Listing::Absent, &mut observations);
+        if self.listed == Listed::Workloads(Kind::Rollout) {
+            known.set_rollouts(Listing::Absent, &mut observations);
+        }
         drop(known);
         observations.push(Observation::ListFinished(self.source));
         shared.sink.send(Timestamp::now(), observations).await;

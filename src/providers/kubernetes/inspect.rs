@@ -8,17 +8,16 @@ use serde_json::{Value, json};
 
 use super::client::{Fault, Meant, Reads, Review, Writes};
 use super::convert::Kind;
+use super::keepers::{self, Resource};
 use super::lookup::{self, READ_TIMEOUT, rollout};
 use super::requests::{self, Mark, Precondition};
 use super::{diff, operate};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{WorkloadId, WorkloadKind};
+use crate::domain::keeper::Borrowed;
 use crate::domain::observation::TemplateHash;
-use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step, Unpause};
+use crate::domain::plan::{Action, Check, CheckVerdict, Follows, Inspection, Step, Unpause};
 use crate::domain::text::Text;
-
-/// What an abort or a promotion of a Rollout takes.
-const STATUS: (&str, &str, &str, &str) = ("argoproj.io", "rollouts", "status", "patch");
 
 /// Looks at a step with reads alone.
 pub(super) async fn inspect(reads: &Reads, keys: &ServiceKeys, step: &Step) -> Inspection {
@@ -69,20 +68,27 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         inspection.refusals.push((lookup::inoperable(id), Text::new("use kubectl")));
         return Ok(());
     }
+    if let Some(turns) = step.action.turns() {
+        return look_at_loan(reads, &context, step, &turns, inspection).await;
+    }
     let present = lookup::workload(reads, keys, id).await?;
     // The template of a Rollout may be that of a Deployment.
     let changed = match &present.rollout {
         Some(rollout::RolloutNow { referred: Some(referred), .. }) => (referred.kind, &referred.seen.name),
         Some(_) | None => (present.kind, &id.name),
     };
-    let patch = (changed.0.group(), changed.0.resource(), "", "patch");
+    let namespace = id.namespace.as_deref();
+    let (group, resource) = (changed.0.group(), changed.0.resource());
+    let patch = Asked { namespace, verb: "patch", group, resource, subresource: "" };
+    // What an abort or a promotion takes.
+    let status = Asked { namespace, verb: "patch", group: "argoproj.io", resource: "rollouts", subresource: "status" };
     let is_rollout = present.kind == Kind::Rollout;
     match &step.action {
         Action::RestoreRevision { revision, number, .. } => {
             let release = present.holds().filter(|_| step.unpause == Unpause::Release);
             let undo = if is_rollout { requests::rollout::undo } else { requests::kubectl_undo };
             inspection.equivalent = Some(undo(&context, id, *number, release));
-            inspection.checks.push(permission(reads, step, patch, changed.1).await);
+            inspection.checks.push(permission(reads, step, &patch, changed.1).await);
             match lookup::revision(reads, id, &present, revision).await? {
                 Some(past) => {
                     inspection.also_goes_back = diff::differences(&present.template, &past.template);
@@ -99,28 +105,76 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         }
         Action::SetImage { container, image } => {
             inspection.equivalent = Some(set_image_command(&context, id, &present, (container, image.as_str())));
-            inspection.checks.push(permission(reads, step, patch, changed.1).await);
+            inspection.checks.push(permission(reads, step, &patch, changed.1).await);
         }
         Action::Evict { name, .. } => {
             inspection.equivalent = Some(requests::kubectl_evict(&context, id, name));
-            inspection.checks.push(permission(reads, step, ("", "pods", "eviction", "create"), name).await);
+            let create = Asked { verb: "create", group: "", resource: "pods", subresource: "eviction", ..patch };
+            inspection.checks.push(permission(reads, step, &create, name).await);
             inspection.checks.extend(stale_image(step, &present));
             let pod = lookup::pod(reads, keys, id, name).await?;
             inspection.checks.extend(budgets(reads, step, &pod.labels).await);
         }
         Action::EndRollout { .. } if is_rollout => {
             inspection.equivalent = Some(requests::rollout::kubectl_abort(&context, id));
-            inspection.checks.push(permission(reads, step, STATUS, &id.name).await);
+            inspection.checks.push(permission(reads, step, &status, &id.name).await);
         }
         Action::Promote { promotion, .. } if is_rollout => {
             inspection.equivalent = Some(requests::rollout::kubectl_promote(&context, id, *promotion));
-            inspection.checks.push(permission(reads, step, STATUS, &id.name).await);
+            inspection.checks.push(permission(reads, step, &status, &id.name).await);
         }
         Action::Promote { .. } => {
             inspection.refusals.push((Text::new(operate::NO_STEPS), Text::new("plan again")));
         }
         Action::EndRollout { .. } => {
             inspection.refusals.push((Text::new(operate::NO_END), Text::new("plan again")));
+        }
+        // Looked at above.
+        Action::Borrow { .. } | Action::GiveBack { .. } => {}
+    }
+    Ok(())
+}
+
+async fn look_at_loan(
+    reads: &Reads,
+    context: &str,
+    step: &Step,
+    turns: &Borrowed,
+    inspection: &mut Inspection,
+) -> Result<(), Fault> {
+    let Some(change) = keepers::change(turns) else {
+        let Some(kind) = Kind::operable(step.workload.kind) else { return Ok(()) };
+        let (group, resource) = (kind.group(), kind.resource());
+        let namespace = step.workload.namespace.as_deref();
+        let asked = Asked { namespace, verb: "patch", group, resource, subresource: "" };
+        inspection.checks.push(permission(reads, step, &asked, &step.workload.name).await);
+        return Ok(());
+    };
+    let Resource { group, name, .. } = keepers::resource(change.keeper.kind);
+    let asked =
+        Asked { namespace: Some(&change.keeper.namespace), verb: "patch", group, resource: name, subresource: "" };
+    inspection.equivalent = Some(keepers::kubectl(context, &change));
+    inspection.checks.push(permission(reads, step, &asked, &change.keeper.name).await);
+    Ok(())
+}
+
+async fn rehearse_loan(reads: &Reads, writes: &Writes, step: &Step, inspection: &mut Inspection) -> Result<(), Fault> {
+    // What is given back by the plan itself is not borrowed yet.
+    let turns = step.action.turns().filter(|_| step.follows != Follows::Loan);
+    let Some(change) = turns.as_ref().and_then(keepers::change) else { return Ok(()) };
+    let mark = Mark { operation: "o-rehearsal", who: "rolldeck", verb: "rehearsal", at: Timestamp::now() };
+    let why_not = match keepers::look(reads, &change).await? {
+        keepers::Found::Ready(version) => {
+            keepers::send(writes, &change, &version, &mark, Meant::Rehearsal).await?.err()
+        }
+        keepers::Found::IsSo(_) => Some(Text::new(&format!("{} is to {} already", change.keeper, change.to))),
+        keepers::Found::Moved(why) => Some(why),
+    };
+    match why_not {
+        Some(why) => inspection.refusals.push((why, Text::new("plan again"))),
+        None => {
+            let detail = format!("{}: the server would take it", change.keeper);
+            inspection.checks.push(check("dry run", CheckVerdict::Pass, &detail));
         }
     }
     Ok(())
@@ -135,6 +189,9 @@ async fn dry_run(
 ) -> Result<(), Fault> {
     let id = &step.workload;
     let Some(kind) = Kind::operable(id.kind) else { return Ok(()) };
+    if step.action.loan().is_some() {
+        return rehearse_loan(reads, writes, step, inspection).await;
+    }
     let answered = match &step.action {
         Action::RestoreRevision { .. } | Action::SetImage { .. } => {
             let present = lookup::workload(reads, keys, id).await?;
@@ -158,7 +215,9 @@ async fn dry_run(
             let Some(body) = operate::rollout::body(step, &present) else { return Ok(()) };
             operate::rollout::send(writes, step, &body, Meant::Rehearsal).await?
         }
-        Action::EndRollout { .. } | Action::Promote { .. } => return Ok(()),
+        Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+            return Ok(());
+        }
     };
     for warning in &answered.warnings {
         inspection.checks.push(check("dry run", CheckVerdict::Warn, &format!("{id}: the server warns: {warning}")));
@@ -201,14 +260,19 @@ fn set_image_command(
     }
 }
 
-async fn permission(
-    reads: &Reads,
-    step: &Step,
-    (group, resource, subresource, verb): (&str, &str, &str, &str),
-    name: &str,
-) -> Check {
+/// A permission that is asked about.
+struct Asked<'a> {
+    namespace: Option<&'a str>,
+    verb: &'a str,
+    group: &'a str,
+    resource: &'a str,
+    subresource: &'a str,
+}
+
+async fn permission(reads: &Reads, step: &Step, asked: &Asked<'_>, name: &str) -> Check {
     let id = &step.workload;
-    let attributes = json!({"namespace": id.namespace, "verb": verb, "group": group, "resource": resource,
+    let Asked { namespace, verb, group, resource, subresource } = asked;
+    let attributes = json!({"namespace": namespace, "verb": verb, "group": group, "resource": resource,
         "subresource": subresource, "name": name});
     let what =
         if subresource.is_empty() { format!("{verb} {resource}") } else { format!("{verb} {resource}/{subresource}") };

@@ -8,12 +8,13 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::client::{Fault, malformed};
-use super::convert::{self, Asked, Kind, POD_HASH, RolloutVersion, Seen, Surrounding};
+use super::convert::{self, Asked, Keeper, Kind, POD_HASH, RolloutVersion, Seen, Surrounding};
 use super::rollouts::{Listing, Rollouts};
 use super::slim;
 use super::slim::{ControllerRevision, Event, Node, Notice, OwnerReference, Pod, Workload};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
+use crate::domain::keeper::{KeeperKind, KeeperSeen};
 use crate::domain::observation::{Observation, RevisionSeen, Source, TemplateHash, WorkloadSeen};
 use crate::domain::text::Text;
 
@@ -28,6 +29,8 @@ pub(super) enum Listed {
     Revisions,
     /// Instances.
     Pods,
+    /// What keeps workloads.
+    Keepers(KeeperKind),
 }
 
 /// What an event of a watch was.
@@ -50,6 +53,8 @@ pub(super) struct Known {
     rollouts: Rollouts,
     revisions: HashMap<Text, Vec<Brief>>,
     workload_of: HashMap<Uid, (Source, Uid)>,
+    /// As they were last reported: their status moves all the time, and says nothing that counts.
+    keepers: HashMap<Uid, KeeperSeen>,
     /// The uids of lists that are being made.
     listing: HashMap<Source, HashSet<Uid>>,
 }
@@ -83,6 +88,7 @@ impl Known {
             rollouts: Rollouts::default(),
             revisions: HashMap::new(),
             workload_of: HashMap::new(),
+            keepers: HashMap::new(),
             listing: HashMap::new(),
         }
     }
@@ -133,6 +139,11 @@ impl Known {
                 if let Some(revision) = convert::controller_revision(&raw) {
                     self.put_revision(source, Box::new(revision), out);
                 }
+                raw.metadata.resource_version.as_str().to_string()
+            }
+            Listed::Keepers(kind) => {
+                let raw: Keeper<'_> = read(bytes)?;
+                self.put_keeper(source, convert::keeper(kind, &raw), out);
                 raw.metadata.resource_version.as_str().to_string()
             }
             Listed::Pods => {
@@ -192,6 +203,15 @@ impl Known {
         let platform = self.platforms.get(pod.spec.node_name.as_str()).cloned();
         let surrounding = Surrounding { keys: &self.keys, platform, asked };
         out.push(Observation::Instance(source, Box::new(convert::instance(pod, &surrounding))));
+    }
+
+    fn put_keeper(&mut self, source: Source, seen: KeeperSeen, out: &mut Vec<Observation>) {
+        let is_listed = self.listing.contains_key(&source);
+        if !is_listed && self.keepers.get(&seen.uid) == Some(&seen) {
+            return;
+        }
+        self.keepers.insert(seen.uid.clone(), seen.clone());
+        out.push(Observation::Keeper(source, Box::new(seen)));
     }
 
     /// What the template asks for that a pod was made from. Where versions are known by name, that of another one would
@@ -358,6 +378,7 @@ impl Known {
     }
 
     fn forget(&mut self, uid: &Uid) {
+        self.keepers.remove(uid);
         self.asked.remove(&uid.0);
         self.rolled.remove(uid);
         self.rollouts.forget(uid);

@@ -11,6 +11,7 @@ mod discover;
 mod exec_auth;
 mod feed;
 mod inspect;
+mod keepers;
 mod known;
 mod lookup;
 mod operate;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::client::{Answered, Fault, Meant, Patch, Reads, Writes};
 use super::convert::Kind;
+use super::keepers::{self, Found};
 use super::lookup::{self, Past, Present};
 use super::requests::{self, Hold, Mark, Precondition};
 use super::{Answer, Order};
@@ -19,7 +20,8 @@ use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
-use crate::domain::observation::TemplateHash;
+use crate::domain::keeper::Borrowed;
+use crate::domain::observation::{Strategy, TemplateHash};
 use crate::domain::plan::{Action, Follows, Paused, Step, Unpause};
 use crate::domain::text::Text;
 
@@ -37,10 +39,12 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
         return Answer::Refused(Text::new(&format!("not sent: {}", lookup::inoperable(&order.step.workload))));
     }
     let in_status = matches!(order.step.action, Action::EndRollout { .. } | Action::Promote { .. });
-    let attempts = match order.call {
-        Call::Step(_) if in_status => BRAKE_ATTEMPTS,
-        Call::Step(_) => ATTEMPTS,
-        Call::Brake(_) | Call::Release(_) => BRAKE_ATTEMPTS,
+    let attempts = match (order.call, order.step.action.loan()) {
+        // The controller of Rollouts writes their status all the time.
+        (Call::Step(_), None) if in_status => BRAKE_ATTEMPTS,
+        (Call::Step(_), None) => ATTEMPTS,
+        // Argo CD keeps its status in the object itself, and writes it all the time.
+        (Call::Step(_), Some(_)) | (Call::Brake(_) | Call::Release(_), _) => BRAKE_ATTEMPTS,
     };
     for attempt in 0..attempts {
         let answer = match (order.call, &order.step.action) {
@@ -50,6 +54,7 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
             (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {
                 roll(reads, writes, keys, order).await
             }
+            (Call::Step(_), Action::Borrow { .. } | Action::GiveBack { .. }) => lend(reads, writes, keys, order).await,
             (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. })
                 if order.step.workload.kind == WorkloadKind::Rollout =>
             {
@@ -136,9 +141,11 @@ async fn change_of(
             let change = (list, container.as_str(), image.as_str());
             Ok(Ok(strategic(requests::set_image(present.kind, &at, mark, change, release))))
         }
-        Action::Evict { .. } | Action::EndRollout { .. } | Action::Promote { .. } => {
-            Ok(Err(Text::new("it changes no template")))
-        }
+        Action::Evict { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => Ok(Err(Text::new("it changes no template"))),
     }
 }
 
@@ -176,6 +183,62 @@ async fn roll(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order)
     };
     let sent = writes.patch(change.patch, &change.path, &change.body, Meant::Really).await;
     answered(sent, change.kind, &present, keys)
+}
+
+/// Borrows something, or gives it back.
+async fn lend(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order) -> Tried {
+    let turns = order.step.action.turns();
+    let change = match &turns {
+        Some(Borrowed::Pace { from, to }) => return change_pace(reads, writes, keys, order, (from, to)).await,
+        Some(Borrowed::Keeper { keeper, uid, from, to }) => keepers::Change { keeper, uid, from: *from, to: *to },
+        None => return Tried::Answer(Answer::Refused(Text::new("not sent: it borrows nothing"))),
+    };
+    let gives_back = matches!(order.step.action, Action::GiveBack { .. });
+    let refused = |why: &str| Tried::Answer(Answer::Refused(Text::new(why)));
+    let version = match keepers::look(reads, &change).await {
+        Ok(Found::Ready(version)) => version,
+        Ok(Found::IsSo(receipt)) if gives_back => return Tried::Answer(Answer::Accepted(receipt)),
+        Ok(Found::IsSo(_)) => {
+            let (keeper, to) = (change.keeper, change.to);
+            return refused(&format!("not sent: {keeper} is to {to} already, by somebody else; plan again"));
+        }
+        Ok(Found::Moved(why)) => return refused(&format!("not sent: {why}; plan again")),
+        Err(fault) => return Tried::Answer(not_sent(&fault)),
+    };
+    match keepers::send(writes, &change, &version, &mark(order), Meant::Really).await {
+        Ok(Ok(receipt)) => Tried::Answer(Answer::Accepted(receipt)),
+        Ok(Err(why)) => refused(&why),
+        Err(fault) => sorted(&fault),
+    }
+}
+
+async fn change_pace(
+    reads: &Reads,
+    writes: &Writes,
+    keys: &ServiceKeys,
+    order: &Order,
+    (from, to): (&Strategy, &Strategy),
+) -> Tried {
+    let step = &order.step;
+    let present = match lookup::workload(reads, keys, &step.workload).await {
+        Ok(present) => present,
+        Err(fault) => return Tried::Answer(not_sent(&fault)),
+    };
+    let refused = |why: &str| Tried::Answer(Answer::Refused(Text::new(&format!("not sent: {why}; plan again"))));
+    if present.seen.uid != step.bound.uid {
+        return refused("the workload was deleted and made again");
+    }
+    if present.seen.strategy == *to && matches!(step.action, Action::GiveBack { .. }) {
+        let notes = vec![Text::new("it was so already; nothing was sent")];
+        return Tried::Answer(Answer::Accepted(receipt(&present, notes)));
+    }
+    if present.seen.strategy != *from {
+        return refused(&format!("its update strategy is {} now", present.seen.strategy.describe()));
+    }
+    let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
+    let body = requests::pace(present.kind, &at, &mark(order), to);
+    let path = requests::workload_path(present.kind, &step.workload);
+    answered(writes.patch(Patch::Strategic, &path, &body, Meant::Really).await, present.kind, &present, keys)
 }
 
 async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order, hold: Hold) -> Tried {
@@ -328,7 +391,7 @@ fn already_gone(step: &Step, name: &str) -> Answer {
             let notes = vec![why, Text::new("nothing was sent")];
             Answer::Accepted(Receipt { generation: 0, template: None, notes })
         }
-        Follows::Nothing | Follows::EndOfRollout | Follows::OwnRollout => Answer::Refused(why),
+        Follows::Nothing | Follows::EndOfRollout | Follows::Loan | Follows::OwnRollout => Answer::Refused(why),
     }
 }
 
@@ -340,6 +403,8 @@ fn mark(order: &Order) -> Mark<'_> {
         (Call::Step(_), Action::SetImage { .. }) => "set image",
         (Call::Step(_), Action::Evict { .. }) => "replace",
         (Call::Step(_), Action::EndRollout { .. }) => "end",
+        (Call::Step(_), Action::Borrow { .. }) => "borrow",
+        (Call::Step(_), Action::GiveBack { .. }) => "give back",
         (Call::Step(_), Action::Promote { .. }) => "promote",
     };
     Mark { operation: &order.operation.0, who: &order.who, verb, at: Timestamp::now() }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::convert::{self, HELD_PARTITION, Kind};
 use crate::domain::id::WorkloadId;
 use crate::domain::look::{LookCommands, quoted};
+use crate::domain::observation::Strategy;
 use crate::domain::text::Text;
 
 /// The object as it was when a request was decided on.
@@ -109,6 +110,22 @@ pub(super) fn hold(at: &Precondition<'_>, mark: &Mark<'_>, hold: Hold, by: Holds
     });
     put_hold(&mut body, hold, by);
     body
+}
+
+/// Has a workload replace at another pace.
+pub(super) fn pace(kind: Kind, at: &Precondition<'_>, mark: &Mark<'_>, strategy: &Strategy) -> Value {
+    // A number or a percentage, as the API tells them apart.
+    let value = |text: &Option<Text>| match text {
+        Some(text) => text.parse::<u32>().map_or_else(|_| json!(text.as_str()), |number| json!(number)),
+        None => Value::Null,
+    };
+    let rolling = json!({"maxUnavailable": value(&strategy.max_unavailable), "maxSurge": value(&strategy.max_surge)});
+    let field = if kind == Kind::Deployment { "strategy" } else { "updateStrategy" };
+    json!({
+        "metadata": {"uid": at.uid, "resourceVersion": at.resource_version,
+            "annotations": {"rolldeck.dev/operation": mark.operation_note()}},
+        "spec": {field: {"rollingUpdate": rolling}},
+    })
 }
 
 /// Takes one pod away (reference section 5).
@@ -219,7 +236,8 @@ impl Mark<'_> {
         })
     }
 
-    fn operation_note(&self) -> String {
+    /// What is written on the object.
+    pub(super) fn operation_note(&self) -> String {
         // Whole words: who reads it takes the first one.
         format!("{} {} {}", self.operation, self.who.replace(' ', "_"), self.at)
     }
@@ -266,7 +284,11 @@ fn target(id: &WorkloadId) -> String {
 }
 
 fn kubectl_words(context: &str, id: &WorkloadId, rest: &[&str]) -> Text {
-    let namespace = id.namespace.as_deref().unwrap_or("default");
+    kubectl_in(context, id.namespace.as_deref().unwrap_or("default"), rest)
+}
+
+/// A command in a namespace.
+pub(super) fn kubectl_in(context: &str, namespace: &str, rest: &[&str]) -> Text {
     let words = ["kubectl", "--context", context, "-n", namespace].into_iter().chain(rest.iter().copied());
     Text::new(&words.map(quoted).collect::<Vec<_>>().join(" "))
 }

@@ -18,6 +18,7 @@ use super::known::{Known, Listed};
 use super::requests;
 use super::settings::Settings;
 use crate::domain::expectation::ServiceKeys;
+use crate::domain::keeper::KeeperKind;
 use crate::domain::observation::{Observation, PlaceIdentity, PlaceState};
 use crate::domain::text::Text;
 use crate::providers::{Mutations, Sink};
@@ -35,7 +36,7 @@ const SIGN_IN_AGAIN: Duration = Duration::from_secs(30);
 const REVIEW_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// In this order the first lists are made, so that the owner of each row is known before it.
-const ORDER: [Listed; 10] = [
+const ORDER: [Listed; 14] = [
     Listed::Nodes,
     Listed::Workloads(Kind::Deployment),
     Listed::Workloads(Kind::Rollout),
@@ -46,6 +47,10 @@ const ORDER: [Listed; 10] = [
     Listed::Workloads(Kind::Job),
     Listed::Workloads(Kind::CronJob),
     Listed::Pods,
+    Listed::Keepers(KeeperKind::Application),
+    Listed::Keepers(KeeperKind::Kustomization),
+    Listed::Keepers(KeeperKind::HelmRelease),
+    Listed::Keepers(KeeperKind::Autoscaler),
 ];
 
 /// What the feeds of a cluster share.
@@ -369,6 +374,7 @@ async fn identity(reads: &Reads, scope: &Scope, mutations: Mutations) -> Result<
         ("the same for Rollouts", "argoproj.io", "rollouts", "", "patch"),
         ("abort and promote Rollouts", "argoproj.io", "rollouts", "status", "patch"),
         ("replace single pods", "", "pods", "eviction", "create"),
+        ("hold the minimum of autoscalers", "autoscaling", "horizontalpodautoscalers", "", "patch"),
     ] {
         if resource == "rollouts" && !has_rollouts {
             continue;

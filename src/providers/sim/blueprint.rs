@@ -8,6 +8,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::group;
+use super::keepers;
 use super::scenario::{Failure, Pin, Platform, Replace, SceneKind, SceneService, SceneVersion, Sidecar, SidecarRole};
 use crate::domain::id::WorkloadKind;
 use crate::domain::image::{Digest, DigestKind, ImageId, ImageRef};
@@ -61,6 +62,8 @@ pub(super) struct Blueprint {
     pub(super) owner: FieldOwner,
     /// Who puts the requested version back, and how soon.
     pub(super) reverter: Option<(Undoer, Tick)>,
+    /// The minimum of its autoscaler.
+    pub(super) autoscaled_from: Option<u32>,
     /// The annotation `rolldeck.dev/expected-image`.
     pub(super) expected: Option<Text>,
 }
@@ -144,6 +147,7 @@ impl Blueprint {
             pdb: scene.pdb.filter(|_| !is_group).map(|percent| percent.0),
             owner: FieldOwner { manager: Text::new(&scene.owner), applies: Applies::Once },
             reverter: None,
+            autoscaled_from: scene.autoscaled_from,
             expected: None,
             repository,
         };
@@ -153,6 +157,7 @@ impl Blueprint {
                 by: Text::new(&reverter.by),
                 what: Text::new("self-heal puts the version of its repository back"),
                 how_fast: Text::new(&format!("within {} s", reverter.after.0.as_secs())),
+                keeper: (!is_group).then(|| keepers::application(&blueprint.name)),
             };
             blueprint.reverter = Some((undoer, ticks(reverter.after.0)));
         }

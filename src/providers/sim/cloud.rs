@@ -130,7 +130,8 @@ impl Cloud {
         let revisions =
             (0..workload.revisions.len() as u16).map(|index| (report::REVISIONS, workload.revision_uid(index)));
         let own = std::iter::once((report::WORKLOADS, workload.uid()));
-        let gone: Vec<(&'static str, Uid)> = instances.chain(revisions).chain(own).collect();
+        let keepers = (0..workload.keepers.len() as u8).map(|index| (report::KEEPERS, workload.uid_of_keeper(index)));
+        let gone: Vec<(&'static str, Uid)> = instances.chain(revisions).chain(keepers).chain(own).collect();
         for watcher in &mut self.watchers {
             watcher.changed.retain(|(known, _)| *known != number);
             watcher.gone.extend(gone.iter().cloned());
@@ -179,17 +180,18 @@ impl Cloud {
     }
 
     /// Everything that is there, by source, for a watcher that lists; what it still had to hear is in there.
-    pub(super) fn start_list(&mut self, id: u64) -> [Vec<Key>; 3] {
+    pub(super) fn start_list(&mut self, id: u64) -> [Vec<Key>; 4] {
         for watcher in self.watchers.iter_mut().filter(|watcher| watcher.id == id) {
             *watcher = Watcher { id, changed: BTreeSet::new(), gone: Vec::new(), must_list: false };
         }
-        let mut lists = [Vec::new(), Vec::new(), Vec::new()];
+        let mut lists = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
         for (number, workload) in self.workloads.iter().enumerate() {
             for part in workload.iter().flat_map(Workload::parts) {
                 let list = match part {
                     Part::Workload => &mut lists[0],
                     Part::Revision(_) => &mut lists[1],
                     Part::Instance(_) => &mut lists[2],
+                    Part::Keeper(_) => &mut lists[3],
                 };
                 list.push((number as u32, part));
             }
@@ -229,6 +231,7 @@ impl Workload {
     pub(super) fn parts(&self) -> impl Iterator<Item = Part> + '_ {
         let revisions = (0..self.revisions.len() as u16).map(Part::Revision);
         let instances = self.instances.iter().map(|instance| Part::Instance(instance.serial));
-        std::iter::once(Part::Workload).chain(revisions).chain(instances)
+        let keepers = (0..self.keepers.len() as u8).map(Part::Keeper);
+        std::iter::once(Part::Workload).chain(revisions).chain(instances).chain(keepers)
     }
 }

@@ -156,8 +156,10 @@ pub(super) fn equivalent(place: &ScenePlace, workload: &Workload, step: &Step) -
         Action::EndRollout { .. } => {
             command(place, &format!("autoscaling cancel-instance-refresh --auto-scaling-group-name {group}"))
         }
-        // It is refused: no command would.
-        Action::SetImage { .. } | Action::Promote { .. } => String::new(),
+        // It is refused, or never asked of a group: no command would.
+        Action::SetImage { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+            String::new()
+        }
     })
 }
 

@@ -8,6 +8,7 @@ use super::group;
 use super::request::{self, budget};
 use super::scenario::{ScenePlace, Verb};
 use super::workload::Workload;
+use crate::domain::keeper::{Borrowed, KeeperKind, Setting};
 use crate::domain::plan::{Action, Check, CheckVerdict, Follows, Inspection, Step};
 use crate::domain::text::Text;
 
@@ -27,6 +28,7 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
         Action::Evict { .. } => Verb::Evict,
         Action::RestoreRevision { .. } | Action::SetImage { .. } => Verb::Rollback,
         Action::EndRollout { .. } | Action::Promote { .. } => Verb::Pause,
+        Action::Borrow { .. } | Action::GiveBack { .. } => Verb::Suspend,
     };
     match place.cannot.get(&verb) {
         Some(why) => {
@@ -51,7 +53,12 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
             inspection.refusals.push((Text::new("nothing there has to be ended first"), Text::new("plan again")));
         }
         (
-            Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } | Action::EndRollout { .. },
+            Action::RestoreRevision { .. }
+            | Action::SetImage { .. }
+            | Action::Evict { .. }
+            | Action::EndRollout { .. }
+            | Action::Borrow { .. }
+            | Action::GiveBack { .. },
             Shape::Deployment | Shape::StatefulSet | Shape::Group,
         ) => {}
     }
@@ -65,7 +72,11 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
                 }
             }
         }
-        Action::SetImage { .. } | Action::EndRollout { .. } | Action::Promote { .. } => {}
+        Action::SetImage { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => {}
         Action::Evict { .. } => inspection.checks.extend(budget_check(workload, step)),
     }
     inspection
@@ -92,10 +103,13 @@ pub(super) fn rehearse(cloud: &Cloud, step: &Step) -> Inspection {
         // Auto Scaling knows no dry run; EC2 has one of a launch.
         (
             Some(Shape::Group),
-            Action::Evict { .. } | Action::SetImage { .. } | Action::EndRollout { .. } | Action::Promote { .. },
-        ) => {
-            return Inspection::default();
-        }
+            Action::Evict { .. }
+            | Action::SetImage { .. }
+            | Action::EndRollout { .. }
+            | Action::Promote { .. }
+            | Action::Borrow { .. }
+            | Action::GiveBack { .. },
+        ) => return Inspection::default(),
         (Some(Shape::Group), Action::RestoreRevision { number, .. }) => {
             (CheckVerdict::Pass, format!("EC2 would launch version {number}"))
         }
@@ -156,7 +170,25 @@ fn equivalent(cloud: &Cloud, step: &Step) -> Text {
         Action::Evict { name, .. } => {
             format!("kubectl --context {place}{namespace} evict pod/{name}")
         }
+        Action::Borrow { .. } | Action::GiveBack { .. } => {
+            step.action.turns().map(|turns| patch_of(place, &turns)).unwrap_or_default()
+        }
         // It is refused: no command would.
         Action::EndRollout { .. } | Action::Promote { .. } => String::new(),
     })
+}
+
+fn patch_of(place: &str, what: &Borrowed) -> String {
+    let Borrowed::Keeper { keeper, to, .. } = what else { return String::new() };
+    let (resource, spec) = match (keeper.kind, to) {
+        (KeeperKind::Autoscaler, Setting::AtLeast(count)) => ("hpa", format!(r#"{{"minReplicas":{count}}}"#)),
+        (_, Setting::Suspended) => {
+            ("applications.argoproj.io", r#"{"syncPolicy":{"automated":{"enabled":false}}}"#.to_string())
+        }
+        (_, Setting::Acts | Setting::AtLeast(_)) => {
+            ("applications.argoproj.io", r#"{"syncPolicy":{"automated":{"enabled":null}}}"#.to_string())
+        }
+    };
+    let (namespace, name) = (&keeper.namespace, &keeper.name);
+    format!("kubectl --context {place} -n {namespace} patch {resource}/{name} --type=merge -p '{{\"spec\":{spec}}}'")
 }

@@ -9,6 +9,7 @@ mod cloud;
 mod demo;
 mod group;
 mod inspect;
+mod keepers;
 mod provider;
 mod random;
 mod report;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::blueprint::{Blueprint, Edition, Shape};
 use super::cloud::{Cloud, Key};
 use super::group;
+use super::keepers;
 use super::random::mix;
 use super::scenario::{Platform, ScenePlace, Verb};
 use super::workload::{Instance, Pace, Part, Quirk, Stage, Workload};
@@ -25,8 +26,10 @@ pub(super) const WORKLOADS: &str = "workloads";
 pub(super) const REVISIONS: &str = "revisions";
 /// The list of instances.
 pub(super) const INSTANCES: &str = "instances";
+/// The list of what keeps workloads.
+pub(super) const KEEPERS: &str = "keepers";
 /// All lists, in the order in which they are made: owners before what they own.
-pub(super) const SOURCES: [&str; 3] = [WORKLOADS, REVISIONS, INSTANCES];
+pub(super) const SOURCES: [&str; 4] = [WORKLOADS, REVISIONS, INSTANCES, KEEPERS];
 
 /// Letters of generated names (Kubernetes: apimachinery/pkg/util/rand).
 const NAME_LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
@@ -44,6 +47,10 @@ pub(super) fn change(cloud: &Cloud, (number, part): Key) -> Option<Observation> 
                 Observation::Instance(Source(INSTANCES), Box::new(instance_seen(cloud, workload, instance)))
             }
             None => gone(INSTANCES, workload.uid_of_serial(serial)),
+        },
+        Part::Keeper(index) => match keepers::seen(workload, index) {
+            Some(seen) => Observation::Keeper(Source(KEEPERS), Box::new(seen)),
+            None => gone(KEEPERS, keepers::uid(workload, index)),
         },
     })
 }
@@ -158,7 +165,12 @@ pub(super) fn bound(cloud: &Cloud, workload: &Workload) -> Bound {
 
 /// Who we are in a place.
 pub(super) fn identity(place: &ScenePlace) -> PlaceIdentity {
-    let verbs = [(Verb::Rollback, "rollback"), (Verb::Evict, "evict"), (Verb::Pause, "pause")];
+    let verbs = [
+        (Verb::Rollback, "rollback"),
+        (Verb::Evict, "evict"),
+        (Verb::Pause, "pause"),
+        (Verb::Suspend, "suspend what keeps workloads"),
+    ];
     let allowed = verbs.iter().filter(|(verb, _)| !place.cannot.contains_key(verb));
     let forbidden = verbs.iter().filter_map(|(verb, name)| place.cannot.get(verb).map(|why| (name, why)));
     PlaceIdentity {

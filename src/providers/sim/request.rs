@@ -7,12 +7,14 @@ use std::sync::Arc;
 use super::blueprint::{Shape, Tick};
 use super::cloud::Cloud;
 use super::group;
+use super::keepers;
 use super::report;
 use super::scenario::{ScenePlace, Verb};
 use super::workload::{Stage, Workload};
 use crate::domain::id::Uid;
 use crate::domain::image::ImageRef;
 use crate::domain::journal::{Call, Receipt};
+use crate::domain::keeper::Setting;
 use crate::domain::observation::{Applies, FieldOwner};
 use crate::domain::plan::{Action, Bound, Paused, Step, Unpause};
 use crate::domain::text::Text;
@@ -40,6 +42,8 @@ pub enum Intervention {
     Resume,
     /// Asks for so many instances.
     Scale(u32),
+    /// Has its keeper of this number suspended, or lets it act again.
+    Keep(u8, Setting),
     /// Deletes it, with all that it owns.
     Remove,
 }
@@ -54,6 +58,12 @@ pub(super) fn compare(cloud: &Cloud, order: &Order) -> Result<u32, Answer> {
         let differences = vec![Text::new("the workload is gone")];
         return Err(Answer::Moved { differences, bound: Box::new(step.bound.clone()) });
     };
+    if let (Call::Step(_), Some(wanted)) = (order.call, step.action.turns()) {
+        return match keepers::why_not(workload, &wanted) {
+            Some(why) => Err(Answer::Refused(why)),
+            None => Ok(number),
+        };
+    }
     let now = report::bound(cloud, workload);
     let differences = match order.call {
         Call::Step(_) => differences(workload, step, &now),
@@ -74,6 +84,7 @@ pub(super) fn apply(cloud: &mut Cloud, number: u32, order: &Order, place: &Scene
         (Call::Step(_), Action::Evict { .. }) => Verb::Evict,
         (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => Verb::Rollback,
         (Call::Step(_), Action::EndRollout { .. } | Action::Promote { .. }) => Verb::Pause,
+        (Call::Step(_), Action::Borrow { .. } | Action::GiveBack { .. }) => Verb::Suspend,
     };
     if let Some(why) = place.cannot.get(&verb) {
         return Answer::Refused(Text::new(&format!("forbidden: {why}")));
@@ -123,7 +134,11 @@ fn differences(workload: &Workload, step: &Step, now: &Bound) -> Vec<Text> {
             }
             Some(_) => {}
         },
-        Action::SetImage { .. } | Action::EndRollout { .. } | Action::Promote { .. } => {}
+        Action::SetImage { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => {}
         Action::Evict { instance, name, image } => {
             let present = workload.instances.iter().find(|present| workload.instance_uid(present) == *instance);
             match present.filter(|present| present.stage != Stage::Draining) {
@@ -188,12 +203,20 @@ fn take_step(workload: &mut Workload, step: &Step, mark: Text, now: Tick) -> Ans
             workload.set_hold(Paused::Paused, now);
         }
         Action::EndRollout { .. } => return Answer::Refused(Text::new("nothing there has to be ended first")),
+        Action::Borrow { .. } | Action::GiveBack { .. } => {
+            let turns = step.action.turns();
+            return turns.map_or_else(no_loan, |turns| keepers::set(workload, &turns, mark, now));
+        }
         Action::Promote { .. } => return Answer::Refused(Text::new(NO_STEPS)),
     }
     if step.unpause == Unpause::Release {
         workload.set_hold(Paused::Running, now);
     }
     Answer::Accepted(receipt(workload))
+}
+
+fn no_loan() -> Answer {
+    Answer::Refused(Text::new("it borrows nothing"))
 }
 
 fn evict(workload: &mut Workload, uid: &Uid, now: Tick) -> Answer {
@@ -247,6 +270,7 @@ fn interfere(workload: &mut Workload, what: &Intervention, somebody: FieldOwner,
         Intervention::Pause => workload.set_hold(Paused::Paused, now),
         Intervention::Resume => workload.set_hold(Paused::Running, now),
         Intervention::Scale(desired) => workload.scale(*desired, now),
+        Intervention::Keep(index, setting) => workload.set_keeper(usize::from(*index), *setting, None, now),
         Intervention::Remove => {}
     }
     true

@@ -104,6 +104,8 @@ pub enum Verb {
     Evict,
     /// Holding a rollout, or cancelling a refresh.
     Pause,
+    /// Suspending what keeps a workload, or changing an autoscaler.
+    Suspend,
 }
 
 /// What kind of place is simulated.
@@ -188,6 +190,8 @@ pub struct SceneService {
     pub owner: String,
     /// Who puts the requested version back after somebody else has changed it.
     pub reverted_by: Option<Reverter>,
+    /// Below how many instances its autoscaler never goes; without it there is none.
+    pub autoscaled_from: Option<u32>,
     /// The tag that the annotation `rolldeck.dev/expected-image` names.
     pub expected: Option<Spanned<String>>,
     /// Where it runs.

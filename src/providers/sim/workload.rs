@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::blueprint::{Blueprint, Edition, Shape, Tick};
 use super::group;
+use super::keepers::{self, Keeper};
 use super::random::{Random, mix};
 use super::scenario::{Failure, Replace};
 use crate::domain::id::Uid;
@@ -35,6 +36,7 @@ pub(super) struct Workload {
     /// `OPERATION WHO TIME` of the last Rolldeck that changed it.
     pub(super) mark: Option<Text>,
     pub(super) owner: FieldOwner,
+    pub(super) keepers: Vec<Keeper>,
     /// By serial.
     pub(super) instances: Vec<Instance>,
     /// Whether its nodes are silent: nothing is known of what its instances run.
@@ -121,6 +123,8 @@ pub(super) enum Part {
     Revision(u16),
     /// By serial.
     Instance(u32),
+    /// By number.
+    Keeper(u8),
 }
 
 impl Workload {
@@ -197,8 +201,15 @@ impl Workload {
             self.pace = Pace::Moving(now);
         }
         self.next_generation(now);
+        self.revert_at = None;
+        self.plan_revert(now);
+    }
+
+    /// Whoever puts its version back does so in a while, unless he is suspended.
+    pub(super) fn plan_revert(&mut self, now: Tick) {
         if let Some((_, after)) = &self.blueprint.reverter {
-            self.revert_at = (index != self.home).then_some(now + after);
+            let is_put_back = self.current != self.home && keepers::puts_back(self);
+            self.revert_at = is_put_back.then_some(self.revert_at.unwrap_or(now + after));
         }
     }
 
@@ -212,6 +223,13 @@ impl Workload {
         if let (Paused::Running, Pace::Moving(_) | Pace::TimedOut) = (hold, self.pace) {
             self.pace = Pace::Moving(now);
         }
+        self.next_generation(now);
+    }
+
+    /// Has it replace at another pace.
+    pub(super) fn set_pace(&mut self, strategy: Strategy, mark: Text, now: Tick) {
+        self.strategy = strategy;
+        self.mark = Some(mark);
         self.next_generation(now);
     }
 
@@ -302,6 +320,11 @@ impl Workload {
             Shape::Deployment | Shape::StatefulSet => self.made_uid(3, u64::from(serial)),
             Shape::Group => Uid::new(&group::machine_id(self.fingerprint(serial))),
         }
+    }
+
+    /// The uid of one of its keepers.
+    pub(super) fn uid_of_keeper(&self, index: u8) -> Uid {
+        self.made_uid(5, u64::from(index))
     }
 
     /// A number that is an instance's own.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::reader::Table;
 use super::{Setting, note};
-use crate::domain::policy::{Freeze, PlacePolicy, Policy, PolicyRule};
+use crate::domain::policy::{Freeze, Minimum, PlacePolicy, Policy, PolicyRule};
 use crate::domain::selector::duration;
 use crate::domain::text::Text;
 
@@ -21,6 +21,7 @@ pub(super) fn read(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>
         max_age: base.max_age,
         step_timeout: base.step_timeout.unwrap_or(policy.base.step_timeout),
         confirm: policy.base.confirm,
+        minimum: base.minimum.unwrap_or(policy.base.minimum),
     };
     if let Some(order) = table.strings("order") {
         note(origins, table, file, "policy.order", "order", &order.join(", "));
@@ -30,7 +31,11 @@ pub(super) fn read(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>
         policy.changed_lately = lately;
     }
     policy.watch = time(table, "watch");
-    for key in ["floor", "bake", "first", "max_age", "step_timeout", "watch", "changed_lately"] {
+    if let Some(term) = time(table, "loan_term") {
+        policy.loan_term = term;
+    }
+    for key in ["floor", "bake", "first", "max_age", "step_timeout", "watch", "loan_term", "changed_lately", "minimum"]
+    {
         if let (Some(line), Some(value)) = (table.line_of(key), table.string_again(key)) {
             origins.push(Setting { key: format!("policy.{key}"), value, origin: format!("{file}:{line}") });
         }
@@ -82,6 +87,15 @@ fn rule(table: &Table<'_, '_>) -> PolicyRule {
         max_age: time(table, "max_age"),
         step_timeout: time(table, "step_timeout"),
         confirm: None,
+        minimum: table.parsed("minimum", "\"held\" or \"as-it-is\"", minimum),
+    }
+}
+
+fn minimum(raw: &str) -> Result<Minimum, String> {
+    match raw {
+        "held" => Ok(Minimum::Held),
+        "as-it-is" => Ok(Minimum::AsItIs),
+        _ => Err(format!("`{raw}` says nothing of the minimum of autoscalers")),
     }
 }
 

@@ -72,6 +72,9 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
             plans::promote(&options, target, Stride::Full).await
         }
         Command::Plan(PlanCommand::Reverse { operation, valid }) => plans::reverse(&options, &operation, valid).await,
+        Command::Plan(PlanCommand::GiveBack { operation, valid }) => {
+            plans::give_back(&options, &operation, valid).await
+        }
         Command::Apply { plan, code } => follow::apply(&options, &plan, &code).await,
         Command::Watch { operation } => follow::watch(&options, &operation).await,
         Command::Pause { operation } => follow::pause(&options, &operation).await,

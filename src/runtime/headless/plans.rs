@@ -10,10 +10,12 @@ use anyhow::anyhow;
 use super::follow::{find, open};
 use super::{journal, print, session, settle};
 use crate::app::report::{PlanReport, plan_report, report, wanted};
-use crate::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope, Stride};
+use crate::domain::operation::Debt;
+use crate::domain::plan::{Aims, Change, Goto, Owing, Pace, Pick, PlanRequest, Reach, Scope, Stride, Suspend, Tempo};
+use crate::domain::policy::Minimum;
 use crate::domain::selector::Selector;
 use crate::domain::text::Text;
-use crate::runtime::cli::{Options, PlanTarget};
+use crate::runtime::cli::{Options, PlanTarget, SuspendArg};
 use crate::runtime::headless::print::Exit;
 use crate::runtime::session::{Session, inspect_all};
 
@@ -67,6 +69,13 @@ async fn plan(options: &Options, target: PlanTarget, goto: Goto, pick: Pick, cha
         valid: target.valid,
         pace: if target.fast { Pace::Fast } else { Pace::Careful },
         aims: Aims::default(),
+        suspend: match target.suspend {
+            None => Suspend::Nobody,
+            Some(SuspendArg::UntilGivenBack) => Suspend::UntilGivenBack,
+            Some(SuspendArg::UntilDone) => Suspend::UntilDone,
+        },
+        minimum: target.leave_minimum.then_some(Minimum::AsItIs),
+        tempo: Tempo(target.at_once),
     };
     offer(options, session, &request).await
 }
@@ -82,6 +91,21 @@ pub(super) async fn reverse(options: &Options, operation: &str, valid: Duration)
         return Err(anyhow!("{id} changed nothing that could be taken back"));
     };
     settle(&mut session, options.timeout).await;
+    offer(options, session, &request).await
+}
+
+/// A plan that gives back what an operation owes.
+pub(super) async fn give_back(options: &Options, operation: &str, valid: Duration) -> anyhow::Result<Exit> {
+    let (mut session, id) = open(options, operation)?;
+    let owes = &find(&session, &id)?.operation.debts;
+    let owing: Vec<Owing> = owes.iter().filter_map(Debt::owing).collect();
+    if owing.is_empty() {
+        let held = if owes.is_empty() { "owes nothing" } else { "holds a rollout: go on with it, or take it back" };
+        return Err(anyhow!("{id} {held}"));
+    }
+    settle(&mut session, options.timeout).await;
+    let workloads = owing.iter().map(|owed| owed.workload.clone()).collect();
+    let request = PlanRequest::of(Goto::GiveBack(owing), Scope::Exactly(workloads), valid);
     offer(options, session, &request).await
 }
 

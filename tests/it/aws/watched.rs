@@ -7,7 +7,7 @@ use rolldeck::domain::fleet::{Fleet, Place};
 use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::Call;
 use rolldeck::domain::observation::Batch;
-use rolldeck::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope, Step, compose};
+use rolldeck::domain::plan::{Goto, PlanRequest, Reach, Scope, Step, compose};
 use rolldeck::domain::policy::{PlacePolicy, Policy};
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
@@ -78,15 +78,12 @@ impl Watched {
 
     pub(super) fn rollback(&self) -> Step {
         let request = PlanRequest {
-            goto: Goto::LastGood,
-            scope: Scope::Matching(Selector::parse("svc:checkout").expect("a selector")),
-            pick: Pick::Off,
-            container: None,
-            change: Change::WholeTemplate,
             reach: Reach::Narrow,
-            valid: Duration::from_secs(600),
-            pace: Pace::Careful,
-            aims: Aims::default(),
+            ..PlanRequest::of(
+                Goto::LastGood,
+                Scope::Matching(Selector::parse("svc:checkout").expect("a selector")),
+                Duration::from_secs(600),
+            )
         };
         let policy = Policy { base: PlacePolicy { floor_percent: 0, ..PlacePolicy::default() }, ..Policy::default() };
         let plan = compose(&request, &self.fleet, &policy, jiff::Timestamp::now(), &|_| None);

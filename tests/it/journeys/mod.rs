@@ -4,6 +4,7 @@ mod control;
 mod crash;
 mod cron;
 pub(crate) mod desk;
+mod gitops;
 mod keys;
 mod limits;
 mod moved;

@@ -3,7 +3,7 @@
 use rolldeck::domain::fleet::{Fleet, Workload};
 use rolldeck::domain::id::{WorkloadId, WorkloadKind};
 use rolldeck::domain::journal::Call;
-use rolldeck::domain::plan::{Action, Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope, Step, compose};
+use rolldeck::domain::plan::{Action, Goto, PlanRequest, Reach, Scope, Step, compose};
 use rolldeck::domain::policy::{PlacePolicy, Policy};
 use rolldeck::domain::text::Text;
 use rolldeck::providers::Answer;
@@ -68,15 +68,8 @@ fn made(fleet: &Fleet, app: &Workload) -> Vec<u64> {
 
 pub(super) fn planned(watched: &Watched, id: &WorkloadId, goto: Goto) -> Step {
     let request = PlanRequest {
-        goto,
-        scope: Scope::Exactly(vec![id.clone()]),
-        pick: Pick::Off,
-        container: None,
-        change: Change::WholeTemplate,
         reach: Reach::Narrow,
-        valid: std::time::Duration::from_secs(600),
-        pace: Pace::Careful,
-        aims: Aims::default(),
+        ..PlanRequest::of(goto, Scope::Exactly(vec![id.clone()]), std::time::Duration::from_secs(600))
     };
     let policy = Policy { base: PlacePolicy { floor_percent: 0, ..PlacePolicy::default() }, ..Policy::default() };
     let now = watched.fleet.place(&watched.place).and_then(|place| place.heard_at).expect("heard");

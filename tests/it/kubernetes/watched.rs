@@ -128,6 +128,7 @@ impl Watched {
             unpause: Unpause::NotPaused,
             first: None,
             follows: Follows::Nothing,
+            left_out: None,
             equivalent: Text::default(),
             bound: Bound::of(&workload.seen),
         }

@@ -233,6 +233,10 @@ impl Cluster {
 
     /// One request; status 0 and null when there was no answer.
     pub(crate) fn request(&self, user: User, method: &str, path: &str, body: Option<(&str, &Value)>) -> (u16, Value) {
+        self.send(user, method, path, body.map(|(content_type, body)| (content_type, body.to_string())))
+    }
+
+    fn send(&self, user: User, method: &str, path: &str, body: Option<(&str, String)>) -> (u16, Value) {
         let mut curl = Command::new("curl");
         // The certificate is checked: no other cluster that came to this port may answer.
         curl.args(["-s", "--max-time", "30", "-X", method, "-w", "\n%{http_code}", "-A", "test-harness", "--cacert"])
@@ -242,13 +246,13 @@ impl Cluster {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
-        if let Some((content_type, _)) = body {
+        if let Some((content_type, _)) = &body {
             curl.args(["--data-binary", "@-", "-H", &format!("Content-Type: {content_type}")]);
         }
         let mut child = curl.spawn().expect("curl can be run");
         if let (Some(mut stdin), Some((_, body))) = (child.stdin.take(), body) {
             // A curl that ended already says why in its status.
-            let _ = stdin.write_all(body.to_string().as_bytes());
+            let _ = stdin.write_all(body.as_bytes());
         }
         let answer = child.wait_with_output().expect("curl ends");
         let answer = String::from_utf8_lossy(&answer.stdout);
@@ -262,6 +266,12 @@ impl Cluster {
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         self.request(User::Admin, "POST", path, Some(("application/json", body)))
+    }
+
+    /// Posts what a file holds.
+    pub(crate) fn post_file(&self, path: &str, content_type: &str, file: &Path) -> (u16, Value) {
+        let text = fs::read_to_string(file).expect("it can be read");
+        self.send(User::Admin, "POST", path, Some((content_type, text)))
     }
 
     pub(crate) fn patch(&self, path: &str, content_type: &str, body: &Value) -> (u16, Value) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 mod control_plane;
+pub(crate) mod gitops;
 pub(crate) mod moto;
 mod moto_server;
 pub(crate) mod rollouts;

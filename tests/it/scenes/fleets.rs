@@ -138,6 +138,7 @@ impl World {
                     by: Text::new("Argo CD"),
                     what: Text::new("self-heal puts its own version back"),
                     how_fast: Text::new("in seconds"),
+                    keeper: None,
                 }],
                 _ => Vec::new(),
             },

@@ -199,7 +199,9 @@ impl World {
                         Action::SetImage { .. }
                         | Action::Evict { .. }
                         | Action::EndRollout { .. }
-                        | Action::Promote { .. } => None,
+                        | Action::Promote { .. }
+                        | Action::Borrow { .. }
+                        | Action::GiveBack { .. } => None,
                     };
                     let receipt = Receipt { generation: generation + 1, template, notes: Vec::new() };
                     self.asked.push(Effect::Execute { operation: operation.clone(), call, step, who });
@@ -236,7 +238,9 @@ fn inspect(step: &Step) -> Inspection {
             step.workload.name
         ),
         Action::Evict { name, .. } => format!("kubectl --context {context} -n {namespace} evict pod/{name}"),
-        Action::EndRollout { .. } | Action::Promote { .. } => String::new(),
+        Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => {
+            String::new()
+        }
     };
     Inspection {
         also_goes_back: vec![Text::new("limits of app"), Text::new("environment FEATURE_X")],

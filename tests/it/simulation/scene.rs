@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rolldeck::domain::id::{PlaceId, WorkloadId, WorkloadKind};
-use rolldeck::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope};
+use rolldeck::domain::plan::{Change, Goto, Pace, Pick, PlanRequest, Scope};
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
 
@@ -126,15 +126,14 @@ impl Scene {
         };
         let pace = if dice.one_in(4) { Pace::Fast } else { Pace::Careful };
         let request = |goto: Goto, pick: Pick, change: Change| PlanRequest {
-            goto,
-            scope: Scope::Matching(Selector::parse(&selector).expect("a selector")),
             pick,
-            container: None,
             change,
-            reach: Reach::Wide,
-            valid: Duration::from_secs(600),
             pace,
-            aims: Aims::default(),
+            ..PlanRequest::of(
+                goto,
+                Scope::Matching(Selector::parse(&selector).expect("a selector")),
+                Duration::from_secs(600),
+            )
         };
         let change = if dice.one_in(4) { Change::ImageOnly } else { Change::WholeTemplate };
         let pick = match dice.below(3) {

@@ -285,7 +285,10 @@ impl Witness {
                         self.faults.push(format!("{id} calls step {} done, and {instance} is still there", step.id));
                     }
                 }
-                Action::EndRollout { .. } | Action::Promote { .. } => {}
+                Action::EndRollout { .. }
+                | Action::Promote { .. }
+                | Action::Borrow { .. }
+                | Action::GiveBack { .. } => {}
             }
         }
     }

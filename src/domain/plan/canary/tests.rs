@@ -12,7 +12,7 @@ use crate::domain::observation::{
     Batch, ContainerSeen, ContainerSpec, Health, InstanceSeen, Observation, Owner, Phase, PlaceState, RevisionSeen,
     Role, Running, Source, Strategy, Template, TemplateHash, WorkloadSeen, Yields,
 };
-use crate::domain::plan::{Aims, Change, Pace, Pick, Plan, Reach, Scope, compose};
+use crate::domain::plan::{Aims, Plan, Reach, Scope, compose};
 use crate::domain::policy::{PlacePolicy, Policy};
 
 const STEPS: u32 = 5;
@@ -139,17 +139,8 @@ fn plan_on(fleet: &Fleet, goto: Goto, busy: Option<&str>) -> Plan {
         Goto::Before(_) => Aims([(id(), template(1).hash)].into()),
         _ => Aims::default(),
     };
-    let request = PlanRequest {
-        goto,
-        scope: Scope::Exactly(vec![id()]),
-        pick: Pick::Off,
-        container: None,
-        change: Change::WholeTemplate,
-        reach: Reach::Narrow,
-        valid: Duration::from_secs(600),
-        pace: Pace::Careful,
-        aims,
-    };
+    let scope = Scope::Exactly(vec![id()]);
+    let request = PlanRequest { reach: Reach::Narrow, aims, ..PlanRequest::of(goto, scope, Duration::from_secs(600)) };
     let policy = Policy { base: PlacePolicy { floor_percent: 0, ..PlacePolicy::default() }, ..Policy::default() };
     compose(&request, fleet, &policy, Timestamp::UNIX_EPOCH, &|_| busy.map(Text::new))
 }

@@ -40,6 +40,7 @@ fn undoers(tags: &Tags<'_>) -> Vec<Undoer> {
             by: Text::new(&format!("CloudFormation stack {stack}")),
             what: Text::new("puts its own version back"),
             how_fast: Text::new("at the next update of the stack"),
+            keeper: None,
         });
     }
     let by_terraform = |(key, value): &(&str, &str)| {
@@ -52,6 +53,7 @@ fn undoers(tags: &Tags<'_>) -> Vec<Undoer> {
             by: Text::new("Terraform"),
             what: Text::new("puts its own version back"),
             how_fast: Text::new("at the next apply"),
+            keeper: None,
         });
     }
     undoers

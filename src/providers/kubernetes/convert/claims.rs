@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::slim::{ManagedFields, WorkloadMeta};
+use crate::domain::keeper::{KeeperKind, KeeperName};
 use crate::domain::observation::{Applies, FieldOwner, Undoer};
 use crate::domain::text::Text;
 
@@ -32,8 +33,8 @@ pub(super) fn image_owners(managed: Option<&RawValue>, container: &str) -> (Vec<
 pub(super) fn undoers(meta: &WorkloadMeta<'_>, owners: &[FieldOwner]) -> Vec<Undoer> {
     let (label, note) = (|key: &str| meta.labels.get(key), |key: &str| meta.annotations.get(key));
     let mut found = Vec::new();
-    let mut add = |by: &str, what: String, how_fast: &str| {
-        found.push(Undoer { by: Text::new(by), what: Text::new(&what), how_fast: Text::new(how_fast) });
+    let mut add = |by: &str, what: String, how_fast: &str, keeper: Option<KeeperName>| {
+        found.push(Undoer { by: Text::new(by), what: Text::new(&what), how_fast: Text::new(how_fast), keeper });
     };
     let argo = note("argocd.argoproj.io/tracking-id").map(|id| id.split(':').next().unwrap_or(id));
     let argo_owner = owners.iter().any(|owner| owner.manager.starts_with("argocd"));
@@ -42,23 +43,30 @@ pub(super) fn undoers(meta: &WorkloadMeta<'_>, owners: &[FieldOwner]) -> Vec<Und
             "Argo CD",
             format!("application {application} puts back what is in Git"),
             "within seconds with self-heal, else at the next sync",
+            Some(application_called(application)),
         );
     } else if argo_owner {
         add(
             "Argo CD",
             "it owns the image field and puts back what is in Git".to_string(),
             "within seconds with self-heal, else at the next sync",
+            None,
         );
     }
     let flux_off = note("kustomize.toolkit.fluxcd.io/reconcile") == Some("disabled");
     if let Some(name) = label("kustomize.toolkit.fluxcd.io/name").filter(|_| !flux_off) {
-        add("Flux", format!("Kustomization {name} puts back what is in Git"), "at its next interval");
+        let (namespace, kind) = (label("kustomize.toolkit.fluxcd.io/namespace"), KeeperKind::Kustomization);
+        let keeper = KeeperName { kind, namespace: namespace.map(Text::new), name: Text::new(name) };
+        add("Flux", format!("Kustomization {name} puts back what is in Git"), "at its next interval", Some(keeper));
     }
     if let Some(name) = label("helm.toolkit.fluxcd.io/name") {
-        add("Flux", format!("HelmRelease {name} puts back its chart's values"), "at its next upgrade or drift check");
+        let (namespace, kind) = (label("helm.toolkit.fluxcd.io/namespace"), KeeperKind::HelmRelease);
+        let keeper = KeeperName { kind, namespace: namespace.map(Text::new), name: Text::new(name) };
+        let what = format!("HelmRelease {name} puts back its chart's values");
+        add("Flux", what, "at its next upgrade or drift check", Some(keeper));
     }
     if let Some(name) = note("meta.helm.sh/release-name") {
-        add("Helm", format!("release {name} overwrites it"), "at the next helm upgrade");
+        add("Helm", format!("release {name} overwrites it"), "at the next helm upgrade", None);
     }
     let is_helm = label("app.kubernetes.io/managed-by") == Some("Helm") || note("meta.helm.sh/release-name").is_some();
     if let Some(name) = label("app.kubernetes.io/instance").filter(|_| !is_helm && argo.is_none() && !argo_owner) {
@@ -66,6 +74,7 @@ pub(super) fn undoers(meta: &WorkloadMeta<'_>, owners: &[FieldOwner]) -> Vec<Und
             "perhaps Argo CD",
             format!("the label app.kubernetes.io/instance={name} may be an older Argo CD's"),
             "within seconds if it is",
+            None,
         );
     }
     let has_gitops = found.iter().any(|undoer: &Undoer| matches!(undoer.by.as_str(), "Argo CD" | "Flux"));
@@ -74,9 +83,20 @@ pub(super) fn undoers(meta: &WorkloadMeta<'_>, owners: &[FieldOwner]) -> Vec<Und
             by: Text::new("kubectl apply"),
             what: Text::new("the file that it was applied from overwrites it"),
             how_fast: Text::new("at the next kubectl apply"),
+            keeper: None,
         });
     }
     found
+}
+
+/// An application outside of Argo CD's own namespace is called `namespace_name` (Argo CD: `Application.InstanceName`); no
+/// name in Kubernetes has an underscore.
+fn application_called(instance: &str) -> KeeperName {
+    let (namespace, name) = match instance.split_once('_') {
+        Some((namespace, name)) => (Some(Text::new(namespace)), name),
+        None => (None, instance),
+    };
+    KeeperName { kind: KeeperKind::Application, namespace, name: Text::new(name) }
 }
 
 fn owns_image(fields: &Value, key: &str) -> bool {

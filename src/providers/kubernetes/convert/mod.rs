@@ -3,12 +3,14 @@
 //! Never judges. What can't be read becomes `None` or `Unknown`, never something that looks right.
 
 mod claims;
+mod keeper;
 mod pod;
 mod revision;
 mod rollout;
 mod template;
 mod workload;
 
+pub(super) use keeper::{Keeper, keeper, spec_for};
 pub(super) use pod::{Surrounding, instance, platform, revision_of};
 pub(super) use revision::{controller_revision, template_in};
 pub(super) use rollout::{POD_HASH, Reference, RolloutAlone, RolloutVersion, rollout};

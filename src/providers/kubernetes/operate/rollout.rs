@@ -62,9 +62,11 @@ pub(super) async fn template_change(
                 None => return Ok(Err(Text::new(&format!("it has no container {container} any more; plan again")))),
             }
         }
-        Action::Evict { .. } | Action::EndRollout { .. } | Action::Promote { .. } => {
-            return Ok(Err(Text::new("it changes no template")));
-        }
+        Action::Evict { .. }
+        | Action::EndRollout { .. }
+        | Action::Promote { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => return Ok(Err(Text::new("it changes no template"))),
     };
     let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
     let release = present.holds().filter(|_| step.unpause == Unpause::Release);
@@ -130,7 +132,11 @@ pub(in super::super) fn body(step: &Step, present: &Present) -> Option<serde_jso
         // One that nothing is left of to promote would be kept, and skip the steps of whatever comes next.
         Action::Promote { promotion: Promotion::Full, halt: None, .. } if present.seen.running.is_none() => None,
         Action::Promote { promotion, .. } => Some(rollout::promote(&at, *promotion, standing)),
-        Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } => None,
+        Action::RestoreRevision { .. }
+        | Action::SetImage { .. }
+        | Action::Evict { .. }
+        | Action::Borrow { .. }
+        | Action::GiveBack { .. } => None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::domain::plan::Paused;
 use crate::domain::text::Text;
 use crate::providers::sim::blueprint::{Blueprint, Shape, Tick, ticks};
 use crate::providers::sim::group;
+use crate::providers::sim::keepers;
 use crate::providers::sim::random::Random;
 use crate::providers::sim::scenario::{Replace, SceneAt};
 
@@ -46,6 +47,7 @@ impl Workload {
             requested_since: -since,
             mark: None,
             owner: blueprint.owner.clone(),
+            keepers: keepers::of(&blueprint),
             instances: Vec::new(),
             is_silent: at.silent,
             changed: Vec::new(),

@@ -1,0 +1,63 @@
+//! What keeps workloads, place by place: found by its own name, by how a workload names it, or by what it scales.
+//!
+//! Never judges a workload by it.
+
+use std::collections::BTreeMap;
+
+use super::{Fleet, Listing, Workload};
+use crate::domain::id::{PlaceId, Uid};
+use crate::domain::keeper::{KeeperId, KeeperName, KeeperSeen};
+use crate::domain::observation::Source;
+
+/// The keepers of one place.
+#[derive(Default)]
+pub(super) struct Keepers(BTreeMap<Uid, (Source, KeeperSeen)>);
+
+impl Keepers {
+    /// It is like this.
+    pub(super) fn put(&mut self, source: Source, seen: KeeperSeen) {
+        self.0.insert(seen.uid.clone(), (source, seen));
+    }
+
+    /// It is gone; says whether it was there.
+    pub(super) fn remove(&mut self, uid: &Uid) -> bool {
+        self.0.remove(uid).is_some()
+    }
+
+    /// A list is complete: what it did not have is gone.
+    pub(super) fn keep_listed(&mut self, source: Source, list: &Listing) {
+        self.0.retain(|uid, (of, _)| *of != source || list.seen.contains(uid));
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &KeeperSeen> {
+        self.0.values().map(|(_, seen)| seen)
+    }
+}
+
+impl Fleet {
+    /// A keeper by its own name.
+    pub fn keeper(&self, id: &KeeperId) -> Option<&KeeperSeen> {
+        let is_it = |seen: &&KeeperSeen| seen.kind == id.kind && seen.namespace == id.namespace && seen.name == id.name;
+        self.place(&id.place)?.keepers.iter().find(is_it)
+    }
+
+    /// The one that a workload of this place means by a name; `None` where nothing is seen, or more than one that it may be.
+    pub fn keeper_named(&self, place: &PlaceId, name: &KeeperName) -> Option<&KeeperSeen> {
+        let is_it = |seen: &&KeeperSeen| {
+            let is_there = name.namespace.as_ref().is_none_or(|namespace| *namespace == seen.namespace);
+            seen.kind == name.kind && seen.name == name.name && is_there
+        };
+        let mut found = self.place(place)?.keepers.iter().filter(is_it);
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// The autoscaler of a workload.
+    pub fn autoscaler_of(&self, workload: &Workload) -> Option<&KeeperSeen> {
+        let scales = |seen: &&KeeperSeen| {
+            let target = seen.scales.as_ref();
+            let is_named = target.is_some_and(|(kind, name)| *kind == workload.id.kind && *name == workload.id.name);
+            is_named && workload.id.namespace.as_ref() == Some(&seen.namespace)
+        };
+        self.place(&workload.id.place)?.keepers.iter().find(scales)
+    }
+}

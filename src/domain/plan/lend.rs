@@ -1,0 +1,220 @@
+//! What a plan borrows before it begins and gives back when it is done: those who would undo it are suspended, the minimum of
+//! autoscalers is held.
+//!
+//! Never borrows what is not seen: nobody could tell when it is given back.
+
+use std::time::Duration;
+
+use super::choose::{Choice, check, side_now};
+use super::{
+    Action, Bound, Brake, Check, CheckVerdict, Follows, Owing, PlanRequest, Refusal, Step, Suspend, UndoneBy, Unpause,
+};
+use crate::domain::fleet::{Fleet, Workload};
+use crate::domain::id::StepId;
+use crate::domain::keeper::{Borrowed, KeeperSeen, Loan, Setting};
+use crate::domain::observation::Strategy;
+use crate::domain::policy::{Minimum, Policy};
+use crate::domain::text::Text;
+
+/// What is borrowed for one workload.
+#[derive(Default)]
+pub(super) struct Lent {
+    /// Before its first step.
+    pub(super) borrows: Vec<Step>,
+    /// After its last one.
+    pub(super) returns: Vec<Step>,
+    /// What was looked at.
+    pub(super) checks: Vec<Check>,
+    /// What can't be borrowed although it was asked for.
+    pub(super) refusals: Vec<Refusal>,
+}
+
+/// What is borrowed for a workload whose template is changed. `known` are the loans of the plan so far: an application that
+/// keeps several workloads is suspended once.
+pub(super) fn lend(
+    request: &PlanRequest,
+    fleet: &Fleet,
+    policy: &Policy,
+    workload: &Workload,
+    undone_by: &[UndoneBy],
+    known: &[Step],
+) -> Lent {
+    let mut lent = Lent::default();
+    if request.suspend != Suspend::Nobody {
+        let mut own: Vec<&UndoneBy> = undone_by.iter().filter(|undone| undone.workload == workload.id).collect();
+        // One may be known by two signs, and the one that names it is enough.
+        if own.iter().any(|undone| undone.undoer.keeper.is_some()) {
+            own.retain(|undone| undone.undoer.keeper.is_some());
+        }
+        for undone in own {
+            lent.suspend(request, fleet, policy.loan_term, workload, undone, known);
+        }
+    }
+    lent.hold_minimum(request, fleet, policy, workload);
+    lent
+}
+
+/// The steps that give back what operations owe for the sake of a workload.
+pub(super) fn give_back(fleet: &Fleet, workload: &Workload, owing: &[Owing]) -> Choice {
+    let mut steps = Vec::new();
+    for owed in owing.iter().filter(|owed| owed.workload == workload.id) {
+        if let Borrowed::Keeper { keeper, .. } = &owed.loan.what
+            && fleet.keeper(keeper).is_none()
+        {
+            return Choice::Refused {
+                reason: format!("{keeper} is not seen: nothing would show that it is given back"),
+                hint: "look at its place (7); where it is gone for good, W on the operation writes the debt off"
+                    .to_string(),
+            };
+        }
+        steps.push(step(workload, Action::GiveBack { loan: owed.loan.clone() }, Follows::Nothing));
+    }
+    match steps.is_empty() {
+        true => Choice::AlreadyThere("nothing is owed for it".to_string()),
+        false => Choice::Steps { steps, checks: Vec::new() },
+    }
+}
+
+impl Lent {
+    fn suspend(
+        &mut self,
+        request: &PlanRequest,
+        fleet: &Fleet,
+        term: Duration,
+        workload: &Workload,
+        undone: &UndoneBy,
+        known: &[Step],
+    ) {
+        let by = &undone.undoer.by;
+        let Some(name) = &undone.undoer.keeper else {
+            let detail = format!("{}: {by} can't be suspended from here: it {}", workload.id, undone.undoer.what);
+            return self.checks.push(check("suspend", CheckVerdict::Warn, detail));
+        };
+        let Some(keeper) = fleet.keeper_named(&workload.id.place, name) else {
+            return self.refusals.push(Refusal {
+                place: Some(workload.id.place.clone()),
+                workload: Some(workload.id.clone()),
+                reason: Text::new(&format!("{} {} is not seen here: it can't be suspended", name.kind.as_str(), name.name)),
+                hint: Text::new(
+                    "suspend it where it runs, or ask for get, list, watch on its kind; Alt-s (without --suspend) plans without",
+                ),
+            });
+        };
+        if keeper.setting == Setting::Suspended {
+            let detail = format!("{}: {} is suspended already", workload.id, keeper.id(&workload.id.place));
+            return self.checks.push(check("suspend", CheckVerdict::Pass, detail));
+        }
+        if let Some(other) = &keeper.kept_by {
+            let detail = format!("{}: its suspension may be taken off again by {other}", workload.id);
+            self.checks.push(check("suspend", CheckVerdict::Warn, detail));
+        }
+        let what = suspended(workload, keeper);
+        if known.iter().filter_map(|step| step.action.loan()).any(|loan| loan.what.is_of_same(&what)) {
+            return;
+        }
+        let loan = Loan { what, term };
+        if request.suspend == Suspend::UntilDone {
+            self.give_back_at_the_end(workload, &loan);
+        }
+        self.borrow(workload, loan);
+    }
+
+    /// An autoscaler sees few requests while instances fail, and takes away those that are left.
+    fn hold_minimum(&mut self, request: &PlanRequest, fleet: &Fleet, policy: &Policy, workload: &Workload) {
+        let Some(keeper) = fleet.autoscaler_of(workload) else { return };
+        let Setting::AtLeast(minimum) = keeper.setting else { return };
+        let (desired, id) = (workload.seen.desired, keeper.id(&workload.id.place));
+        if minimum >= desired {
+            return;
+        }
+        match request.minimum.unwrap_or(policy.for_place(&workload.id.place).minimum) {
+            Minimum::AsItIs => {
+                let detail = format!("{}: {id} may scale it down to {minimum} meanwhile", workload.id);
+                self.checks.push(check("minimum", CheckVerdict::Warn, detail));
+            }
+            Minimum::Held => {
+                let (from, to) = (keeper.setting, Setting::AtLeast(desired));
+                let what = Borrowed::Keeper { keeper: id, uid: keeper.uid.clone(), from, to };
+                let loan = Loan { what, term: policy.loan_term };
+                self.give_back_at_the_end(workload, &loan);
+                self.borrow(workload, loan);
+            }
+        }
+    }
+
+    /// Another pace for as long as the plan runs.
+    pub(super) fn change_pace(&mut self, policy: &Policy, workload: &Workload, strategy: Option<Strategy>) {
+        let Some(to) = strategy else { return };
+        let what = Borrowed::Pace { from: workload.seen.strategy.clone(), to };
+        let loan = Loan { what, term: policy.loan_term };
+        self.give_back_at_the_end(workload, &loan);
+        self.borrow(workload, loan);
+    }
+
+    fn borrow(&mut self, workload: &Workload, loan: Loan) {
+        self.borrows.push(step(workload, Action::Borrow { loan }, Follows::Nothing));
+    }
+
+    fn give_back_at_the_end(&mut self, workload: &Workload, loan: &Loan) {
+        self.returns.push(step(workload, Action::GiveBack { loan: loan.clone() }, Follows::Loan));
+    }
+}
+
+fn suspended(workload: &Workload, keeper: &KeeperSeen) -> Borrowed {
+    Borrowed::Keeper {
+        keeper: keeper.id(&workload.id.place),
+        uid: keeper.uid.clone(),
+        from: keeper.setting,
+        to: Setting::Suspended,
+    }
+}
+
+fn step(workload: &Workload, action: Action, follows: Follows) -> Step {
+    let brake = match action {
+        Action::Borrow { .. } => "none: it is a debt until it is given back",
+        _ => "none: it is as it was then",
+    };
+    Step {
+        id: StepId { wave: 0, step: 0 },
+        workload: workload.id.clone(),
+        action,
+        from: side_now(workload),
+        to: side_now(workload),
+        instances: 0,
+        total: workload.seen.desired,
+        also_goes_back: Vec::new(),
+        brake: Brake::None(Text::new(brake)),
+        unpause: Unpause::NotPaused,
+        first: None,
+        follows,
+        left_out: None,
+        equivalent: Text::default(),
+        bound: Bound::of(&workload.seen),
+    }
+}
+
+impl Action {
+    /// What it borrows or gives back.
+    pub fn loan(&self) -> Option<&Loan> {
+        match self {
+            Action::Borrow { loan } | Action::GiveBack { loan } => Some(loan),
+            Action::RestoreRevision { .. }
+            | Action::SetImage { .. }
+            | Action::Evict { .. }
+            | Action::EndRollout { .. }
+            | Action::Promote { .. } => None,
+        }
+    }
+
+    /// How it changes what it borrows or gives back: from what to what.
+    pub fn turns(&self) -> Option<Borrowed> {
+        let what = &self.loan()?.what;
+        Some(if matches!(self, Action::GiveBack { .. }) { what.turned() } else { what.clone() })
+    }
+
+    /// The same in words.
+    pub fn loan_as_text(&self) -> Option<String> {
+        let what = &self.loan()?.what;
+        Some(if matches!(self, Action::GiveBack { .. }) { what.as_return() } else { what.as_step() })
+    }
+}

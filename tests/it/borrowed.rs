@@ -1,0 +1,296 @@
+//! What a plan borrows is owed until the fleet shows that it is given back: who would undo it is suspended first, the minimum
+//! of autoscalers is held, and nothing of that is forgotten.
+
+use std::time::Duration;
+
+use rolldeck::app::event::ControlRequest;
+use rolldeck::domain::id::{OperationId, PlaceId};
+use rolldeck::domain::journal::{Entry, Outcome, Request};
+use rolldeck::domain::keeper::Setting;
+use rolldeck::domain::operation::{Debt, StepState};
+use rolldeck::domain::plan::{Action, Gate, Goto, Owing, Plan, PlanRequest, Scope, Suspend, Tempo};
+use rolldeck::domain::policy::Minimum;
+use rolldeck::domain::selector::Selector;
+use rolldeck::domain::text::Text;
+use rolldeck::providers::sim::{Fault, Intervention};
+use rolldeck::runtime::session::Session;
+use rolldeck::runtime::store::Journal;
+
+use crate::harness::deployment;
+use crate::stage::{Stage, all_live, operation, start, until};
+
+/// One Deployment that Argo CD keeps and an autoscaler scales.
+const KEPT: &str = r#"
+name = "kept"
+title = "Kept"
+description = "For tests."
+seed = 3
+policy = { bake = "5s", step_timeout = "60s" }
+places = [{ id = "k8s/a", latency = "40ms" }]
+[[services]]
+name = "app"
+namespace = "shop"
+versions = [{ tag = "v1", age = "9d" }, { tag = "v2", age = "2d" }, { tag = "v3", age = "6m", fails = "readiness" }]
+reverted_by = { by = "Argo CD", after = "30s" }
+autoscaled_from = 2
+at = [{ place = "k8s/a", replicas = 8 }]
+"#;
+
+/// The numbers of its keepers, as the simulator has them.
+const ARGO: u8 = 0;
+const AUTOSCALER: u8 = 1;
+
+async fn process(stage: &Stage, state: &std::path::Path) -> Session {
+    let mut session = stage.process(state, "ana");
+    session.model.settings.policy.watch = Some(Duration::from_secs(60));
+    all_live(&mut session).await;
+    session
+}
+
+fn plan(session: &Session, suspend: Suspend, minimum: Minimum) -> Plan {
+    let scope = Scope::Matching(Selector::parse("app").expect("a selector"));
+    let request = PlanRequest::of(Goto::LastGood, scope, Duration::from_secs(600));
+    session.model.plan(&PlanRequest { suspend, minimum: Some(minimum), ..request })
+}
+
+async fn ended(session: &mut Session, id: &OperationId) -> Outcome {
+    until(session, "it has ended", |session| {
+        session.model.operations.get(id).is_some_and(|tracked| tracked.operation.ended.is_some())
+    })
+    .await;
+    operation(session, id).ended.as_ref().expect("it has").0
+}
+
+/// What its keepers do, by what the fleet shows.
+fn settings(session: &Session) -> Vec<Setting> {
+    let fleet = &session.model.fleet;
+    let app = fleet.workload(&deployment("k8s/a", "shop", "app")).expect("it is there");
+    let argo = app.seen.undoers[0].keeper.as_ref().expect("it is named");
+    let argo = fleet.keeper_named(&PlaceId::new("k8s/a"), argo).expect("it is seen");
+    vec![argo.setting, fleet.autoscaler_of(app).expect("it is seen").setting]
+}
+
+fn debts(session: &Session, id: &OperationId) -> Vec<String> {
+    let tracked = session.model.operations.get(id);
+    tracked.into_iter().flat_map(|tracked| &tracked.operation.debts).map(|debt| debt.what().to_string()).collect()
+}
+
+async fn give_back(session: &mut Session, id: &OperationId) -> OperationId {
+    let owing: Vec<Owing> = operation(session, id).debts.iter().filter_map(Debt::owing).collect();
+    let workloads = owing.iter().map(|owed| owed.workload.clone()).collect();
+    let request = PlanRequest::of(Goto::GiveBack(owing), Scope::Exactly(workloads), Duration::from_secs(600));
+    let plan = session.model.plan(&request);
+    start(session, plan)
+}
+
+const SUSPENDED: &str = "Argo CD application argocd/app is suspended";
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_suspended_takes_the_way_back_back() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::Nobody, Minimum::AsItIs);
+    assert_eq!(plan.steps().count(), 1);
+    let id = start(&mut session, plan);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Failed);
+    assert!(operation(&session, &id).reason().contains("reverted by Argo CD"), "{}", operation(&session, &id).reason());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_suspended_is_owed_until_a_plan_gives_it_back() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::UntilGivenBack, Minimum::AsItIs);
+    let gates: Vec<Gate> = plan.waves.iter().map(|wave| wave.gate).collect();
+    assert_eq!(gates, [Gate::Open, Gate::Open], "suspended first, and nothing to bake then");
+    let id = start(&mut session, plan);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Done);
+    assert_eq!(debts(&session, &id), [SUSPENDED]);
+    assert_eq!(settings(&session), [Setting::Suspended, Setting::AtLeast(2)]);
+
+    // Another process finds it in the journal, and its term runs on.
+    drop(session);
+    let mut session = process(&stage, state.path()).await;
+    assert_eq!(debts(&session, &id), [SUSPENDED]);
+    let now = session.model.now;
+    let debt = operation(&session, &id).debts[0].clone();
+    assert!(!debt.is_overdue(now) && debt.is_overdue(now + Duration::from_secs(4 * 3600)));
+
+    let back = give_back(&mut session, &id).await;
+    assert_eq!(ended(&mut session, &back).await, Outcome::Done);
+    until(&mut session, "the debt is paid", |session| operation(session, &id).debts.is_empty()).await;
+    let records = Journal::open(state.path()).expect("opens").replay(0).expect("readable");
+    let paid = records.into_iter().find_map(|record| match record.entry {
+        Entry::DebtPaid { how, .. } => Some(how.to_string()),
+        _ => None,
+    });
+    assert_eq!(paid, Some(format!("given back by {back}")));
+    assert_eq!(settings(&session)[0], Setting::Acts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_may_give_back_by_its_last_step_and_sees_what_comes_of_that() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::UntilDone, Minimum::Held);
+    let kinds: Vec<Vec<&str>> =
+        plan.waves.iter().map(|wave| wave.steps.iter().map(|step| step.action.as_str()).collect()).collect();
+    assert_eq!(kinds, [vec!["borrow", "borrow"], vec!["restore_revision"], vec!["give_back", "give_back"]]);
+    assert!(matches!(plan.waves[2].gate, Gate::Healthy(_)));
+    let id = start(&mut session, plan);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Failed, "Argo CD acts again, and puts the bad one back");
+    assert!(operation(&session, &id).reason().contains("reverted by Argo CD"));
+    assert_eq!(debts(&session, &id), Vec::<String>::new());
+    assert_eq!(settings(&session), [Setting::Acts, Setting::AtLeast(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_minimum_of_an_autoscaler_is_held_at_what_there_is_and_given_back() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::UntilGivenBack, Minimum::Held);
+    let id = start(&mut session, plan);
+    until(&mut session, "the minimum is held", |session| settings(session)[1] == Setting::AtLeast(8)).await;
+    until(&mut session, "it is owed", |session| debts(session, &id).len() == 2).await;
+    assert_eq!(debts(&session, &id)[1], "autoscaler shop/app has a minimum of 8 instead of 2");
+    assert_eq!(ended(&mut session, &id).await, Outcome::Done);
+    assert_eq!((settings(&session)[1], debts(&session, &id)), (Setting::AtLeast(2), vec![SUSPENDED.to_string()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_leaves_what_was_borrowed_as_a_debt() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::UntilDone, Minimum::Held);
+    let id = start(&mut session, plan);
+    until(&mut session, "the rollout has begun", |session| {
+        let tracked = session.model.operations.get(&id);
+        tracked.is_some_and(|tracked| {
+            let roll = tracked.operation.plan.steps().find(|step| step.action.is_rollout()).expect("it has one");
+            tracked.operation.progress(roll.id).state == StepState::Accepted
+        })
+    })
+    .await;
+    let effects = session.model.operations.ask(&id, ControlRequest::Plain(Request::Stop), &Text::new("ana"));
+    session.perform(effects);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Stopped);
+    assert_eq!(debts(&session, &id).len(), 3, "two loans and a hold: {:?}", debts(&session, &id));
+    let back = give_back(&mut session, &id).await;
+    assert_eq!(ended(&mut session, &back).await, Outcome::Done);
+    until(&mut session, "both loans are paid", |session| debts(session, &id) == ["its rollout is held"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_whose_answer_was_lost_is_known_by_its_mark() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::UntilGivenBack, Minimum::AsItIs);
+    stage.world.fault(&PlaceId::new("k8s/a"), 0, Fault::LoseAnswer);
+    let id = start(&mut session, plan);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Done);
+    assert_eq!(debts(&session, &id), [SUSPENDED]);
+    assert_eq!(stage.world.calls().len(), 2, "none was sent twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_that_never_arrived_is_shown_and_nothing_is_owed() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::UntilGivenBack, Minimum::AsItIs);
+    stage.world.fault(&PlaceId::new("k8s/a"), 0, Fault::LoseRequest);
+    let id = start(&mut session, plan);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Unresolved);
+    assert_eq!(debts(&session, &id), Vec::<String>::new());
+    assert_eq!(stage.world.calls().len(), 0, "the rollout did not begin without it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_takes_back_is_owed_no_longer_and_not_taken_again() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::UntilDone, Minimum::Held);
+    let id = start(&mut session, plan);
+    until(&mut session, "both are borrowed", |session| debts(session, &id).len() == 2).await;
+    until(&mut session, "both are seen", |session| settings(session) == [Setting::Suspended, Setting::AtLeast(8)])
+        .await;
+    let app = deployment("k8s/a", "shop", "app");
+    assert!(stage.world.intervene(&app, &Intervention::Keep(AUTOSCALER, Setting::AtLeast(3))));
+    until(&mut session, "one debt is paid", |session| debts(session, &id) == [SUSPENDED]).await;
+    assert!(stage.world.intervene(&app, &Intervention::Keep(ARGO, Setting::Acts)));
+    until(&mut session, "so is the other", |session| debts(session, &id).is_empty()).await;
+    ended(&mut session, &id).await;
+    let sent = stage.world.calls();
+    assert!(sent.iter().all(|call| call.verb != "give_back"), "nothing was left to give back: {sent:?}");
+    assert_eq!(settings(&session)[1], Setting::AtLeast(3), "somebody else's minimum stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minimum_that_may_not_be_changed_is_left_out_and_said() {
+    let state = tempfile::tempdir().expect("a directory");
+    let scenario = KEPT.replace("latency = \"40ms\"", "latency = \"40ms\", cannot = { suspend = \"not granted\" }");
+    let stage = Stage::open(&scenario);
+    let mut session = process(&stage, state.path()).await;
+    let mut plan = plan(&session, Suspend::Nobody, Minimum::Held);
+    rolldeck::runtime::session::inspect_all(&mut session, &mut plan).await;
+    assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
+    let left_out: Vec<&str> =
+        plan.steps().filter(|step| step.left_out.is_some()).map(|step| step.action.as_str()).collect();
+    assert_eq!(left_out, ["borrow", "give_back"]);
+    let id = start(&mut session, plan);
+    ended(&mut session, &id).await;
+    let verbs: Vec<&str> = stage.world.calls().iter().map(|call| call.verb).collect();
+    assert_eq!(verbs, ["restore_revision"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_suspended_already_is_neither_suspended_nor_given_back() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let app = deployment("k8s/a", "shop", "app");
+    assert!(stage.world.intervene(&app, &Intervention::Keep(ARGO, Setting::Suspended)));
+    until(&mut session, "it is seen", |session| settings(session)[0] == Setting::Suspended).await;
+    let plan = plan(&session, Suspend::UntilDone, Minimum::AsItIs);
+    assert!(plan.steps().all(|step| matches!(step.action, Action::RestoreRevision { .. })));
+    assert!(plan.checks.iter().any(|check| check.detail.contains("is suspended already")), "{:?}", plan.checks);
+    let undone = &plan.will_be_undone_by[0].undoer;
+    assert_eq!(undone.how_fast, "not while it is suspended, as it is now");
+    let id = start(&mut session, plan);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_pace_is_borrowed_for_the_rollout_and_given_back() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(&KEPT.replace("reverted_by = { by = \"Argo CD\", after = \"30s\" }\n", ""));
+    let mut session = process(&stage, state.path()).await;
+    let app = deployment("k8s/a", "shop", "app");
+    let strategy = |session: &Session| session.model.fleet.workload(&app).expect("there").seen.strategy.clone();
+    let own = strategy(&session);
+    let scope = Scope::Matching(Selector::parse("app").expect("a selector"));
+    let request = PlanRequest::of(Goto::LastGood, scope, Duration::from_secs(600));
+    let request = PlanRequest { minimum: Some(Minimum::AsItIs), tempo: Tempo::default().faster().faster(), ..request };
+    let plan = session.model.plan(&request);
+    let on_top = plan.checks.iter().find(|check| check.name == "healthy floor").expect("it is said");
+    assert!(on_top.detail.ends_with("up to 8 run on top meanwhile"), "{on_top:?}");
+    let id = start(&mut session, plan);
+    until(&mut session, "it has another pace", |session| strategy(session) != own).await;
+    assert_eq!(strategy(&session).describe(), "RollingUpdate, max unavailable 2, max surge 8");
+    until(&mut session, "that is owed", |session| !debts(session, &id).is_empty()).await;
+    assert!(
+        debts(&session, &id)[0].starts_with("its pace is RollingUpdate, max unavailable 2, max surge 8 instead of")
+    );
+    assert_eq!(ended(&mut session, &id).await, Outcome::Done);
+    assert_eq!((strategy(&session), debts(&session, &id)), (own, Vec::new()));
+    let slower = session.model.plan(&PlanRequest { tempo: Tempo::default().slower(), ..request });
+    let step = slower.steps().next().and_then(|step| step.action.loan_as_text()).expect("its pace is changed first");
+    assert!(step.ends_with("to RollingUpdate, max unavailable 1, max surge 1"), "{step}");
+}
