@@ -372,10 +372,15 @@ impl Draft {
         } else {
             "x s stops here: what was replaced stays, the rollout is held (a debt until released); p pauses"
         };
-        match self.borrows.is_empty() {
-            true => leaves.to_string(),
-            false => format!("{leaves}; what was borrowed is owed until D gives it back"),
+        let mut leaves = leaves.to_string();
+        if self.steps.iter().any(ends_with_surplus) {
+            leaves +=
+                "; a group with instances on top then takes as many away by its termination policy, healthy ones too";
         }
+        if !self.borrows.is_empty() {
+            leaves += "; what was borrowed is owed until D gives it back";
+        }
+        leaves
     }
 
     fn finish(mut self, request: &PlanRequest, policy: &Policy, now: Timestamp, workloads: &[&Workload]) -> Plan {
@@ -438,6 +443,13 @@ impl Draft {
             confirm: confirm.unwrap_or(Confirm::Code),
         }
     }
+}
+
+/// Whether its brake leaves a group with more instances than it should have: which of them go then is up to its termination
+/// policy, which does not look at health (Amazon EC2 Auto Scaling User Guide, "Control which instances terminate").
+fn ends_with_surplus(step: &Step) -> bool {
+    let surge = step.bound.strategy.max_surge.as_deref().unwrap_or("0");
+    step.workload.kind == WorkloadKind::AutoScalingGroup && step.action.is_rollout() && !matches!(surge, "0" | "0%")
 }
 
 /// Whether a step takes away an instance that is healthy now.

@@ -18,6 +18,7 @@ use super::convert::service::last;
 use super::fault::Fault;
 use super::groups::name;
 use super::lookup::{self, PresentGroup};
+use super::lost;
 use super::operate::{NEEDED, NO_END, NO_SINGLE_IMAGE, NO_STEPS, Way, desired_json, way_to};
 use super::read;
 use super::templates::{facts_of, images};
@@ -110,9 +111,11 @@ async fn group(
     if let Action::Evict { name, .. } = &step.action {
         inspection.equivalent = Some(commands::terminate(reads.link(), name));
         inspection.checks.extend(protection(step, &present, Some(name)));
+        inspection.checks.extend(lost_of_group(clients, step, &present, Some(name)).await);
         return Ok(());
     }
     inspection.checks.extend(protection(step, &present, None));
+    inspection.checks.extend(lost_of_group(clients, step, &present, None).await);
     let own = present.known(keys).own();
     match way_to(step, &present, keys) {
         Ok(Way::Start(template, number)) => {
@@ -180,6 +183,21 @@ fn alarms(step: &Step, present: &PresentGroup) -> Option<Check> {
     }
     let detail = format!("its last refresh was bound to {}; this one is not: watch them", named.join(", "));
     Some(check(step, "alarms", CheckVerdict::Warn, &detail))
+}
+
+async fn lost_of_group(clients: &Clients, step: &Step, present: &PresentGroup, only: Option<&str>) -> Option<Check> {
+    match lost::of_group(clients, present, only).await {
+        Ok(lost) => lost_check(step, &lost),
+        Err(fault) => {
+            let detail = format!("what is lost with its machines can't be asked: {fault}");
+            Some(check(step, "lost", CheckVerdict::Unknown, &detail))
+        }
+    }
+}
+
+fn lost_check(step: &Step, lost: &[String]) -> Option<Check> {
+    let detail = format!("gone with each instance: {}", lost.join(", "));
+    (!lost.is_empty()).then(|| check(step, "lost", CheckVerdict::Warn, &detail))
 }
 
 fn are(names: &[&str]) -> String {
@@ -283,6 +301,17 @@ async fn service(
         return Ok(());
     }
     inspection.checks.extend(alarms_of_service(step, &present.service));
+    if step.action.replaces()
+        && let Some(running) = present.service.task_definition()
+    {
+        match read::definition(clients, running).await {
+            Ok(definition) => inspection.checks.extend(lost_check(step, &lost::of_tasks(definition.volumes()))),
+            Err(fault) => {
+                let detail = format!("what is lost with its tasks can't be asked: {fault}");
+                inspection.checks.push(check(step, "lost", CheckVerdict::Unknown, &detail));
+            }
+        }
+    }
     match &step.action {
         Action::Evict { instance, .. } => {
             inspection.equivalent = Some(commands::stop_task(reads.link(), &step.workload, last(&instance.0)));

@@ -10,6 +10,7 @@ mod fault;
 mod groups;
 mod inspect;
 mod lookup;
+mod lost;
 mod operate;
 mod profiles;
 mod read;

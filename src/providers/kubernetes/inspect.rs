@@ -10,6 +10,7 @@ use super::client::{Fault, Meant, Reads, Review, Writes};
 use super::convert::Kind;
 use super::keepers::{self, Resource};
 use super::lookup::{self, READ_TIMEOUT, rollout};
+use super::lost;
 use super::requests::{self, Mark, Precondition};
 use super::{diff, operate};
 use crate::domain::expectation::ServiceKeys;
@@ -114,6 +115,7 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
             inspection.checks.extend(stale_image(step, &present));
             let pod = lookup::pod(reads, keys, id, name).await?;
             inspection.checks.extend(budgets(reads, step, &pod.labels).await);
+            inspection.checks.extend(lost::checks(reads, step, &pod.volumes).await);
         }
         Action::EndRollout { .. } if is_rollout => {
             inspection.equivalent = Some(requests::rollout::kubectl_abort(&context, id));
@@ -131,6 +133,9 @@ async fn look(reads: &Reads, keys: &ServiceKeys, step: &Step, inspection: &mut I
         }
         // Looked at above.
         Action::Borrow { .. } | Action::GiveBack { .. } => {}
+    }
+    if step.action.is_rollout() && !id.kind.has_runs() {
+        inspection.checks.extend(lost::checks(reads, step, &present.template["spec"]["volumes"]).await);
     }
     Ok(())
 }

@@ -54,6 +54,8 @@ pub(super) struct PodNow {
     pub resource_version: String,
     /// Its labels, for selectors.
     pub labels: Value,
+    /// Its volumes.
+    pub volumes: Value,
 }
 
 impl Present {
@@ -152,6 +154,7 @@ pub(super) async fn pod(reads: &Reads, keys: &ServiceKeys, id: &WorkloadId, name
     let raw: Pod<'_> = serde_json::from_slice(&bytes).map_err(|error| malformed(&error))?;
     let seen = convert::instance(&raw, &Surrounding { keys, platform: None, asked: None });
     let resource_version = raw.metadata.resource_version.as_str().to_string();
-    let labels = understood(&bytes)?["metadata"]["labels"].take();
-    Ok(PodNow { seen, resource_version, labels })
+    let mut whole = understood(&bytes)?;
+    let (labels, volumes) = (whole["metadata"]["labels"].take(), whole["spec"]["volumes"].take());
+    Ok(PodNow { seen, resource_version, labels, volumes })
 }

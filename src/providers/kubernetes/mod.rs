@@ -14,6 +14,7 @@ mod inspect;
 mod keepers;
 mod known;
 mod lookup;
+mod lost;
 mod operate;
 mod requests;
 mod rollouts;

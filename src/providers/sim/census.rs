@@ -4,7 +4,8 @@
 
 use super::workload::{Stage, Workload};
 use crate::domain::id::Uid;
-use crate::domain::observation::TemplateHash;
+use crate::domain::keeper::Setting;
+use crate::domain::observation::{Strategy, TemplateHash};
 use crate::domain::plan::Paused;
 
 /// What there is of one workload.
@@ -16,6 +17,10 @@ pub struct Census {
     pub template: TemplateHash,
     /// Whether its rollout is held.
     pub hold: Paused,
+    /// How it replaces.
+    pub strategy: Strategy,
+    /// What its keepers do.
+    pub keepers: Vec<Setting>,
     /// Its instances, those on their way out left out.
     pub instances: Vec<Counted>,
 }
@@ -49,6 +54,8 @@ impl Census {
             desired: workload.desired,
             template: hash(workload.current),
             hold: workload.hold,
+            strategy: workload.strategy.clone(),
+            keepers: workload.keepers.iter().map(|keeper| keeper.setting).collect(),
             instances: instances.collect(),
         }
     }

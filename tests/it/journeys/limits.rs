@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::desk::{CRASH_LOOP, Desk, V41, V42, asked, changes, release, requests, text, wait_bad};
 use super::rollback::versions;
 use crate::real::cluster::{
-    Cluster, MERGE_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployments, own_cluster_or_skip, wait,
+    Cluster, MERGE_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, deployments,
+    own_cluster_or_skip, wait,
 };
 
 #[test]
@@ -212,4 +213,44 @@ fn what_one_cluster_answers_is_shown_when_the_other_does_not() {
     assert_eq!(fleet["places"][1]["state"], "unreachable");
     let said = desk.plan_and_apply(&["rollback", "app", &format!("ns:{namespace}"), "--to", "v41"]);
     said.operation("done", 0);
+}
+
+#[test]
+fn what_goes_with_the_pods_is_said_before_the_code() {
+    let Some(cluster) = cluster_or_skip("what_goes_with_the_pods_is_said_before_the_code") else { return };
+    let namespace = "journey-lost";
+    cluster.create_namespace(namespace);
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "journey-lost"}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand",
+        "local": {"path": "/mnt/fast"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}]}}}});
+    cluster.create("/api/v1/persistentvolumes", &volume);
+    let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "storageClassName": "by-hand", "volumeName": "journey-lost", "resources": {"requests": {"storage": "1Gi"}}}});
+    cluster.create(&format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"), &claim);
+    let mut app = deployment(namespace, "app", V41, 1, &[]);
+    app["spec"]["template"]["spec"]["volumes"] = json!([
+        {"name": "cache", "emptyDir": {}},
+        {"name": "logs", "hostPath": {"path": "/var/log/app"}},
+        {"name": "data", "persistentVolumeClaim": {"claimName": "data"}},
+    ]);
+    cluster.create(&deployments(namespace, None), &app);
+    release(cluster, namespace, V42, None);
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    let (_, _, shown) = desk.plan(&["rollback", "app", &format!("ns:{namespace}"), "--to", "v41"]);
+    let said: Vec<String> = shown["checks"]
+        .as_array()
+        .expect("checks")
+        .iter()
+        .filter(|check| check["name"] == "lost" && check["verdict"] == "warn")
+        .map(|check| text(&check["detail"]).split_once("app: ").expect("its workload is named").1.to_owned())
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "gone with each pod: emptyDir cache",
+            "left behind where the next pod comes to another node: hostPath logs (/var/log/app)",
+            "claim data is a local volume: the next pod starts on that node or not at all",
+        ]
+    );
 }

@@ -14,8 +14,9 @@ use rolldeck::app::effect::Effect;
 use rolldeck::app::event::ControlRequest;
 use rolldeck::domain::id::OperationId;
 use rolldeck::domain::journal::{Entry, Request};
-use rolldeck::domain::operation::{Alive, Mode};
-use rolldeck::domain::plan::PlanRequest;
+use rolldeck::domain::keeper::Setting;
+use rolldeck::domain::operation::{Alive, Debt, Mode};
+use rolldeck::domain::plan::{Goto, Owing, PlanRequest, Scope};
 use rolldeck::domain::text::Text;
 use rolldeck::providers::Order;
 use rolldeck::providers::sim::{Fault, Intervention, Outcome, SimWorld, open};
@@ -135,6 +136,9 @@ impl Play {
         for workload in &self.scene.workloads {
             if self.world.is_held(workload) == Some(true) {
                 self.world.intervene(workload, &Intervention::Resume);
+            }
+            for (index, setting) in self.witness.keepers_of(workload).into_iter().enumerate() {
+                self.world.intervene(workload, &Intervention::Keep(index as u8, setting));
             }
         }
         self.quiet(Duration::from_secs(60)).await;
@@ -294,7 +298,13 @@ impl Play {
         let last = model.operations.newest_first().first().map(|tracked| tracked.operation.clone());
         if self.dice.one_in(2) {
             let valid = Duration::from_secs(600);
-            requests.splice(0..0, last.and_then(|last| PlanRequest::reverse(&last, valid)));
+            requests.splice(0..0, last.as_ref().and_then(|last| PlanRequest::reverse(last, valid)));
+        }
+        if let Some(last) = last.filter(|_| self.dice.one_in(2)) {
+            let owing: Vec<Owing> = last.debts.iter().filter_map(Debt::owing).collect();
+            let workloads = owing.iter().map(|owed| owed.workload.clone()).collect();
+            let back = PlanRequest::of(Goto::GiveBack(owing), Scope::Exactly(workloads), Duration::from_secs(600));
+            requests.insert(0, back);
         }
         let plan = requests.iter().map(|request| model.plan(request)).find(|plan| plan.code().is_some());
         let Some(plan) = plan else {
@@ -335,6 +345,11 @@ impl Play {
                     3 => Intervention::Pause,
                     4 => Intervention::Resume,
                     5 => Intervention::Scale(1 + self.dice.below(6) as u32),
+                    6 if self.dice.one_in(3) => {
+                        let setting = self.dice.pick(&[Setting::Acts, Setting::Suspended, Setting::AtLeast(2)]);
+                        let index = u8::from(matches!(setting, Setting::AtLeast(_)));
+                        Intervention::Keep(index, *setting)
+                    }
                     _ if self.dice.one_in(6) => Intervention::Remove,
                     _ => Intervention::Touch,
                 };

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use rolldeck::domain::id::{PlaceId, WorkloadId, WorkloadKind};
-use rolldeck::domain::plan::{Change, Goto, Pace, Pick, PlanRequest, Scope};
+use rolldeck::domain::plan::{Change, Goto, Pace, Pick, PlanRequest, Scope, Suspend, Tempo};
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
 
@@ -68,10 +68,11 @@ impl Scene {
         }
         let pdb = *dice.pick(&["", "", "pdb = \"50%\"\n", "pdb = \"75%\"\n"]);
         let pin = *dice.pick(&["digest", "digest", "tag"]);
-        let reverted = if dice.one_in(12) { "reverted_by = { by = \"Argo CD\", after = \"30s\" }\n" } else { "" };
+        let scaled = if dice.one_in(4) { "autoscaled_from = 1\n" } else { "" };
+        let reverted = if dice.one_in(8) { "reverted_by = { by = \"Argo CD\", after = \"30s\" }\n" } else { "" };
         text += &format!(
             "[[services]]\nname = \"app\"\nnamespace = \"shop\"\nkind = \"{kind}\"\nreplace = \"{replace}\"\npin = \"{pin}\"\n\
-             max_unavailable = \"{}\"\nmax_surge = \"{}\"\nstart = \"{}s\"\ndrain = \"{}s\"\nprogress_deadline = \"{}\"\n{pdb}{reverted}",
+             max_unavailable = \"{}\"\nmax_surge = \"{}\"\nstart = \"{}s\"\ndrain = \"{}s\"\nprogress_deadline = \"{}\"\n{pdb}{reverted}{scaled}",
             dice.pick(&["25%", "25%", "50%", "0%"]),
             dice.pick(&["25%", "50%", "0%"]),
             dice.pick(&[1, 3, 8, 25]),
@@ -125,10 +126,18 @@ impl Scene {
             _ => "svc:app".to_string(),
         };
         let pace = if dice.one_in(4) { Pace::Fast } else { Pace::Careful };
+        let suspend = *dice.pick(&[Suspend::Nobody, Suspend::UntilGivenBack, Suspend::UntilDone]);
+        let tempo = match dice.below(8) {
+            0 => Tempo::default().faster(),
+            1 => Tempo::default().slower(),
+            _ => Tempo::default(),
+        };
         let request = |goto: Goto, pick: Pick, change: Change| PlanRequest {
             pick,
             change,
             pace,
+            suspend,
+            tempo,
             ..PlanRequest::of(
                 goto,
                 Scope::Matching(Selector::parse(&selector).expect("a selector")),

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use rolldeck::app::model::Model;
-use rolldeck::domain::id::{OperationId, Uid, WorkloadId};
+use rolldeck::domain::id::{OperationId, Uid, WorkloadId, WorkloadKind};
 use rolldeck::domain::journal::{Call, Entry, Outcome, Record};
-use rolldeck::domain::observation::Health;
-use rolldeck::domain::operation::{Operation, StepState};
+use rolldeck::domain::keeper::{Borrowed, Loan, Setting};
+use rolldeck::domain::observation::{Health, Strategy};
+use rolldeck::domain::operation::{Debt, Operation, Owed, StepState};
 use rolldeck::domain::plan::{Action, Step};
-use rolldeck::providers::sim::{Outcome as Done, SimWorld};
+use rolldeck::providers::sim::{Census, Outcome as Done, SimWorld};
 
 use super::scene::Scene;
 use super::wire::Arrival;
@@ -35,6 +36,8 @@ pub(super) struct Witness {
     sent: BTreeMap<(OperationId, Call), usize>,
     /// What a process saw healthy when it decided: others may have got well before the request arrived.
     seen_healthy: BTreeMap<(OperationId, Call), BTreeSet<Uid>>,
+    /// What their keepers did in the beginning, and how each replaced.
+    owns: BTreeMap<WorkloadId, (Vec<Setting>, Strategy)>,
     floor: u32,
     changes_by_itself: bool,
     /// What is wrong.
@@ -50,10 +53,21 @@ impl Witness {
             rollouts: Vec::new(),
             sent: BTreeMap::new(),
             seen_healthy: BTreeMap::new(),
+            owns: scene
+                .workloads
+                .iter()
+                .filter_map(|workload| world.census(workload).map(|census| (workload.clone(), census)))
+                .map(|(workload, census)| (workload, (census.keepers, census.strategy)))
+                .collect(),
             floor: scene.floor,
             changes_by_itself: scene.changes_by_itself,
             faults: Vec::new(),
         }
+    }
+
+    /// What the keepers of a workload did in the beginning.
+    pub(super) fn keepers_of(&self, workload: &WorkloadId) -> Vec<Setting> {
+        self.owns.get(workload).map(|(keepers, _)| keepers.clone()).unwrap_or_default()
     }
 
     /// Somebody else did something to a workload.
@@ -149,6 +163,11 @@ impl Witness {
                 let least = needed.min(before.healthy()).min(seen);
                 self.rollouts.push((operation.clone(), workload.clone(), least));
             }
+            // A group whose refresh has ended takes what is on top away by its termination policy, which does not look at
+            // health (Amazon EC2 Auto Scaling User Guide, "Control which instances terminate"). The plan says so.
+            (Call::Brake(_), _) if workload.kind == WorkloadKind::AutoScalingGroup => {
+                self.rollouts.retain(|(_, known, _)| known != workload);
+            }
             _ => {}
         }
     }
@@ -196,23 +215,60 @@ impl Witness {
                 self.faults.push(format!("{} is unresolved and does not say what to look at", operation.id));
             }
             for debt in &operation.debts {
-                if operation.debts.iter().filter(|other| other.workload == debt.workload).count() > 1 {
+                let is_twin = |other: &&Debt| other.workload == debt.workload && other.owed == debt.owed;
+                if operation.debts.iter().filter(is_twin).count() > 1 {
                     self.faults.push(format!("{} owes {} twice", operation.id, debt.workload));
                 }
-                if self.world.is_held(&debt.workload) == Some(false) {
+                if debt.owed == Owed::Hold && self.world.is_held(&debt.workload) == Some(false) {
                     self.faults.push(format!("{} owes {}, which is not held", operation.id, debt.workload));
+                }
+                if let Some(census) = self.world.census(&debt.workload)
+                    && !is_borrowed(debt, &census)
+                {
+                    self.faults.push(format!(
+                        "{} owes {}: {}, and that is not so",
+                        operation.id,
+                        debt.workload,
+                        debt.what()
+                    ));
                 }
             }
         }
         self.holds_are_owed(model);
+        self.loans_are_owed(model);
     }
 
     /// Once everything was let go of by hand: nothing is owed.
     pub(super) fn is_paid(&mut self, model: &Model) {
         // What was deleted while no process watched is not known to be gone, and is owed for good (`domain/operation/debts`).
+        // Nobody gives a pace back by hand here.
+        let is_pace = |debt: &Debt| matches!(&debt.owed, Owed::Loan(Loan { what: Borrowed::Pace { .. }, .. }));
         let debts = model.operations.debts().filter(|(_, debt)| self.world.is_held(&debt.workload).is_some());
+        let debts = debts.filter(|(_, debt)| !is_pace(debt));
         let owed: Vec<String> = debts.map(|(id, debt)| format!("{id} owes {}", debt.workload)).collect();
         self.faults.extend(owed.into_iter().map(|owed| format!("{owed}, though somebody let go of it")));
+    }
+
+    /// What we have borrowed and not given back is owed, unless nobody can tell, which is said.
+    fn loans_are_owed(&mut self, model: &Model) {
+        for (workload, (keepers, strategy)) in &self.owns {
+            let Some(census) = self.world.census(workload) else { continue };
+            let is_doubtful = model.operations.iter().any(|tracked| {
+                let loans = tracked.operation.plan.steps().filter(|step| step.action.loan().is_some());
+                loans.into_iter().any(|step| tracked.operation.progress(step.id).state == StepState::Unresolved)
+            });
+            if is_doubtful || self.disturbed.contains_key(workload) {
+                continue;
+            }
+            let owed = model.operations.debts().filter(|(_, debt)| debt.workload == *workload);
+            let owed = owed.filter(|(_, debt)| matches!(debt.owed, Owed::Loan(_))).count();
+            let differ = census.keepers.iter().zip(keepers).filter(|(now, own)| now != own).count();
+            let differ = differ + usize::from(census.strategy != *strategy);
+            if owed != differ {
+                let text = format!("{differ} of {workload} are not as they were, and {owed} are owed: {census:?}");
+                self.faults.push(text);
+            }
+        }
     }
 
     /// What is held by a brake of ours is owed, unless nobody can tell, which is said.
@@ -224,7 +280,8 @@ impl Witness {
         for (workload, (id, call)) in last {
             let is_held = self.world.is_held(&workload) == Some(true);
             let Some(tracked) = model.operations.get(&id) else { continue };
-            let is_owed = tracked.operation.debts.iter().any(|debt| debt.workload == workload);
+            let is_it = |debt: &Debt| debt.owed == Owed::Hold && debt.workload == workload;
+            let is_owed = tracked.operation.debts.iter().any(is_it);
             let is_doubtful = tracked.operation.progress(call.step()).state == StepState::Unresolved;
             if is_held
                 && matches!(call, Call::Brake(_))
@@ -296,5 +353,14 @@ impl Witness {
     fn is_restless(&self, workload: &WorkloadId) -> bool {
         let last = self.disturbed.get(workload);
         last.is_some_and(|last| self.world.now().duration_since(*last).as_secs() < UNREST)
+    }
+}
+
+/// Whether what is owed is so in the world.
+fn is_borrowed(debt: &Debt, census: &Census) -> bool {
+    match &debt.owed {
+        Owed::Hold => true,
+        Owed::Loan(Loan { what: Borrowed::Keeper { to, .. }, .. }) => census.keepers.contains(to),
+        Owed::Loan(Loan { what: Borrowed::Pace { to, .. }, .. }) => census.strategy == *to,
     }
 }
