@@ -11,6 +11,7 @@ use super::record::Healthy;
 use crate::domain::id::{OperationId, PlaceId, PlanId};
 use crate::domain::journal::{Call, Entry};
 use crate::domain::plan::Step;
+use crate::domain::policy::Probe;
 use crate::domain::protection::Protected;
 use crate::domain::text::Text;
 
@@ -47,6 +48,15 @@ pub enum Effect {
         step: Box<Step>,
         /// Who started the operation.
         who: Text,
+    },
+    /// Ask whether a wave is well; answer with `ProviderEvent::Probed`.
+    Probe {
+        /// The operation.
+        operation: OperationId,
+        /// The wave, from 1.
+        wave: u16,
+        /// Whom, and what.
+        probe: Probe,
     },
     /// Have a provider look at every step of a plan before it is shown; answer with `ProviderEvent::Inspected` for each.
     Inspect {

@@ -9,7 +9,7 @@ use super::filter::FilterAnswer;
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
 use crate::domain::journal::{Call, Receipt, Record, Request};
 use crate::domain::observation::Batch;
-use crate::domain::operation::Alive;
+use crate::domain::operation::{Alive, Asked};
 use crate::domain::plan::{Bound, Inspection};
 use crate::domain::protection::Protection;
 use crate::domain::text::Text;
@@ -27,6 +27,15 @@ pub enum Event {
     Store(StoreEvent),
     /// A provider answered about a step.
     Provider(ProviderEvent),
+    /// A probe has answered for a wave.
+    Probed {
+        /// The operation.
+        operation: OperationId,
+        /// The wave, from 1.
+        wave: u16,
+        /// What it said.
+        answer: Asked,
+    },
     /// A worker finished a filter.
     Filtered(FilterAnswer),
     /// The process was asked for something from outside.

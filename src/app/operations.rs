@@ -14,7 +14,7 @@ use crate::domain::fleet::Fleet;
 use crate::domain::history::OwnRecord;
 use crate::domain::id::{OperationId, WorkloadId};
 use crate::domain::journal::{Call, Driver, Entry, Record, Request};
-use crate::domain::operation::{Alive, Debt, Gates, Mode, Operation, World, decide, own_records, paid};
+use crate::domain::operation::{Alive, Asked, Debt, Gates, Mode, Operation, World, decide, own_records, paid};
 use crate::domain::plan::{Plan, short_name};
 use crate::domain::policy::Policy;
 use crate::domain::text::Text;
@@ -275,6 +275,9 @@ impl Operations {
                 });
                 next = entry.map(|entry| Waiting { entry, request: None, source: Source::Decided });
             }
+            if is_ours && let Some((wave, probe)) = tracked.gates.next_probe() {
+                effects.push(Effect::Probe { operation: tracked.operation.id.clone(), wave, probe });
+            }
             if let Some(waiting) = next {
                 let (operation, entry) = (tracked.operation.id.clone(), Box::new(waiting.entry.clone()));
                 effects.push(Effect::Append { operation, entry, request: waiting.request });
@@ -282,6 +285,13 @@ impl Operations {
             }
         }
         effects
+    }
+
+    /// A probe has answered for a wave.
+    pub fn probed(&mut self, operation: &OperationId, wave: u16, answer: Asked) {
+        if let Some(tracked) = self.tracked.get_mut(operation) {
+            tracked.gates.probed(wave, answer);
+        }
     }
 
     /// What an ended operation owes is owed no longer, because somebody says so.

@@ -96,6 +96,11 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             model.ui.touch();
             Vec::new()
         }
+        Event::Probed { operation, wave, answer } => {
+            model.operations.probed(&operation, wave, answer);
+            model.ui.touch();
+            Vec::new()
+        }
         Event::Filtered(answer) => {
             if model.ui.screens.instances.answered(answer) {
                 model.ui.touch();

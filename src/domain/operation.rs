@@ -6,9 +6,11 @@
 mod bakes;
 mod debts;
 mod decide;
+mod first;
 mod follows;
 mod loans;
 mod outcome;
+mod probes;
 mod promoted;
 mod step;
 mod verify;
@@ -21,6 +23,7 @@ pub use debts::{Debt, Owed, paid};
 pub use decide::{Gates, World, decide};
 pub(in crate::domain) use loans::moved as loan_moved;
 pub use outcome::Left;
+pub use probes::Asked;
 pub use step::{StepCounts, StepProgress, StepState};
 pub use verify::{Progress, progress_of};
 
@@ -328,6 +331,8 @@ impl Operation {
                     progress.state = StepState::Accepted;
                     progress.detail = Text::default();
                 }
+                // Whoever lets it go: the share that went first has been looked at.
+                progress.first_has_passed = true;
                 progress.brake = None;
                 if let Some(before) = &mut progress.receipt {
                     before.generation = before.generation.max(receipt.generation);

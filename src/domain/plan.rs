@@ -3,6 +3,7 @@
 //!
 //! Never holds a template or a secret: a step names the source (uid, number, hash), its body is made again when sent.
 
+mod abilities;
 mod bound;
 mod brake;
 mod by_hand;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub use abilities::{Abilities, Ability, kinds_as_markdown};
 pub use bound::{Bound, Paused};
 pub(in crate::domain) use by_hand::{is_held_back, is_stuck};
 pub(in crate::domain) use by_run::left_to_end;

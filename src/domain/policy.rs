@@ -86,6 +86,36 @@ pub struct Freeze {
     pub reason: Text,
 }
 
+/// A question that somebody else answers before a wave counts as healthy: a program, or an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Globs over place ids; none: everywhere.
+    pub places: Vec<Text>,
+    /// What is asked.
+    pub asks: Asks,
+    /// How long it may take; no answer by then is a no.
+    pub timeout: Duration,
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// A program with its arguments: 0 is a yes.
+    Command(Vec<Text>),
+    /// An address, read once: a status from 200 to 299 is a yes.
+    Http(Text),
+}
+
+impl Probe {
+    /// What it asks, in words.
+    pub fn describe(&self) -> String {
+        match &self.asks {
+            Asks::Command(words) => words.iter().map(Text::as_str).collect::<Vec<&str>>().join(" "),
+            Asks::Http(address) => address.to_string(),
+        }
+    }
+}
+
 impl Freeze {
     /// Until when, and why.
     pub fn describe(&self) -> String {
@@ -102,6 +132,8 @@ pub struct Policy {
     pub rules: Vec<PolicyRule>,
     /// When nothing moves on.
     pub freezes: Vec<Freeze>,
+    /// Who is asked before a wave counts as healthy; the first that is about its place.
+    pub probes: Vec<Probe>,
     /// Globs over place ids: waves follow this order, unnamed places last, by name.
     pub order: Vec<Text>,
     /// How long a plan waits for its code.
@@ -136,6 +168,7 @@ impl Default for Policy {
             base: PlacePolicy::default(),
             rules: Vec::new(),
             freezes: Vec::new(),
+            probes: Vec::new(),
             order: Vec::new(),
             valid: Duration::from_secs(600),
             watch: None,
@@ -168,6 +201,13 @@ impl Policy {
             let is_there = freeze.places.is_empty() || freeze.places.iter().any(|glob| glob_matches(glob, &place.0));
             is_there && (freeze.from..freeze.until).contains(&now)
         })
+    }
+
+    /// Who is asked before a wave in a place counts as healthy, if somebody is.
+    pub fn probe_at(&self, place: &PlaceId) -> Option<&Probe> {
+        self.probes
+            .iter()
+            .find(|probe| probe.places.is_empty() || probe.places.iter().any(|glob| glob_matches(glob, &place.0)))
     }
 
     /// Where in the order of waves a place stands; equal ranks are sorted by name.

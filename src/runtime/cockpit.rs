@@ -146,6 +146,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Ask { .. }
         | Effect::Execute { .. }
         | Effect::Inspect { .. }
+        | Effect::Probe { .. }
         | Effect::Remember(_)
         | Effect::Protect { .. }
         | Effect::Lift(_)

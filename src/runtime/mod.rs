@@ -11,6 +11,7 @@ pub mod headless;
 pub mod log;
 pub mod look;
 pub mod places;
+mod probe;
 pub mod session;
 pub mod startup;
 pub mod store;

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use super::probe;
 use super::store::Behind;
 use super::store::Store;
 use crate::app::effect::Effect;
@@ -243,6 +244,14 @@ impl Session {
             Effect::Ask { operation, request } => self.store.ask(operation, request),
             Effect::Execute { operation, call, step, who } => self.send(operation, call, *step, who),
             Effect::Inspect { plan, steps } => self.inspect(&plan, steps),
+            Effect::Probe { operation, wave, probe } => {
+                let sender = self.sender.clone();
+                self.tasks.spawn(async move {
+                    let answer = probe::ask(&probe, &operation, wave).await;
+                    // The loop is gone only while the process ends; the next driver asks again.
+                    let _ = sender.send(Event::Probed { operation, wave, answer });
+                });
+            }
             Effect::Remember(healthy) => self.store.remember(healthy),
             Effect::Protect { what, reason, expires_at } => {
                 let (by, at) = (self.model.settings.driver.who.clone(), self.clock.now());

@@ -331,3 +331,35 @@ async fn what_can_never_be_given_back_is_written_off_with_a_reason() {
     until(&mut session, "nothing is owed", |session| operation(session, &id).debts.is_empty()).await;
     assert_eq!(paid(state.path()), ["written off by bob: its namespace is gone"]);
 }
+
+/// A share first, held by our own brake: the rest follows once the share has stayed healthy.
+#[tokio::test(start_paused = true)]
+async fn a_rollout_is_held_after_its_first_share_and_goes_on_when_that_has_baked() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(ONE_BAD);
+    let mut session = process(&stage, state.path(), "ana").await;
+    session.model.settings.policy.base.first_percent = Some(25);
+    session.model.settings.policy.base.bake = Duration::from_secs(30);
+    let plan = rollback_plan(&session, "app place:k8s/a");
+    let id = start(&mut session, plan);
+    until(&mut session, "it is held", |session| {
+        session.model.operations.get(&id).is_some_and(|tracked| first(&tracked.operation) == StepState::Held)
+    })
+    .await;
+    let held_at = session.model.now;
+    assert_eq!(operation(&session, &id).debts.len(), 1, "what is held is owed, for as long as it is");
+    until(&mut session, "it says so", |session| {
+        let waits = session.model.operations.get(&id).and_then(|tracked| tracked.gates.waiting_for.clone());
+        waits.is_some_and(|waits| waits.contains("the first 25% bakes"))
+    })
+    .await;
+    let census = stage.world.census(&deployment("k8s/a", "shop", "app")).expect("it is there");
+    let new = census.instances.iter().filter(|one| one.template == census.template).count();
+    assert!((2..8).contains(&new), "a share of 8, not all: {new}");
+    until(&mut session, "it has ended", |session| operation(session, &id).ended.is_some()).await;
+    let (outcome, _, at) = operation(&session, &id).ended.clone().expect("it has");
+    assert_eq!((outcome, operation(&session, &id).debts.len()), (Ended::Done, 0));
+    assert!(at.duration_since(held_at).as_secs() >= 30, "the share has baked");
+    let verbs: Vec<&str> = stage.world.calls().iter().map(|call| call.verb).collect();
+    assert_eq!(verbs, ["restore_revision", "brake", "release"]);
+}

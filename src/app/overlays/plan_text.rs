@@ -10,7 +10,7 @@ use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
 use crate::domain::id::PlaceId;
-use crate::domain::plan::{Action, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Stride, Unpause, Wave};
+use crate::domain::plan::{Action, Brake, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Stride, Unpause, Wave};
 use crate::domain::text::counted;
 
 /// The lines of a plan, and where its parts begin: each wave, what it leaves out, the checks and what comes after them.
@@ -171,11 +171,15 @@ fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn 
         .and(Meaning::Text, format!("{name}  "))
         .and(Meaning::Text, what));
     if let Some(first) = step.first {
-        let text = format!(
-            "        first {}%; then it waits {} and goes on by itself: x s stops it there",
-            first.percent,
-            seconds(first.hold.as_secs())
-        );
+        let (percent, hold) = (first.percent, seconds(first.hold.as_secs()));
+        let text = match step.brake {
+            Brake::PauseRollout => {
+                format!("        first {percent}%; then it is held, and goes on once they stayed healthy for {hold}")
+            }
+            Brake::CancelRollout | Brake::None(_) => {
+                format!("        first {percent}%; then it waits {hold} and goes on by itself: x s stops it there")
+            }
+        };
         add(Line::new(Meaning::Text, text));
     }
     if step.unpause == Unpause::Release {

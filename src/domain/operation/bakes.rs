@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Operation;
 use super::decide::{Gates, World, elapsed};
+use super::probes::after_bake;
 use super::verify::{Bake, bake_of};
 use crate::domain::id::StepId;
 use crate::domain::journal::Entry;
@@ -36,7 +37,7 @@ pub(super) fn pass_gate(
     let what = format!("wave {index}");
     let watched = Watched { number: index as u16, steps: before.steps.iter().collect(), bake, what: &what };
     match stays_healthy(operation, gates, world, &watched) {
-        Ok(left) if left.is_zero() => Baked::Through,
+        Ok(left) if left.is_zero() => after_bake(gates, world, watched.number, &before.place, &watched.steps),
         Ok(left) => {
             gates.waiting_for = Some(Text::new(&format!("{what} bakes: {} s to go", left.as_secs().max(1))));
             Baked::NotYet
@@ -48,13 +49,17 @@ pub(super) fn pass_gate(
 /// After the last wave: whoever would take it back may do so in a moment, and then it is not done.
 pub(super) fn watch_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Baked {
     let bake = world.policy.watch.unwrap_or_default();
-    if bake.is_zero() || operation.plan.pace == Pace::Fast {
-        return not_undone(operation, world);
-    }
     let number = operation.plan.waves.len() as u16;
-    let watched = Watched { number, steps: operation.plan.steps().collect(), bake, what: "all of it" };
+    let steps: Vec<&Step> = operation.plan.steps().collect();
+    if bake.is_zero() || operation.plan.pace == Pace::Fast {
+        return match not_undone(operation, world) {
+            Baked::Through => last_probe(operation, gates, world, number, &steps),
+            other => other,
+        };
+    }
+    let watched = Watched { number, steps, bake, what: "all of it" };
     match stays_healthy(operation, gates, world, &watched) {
-        Ok(left) if left.is_zero() => Baked::Through,
+        Ok(left) if left.is_zero() => last_probe(operation, gates, world, number, &watched.steps),
         Ok(left) => {
             let text = format!("all steps are done; watched for {} s more", left.as_secs().max(1));
             gates.waiting_for = Some(Text::new(&text));
@@ -62,6 +67,12 @@ pub(super) fn watch_on(operation: &Operation, gates: &mut Gates, world: &World<'
         }
         Err(baked) => baked,
     }
+}
+
+/// The probe of the last wave; what only gives back needs none.
+fn last_probe(operation: &Operation, gates: &mut Gates, world: &World<'_>, number: u16, steps: &[&Step]) -> Baked {
+    let place = operation.place_of_wave(number).filter(|_| steps.iter().any(|step| step.action.replaces()));
+    place.map_or(Baked::Through, |place| after_bake(gates, world, number, place, steps))
 }
 
 /// Without a watch there is one look all the same: between the last step and the end its driver may have died, for hours.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::bakes::{Baked, pass_gate, watch_on};
+use super::first::{self, Share};
 use super::follows::{Turn, turn_of};
+use super::probes::Asked;
 use super::promoted;
 use super::verify::{Hold, Progress, Recovered, progress_of, recover, seen_hold};
 use super::{Mode, Operation, Owed, StepProgress, StepState};
@@ -48,6 +50,11 @@ pub struct Gates {
     /// Since when a step is blocked, and since when an answer is missed, while somebody watched.
     blocked_since: BTreeMap<StepId, Timestamp>,
     lost_since: BTreeMap<Call, Timestamp>,
+    /// Since when a first share that is held is healthy, and since when it is not.
+    pub(super) first_since: BTreeMap<StepId, Timestamp>,
+    pub(super) first_sick_since: BTreeMap<StepId, Timestamp>,
+    /// Who was asked about a wave, and what came of it.
+    pub(super) probes: BTreeMap<u16, Asked>,
     /// Why the next step waits, for the screen.
     pub waiting_for: Option<Text>,
 }
@@ -60,6 +67,9 @@ impl Gates {
         self.progress.clear();
         self.blocked_since.clear();
         self.lost_since.clear();
+        self.first_since.clear();
+        self.first_sick_since.clear();
+        self.probes.clear();
     }
 }
 
@@ -74,6 +84,9 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
         gates.healthy_since.clear();
         gates.sick_since.clear();
         gates.blocked_since.clear();
+        gates.first_since.clear();
+        gates.first_sick_since.clear();
+        gates.probes.retain(|_, asked| matches!(asked, Asked::UnderWay));
     }
     gates.progress.retain(|step, _| operation.progress(*step).state == StepState::Accepted);
     gates.blocked_since.retain(|step, _| operation.progress(*step).blocked_at.is_some());
@@ -94,7 +107,8 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
             gates.waiting_for = Some(Text::new("plan moved: it waits for a new code"));
             None
         }
-        Mode::Running => release(operation, world)
+        Mode::Running => release(operation, gates, world)
+            .or_else(|| first::hold(operation, world))
             .or_else(|| if has_gone_wrong(operation) { give_up(operation) } else { go_on(operation, gates, world) }),
     }
 }
@@ -278,19 +292,23 @@ fn brake(operation: &Operation, world: &World<'_>) -> Option<Entry> {
 }
 
 /// The next workload to let go on: of a held step, or of one that came to its end just before its brake was put on.
-fn release(operation: &Operation, world: &World<'_>) -> Option<Entry> {
+fn release(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
     // Evictions beside a rollout that was held owe nothing of their own.
     let is_held = |workload: &WorkloadId| {
         operation.debts.iter().any(|debt| debt.owed == Owed::Hold && debt.workload == *workload)
     };
     let owes = |step: &Step| step.brake.exists() && is_held(&step.workload);
-    let next = operation.plan.steps().find(|step| {
+    let is_to_be_let_go = |step: &&Step| {
         let progress = operation.progress(step.id);
         let is_held = progress.state == StepState::Held || (progress.state == StepState::Verified && owes(step));
         let is_on_its_way = progress.brake.is_some() || world.in_flight.contains(&Call::Release(step.id));
         is_held && !is_on_its_way && progress.brake_failed.is_none() && !waits_to_try(progress, world)
-    })?;
-    Some(Entry::Sent { call: Call::Release(next.id), present: Vec::new() })
+    };
+    operation.plan.steps().filter(is_to_be_let_go).find_map(|step| match first::look(operation, gates, world, step) {
+        Share::Passed => Some(Entry::Sent { call: Call::Release(step.id), present: Vec::new() }),
+        Share::Bakes => None,
+        Share::Failed(entry) => Some(entry),
+    })
 }
 
 /// Whether the provider would not do something for this step a moment ago.

@@ -33,6 +33,8 @@ pub struct StepProgress {
     pub unanswered_at: Option<Timestamp>,
     /// When the provider last would not do it yet.
     pub blocked_at: Option<Timestamp>,
+    /// Whether the share that goes first has had its bake.
+    pub first_has_passed: bool,
     /// Why its brake could not be put on; it is tried again when somebody asks again.
     pub brake_failed: Option<Text>,
     /// In words.

@@ -3,6 +3,7 @@
 //! Never offers a stop that the platform does not have: where there is none, it says what happens instead.
 
 use super::Brake;
+use super::abilities::Abilities;
 use crate::domain::fleet::Workload;
 use crate::domain::id::WorkloadKind;
 use crate::domain::text::Text;
@@ -15,17 +16,16 @@ pub(super) fn brake_of(workload: &Workload) -> Brake {
         }
         WorkloadKind::Deployment | WorkloadKind::StatefulSet | WorkloadKind::Rollout => Brake::PauseRollout,
         WorkloadKind::AutoScalingGroup | WorkloadKind::EcsService => Brake::CancelRollout,
-        WorkloadKind::DaemonSet => {
-            Brake::None(Text::new("a DaemonSet has no brake: the platform finishes what it has started"))
-        }
-        WorkloadKind::CronJob => {
-            Brake::None(Text::new("the next run is the first that it changes; suspend the CronJob to hold that"))
-        }
-        WorkloadKind::ReplicaSet
+        WorkloadKind::DaemonSet
+        | WorkloadKind::CronJob
+        | WorkloadKind::ReplicaSet
         | WorkloadKind::Job
         | WorkloadKind::Pod
         | WorkloadKind::EcsTask
         | WorkloadKind::Machine
-        | WorkloadKind::Unknown => Brake::None(Text::new("the platform finishes what it has started")),
+        | WorkloadKind::Unknown => {
+            let why = Abilities::of(workload.id.kind).hold.why_not().unwrap_or("has no brake");
+            Brake::None(Text::new(&format!("a {} {why}", workload.id.kind)))
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::abilities::Abilities;
 use super::by_hand;
 use super::canary;
 use super::choose::{Choice, choose};
@@ -281,14 +282,22 @@ impl Draft {
         let policy = policy.for_place(&workload.id.place);
         let Some(percent) = policy.first_percent else { return };
         for step in steps.iter_mut().filter(|step| step.action.is_rollout()) {
-            let is_group = workload.id.kind == WorkloadKind::AutoScalingGroup;
-            if is_group && workload.seen.running.is_none() || step.follows == Follows::EndOfRollout {
-                step.first = Some(First { percent, hold: policy.bake });
-            } else {
-                let why = if is_group { "a refresh that is taken back" } else { "it" };
-                let detail =
-                    format!("{}: {percent}% first is not possible there: {why} knows no such halt", workload.id);
-                self.check("first", CheckVerdict::Warn, detail);
+            // A refresh that is taken back has no checkpoint.
+            let is_taken_back = workload.id.kind == WorkloadKind::AutoScalingGroup
+                && workload.seen.running.is_some()
+                && step.follows != Follows::EndOfRollout;
+            let why_not = match Abilities::of(workload.id.kind).first.why_not() {
+                _ if is_taken_back => Some("takes its refresh back, which knows no such halt".to_string()),
+                None if !step.brake.exists() => Some("replaces nothing by itself".to_string()),
+                why => why.map(ToString::to_string),
+            };
+            match why_not {
+                None => step.first = Some(First { percent, hold: policy.bake }),
+                Some(why) => {
+                    let kind = workload.id.kind;
+                    let detail = format!("{}: {percent}% first is not possible there: a {kind} {why}", workload.id);
+                    self.check("first", CheckVerdict::Warn, detail);
+                }
             }
         }
     }
@@ -405,6 +414,16 @@ impl Draft {
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
         let abort_leaves = abort_leaves(request, &self.steps, &self.borrows);
         let waves = waves(self.steps.clone(), &self.borrows, &self.returns, policy, request.pace);
+        let places: BTreeSet<&PlaceId> = self.steps.iter().map(|step| &step.workload.place).collect();
+        let probes = places.into_iter().filter_map(|place| Some((place.clone(), policy.probe_at(place)?)));
+        for (place, probe) in probes.collect::<Vec<_>>() {
+            if verb != Verb::GiveBack {
+                let limit = probe.timeout.as_secs();
+                let detail =
+                    format!("{place}: its wave counts as healthy once this says so: {} ({limit} s)", probe.describe());
+                self.check("probe", CheckVerdict::Pass, detail);
+            }
+        }
         if request.pace == Pace::Fast {
             let bakes = waves.len().saturating_sub(1);
             let detail = format!(

@@ -3,6 +3,7 @@
 //!
 //! Never takes more away at once than the workload's own strategy allows: more at once is more on top.
 
+use super::abilities::Abilities;
 use super::floor::{share_above, share_of};
 use crate::domain::fleet::Workload;
 use crate::domain::id::WorkloadKind;
@@ -44,10 +45,12 @@ pub(super) fn strategy_for(workload: &Workload, tempo: Tempo) -> Result<Option<S
     if tempo == Tempo::default() {
         return Ok(None);
     }
-    let why_not =
-        |why: &str| Err((format!("a {} {why}", workload.id.kind), "leave its pace as it is: + and - put it back"));
+    let refused = |why: String| Err((why, "leave its pace as it is: + and - put it back"));
+    if let Some(why) = Abilities::of(workload.id.kind).pace.why_not() {
+        return refused(format!("a {} {why}", workload.id.kind));
+    }
     if own.kind != "RollingUpdate" {
-        return why_not(&format!("with the strategy {} has no pace", own.kind));
+        return refused(format!("a {} with the strategy {} has no pace", workload.id.kind, own.kind));
     }
     let number = |count: u32| Some(Text::new(&count.to_string()));
     let unavailable = |default| share_of(own.max_unavailable.as_deref().unwrap_or(default), desired);
@@ -60,24 +63,23 @@ pub(super) fn strategy_for(workload: &Workload, tempo: Tempo) -> Result<Option<S
             Strategy { max_unavailable: number(missing), max_surge: number(on_top), ..own.clone() }
         }
         WorkloadKind::DaemonSet if tempo.0 > 0 => {
-            return why_not("makes none on top: more at once would be more that are missing");
+            return refused("a DaemonSet makes none on top: more at once would be more that are missing".to_string());
         }
         WorkloadKind::DaemonSet => {
             Strategy { max_unavailable: number(tempo.scaled(unavailable("1")).max(1)), ..own.clone() }
         }
-        WorkloadKind::StatefulSet => return why_not("replaces one at a time"),
-        WorkloadKind::AutoScalingGroup => {
-            return why_not("takes its pace from its own instance maintenance policy; change that");
-        }
-        WorkloadKind::EcsService => return why_not("takes its pace from its deployment configuration; change that"),
-        WorkloadKind::Rollout => return why_not("goes by the steps that it has"),
-        WorkloadKind::CronJob => return why_not("replaces nothing"),
-        WorkloadKind::ReplicaSet
+        // None of them has a pace: they were refused above.
+        WorkloadKind::StatefulSet
+        | WorkloadKind::AutoScalingGroup
+        | WorkloadKind::EcsService
+        | WorkloadKind::Rollout
+        | WorkloadKind::CronJob
+        | WorkloadKind::ReplicaSet
         | WorkloadKind::Job
         | WorkloadKind::Pod
         | WorkloadKind::EcsTask
         | WorkloadKind::Machine
-        | WorkloadKind::Unknown => return why_not("has no pace"),
+        | WorkloadKind::Unknown => return Ok(None),
     };
     Ok((changed != *own).then_some(changed))
 }

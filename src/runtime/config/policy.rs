@@ -6,9 +6,12 @@ use jiff::Timestamp;
 
 use super::reader::Table;
 use super::{Setting, note};
-use crate::domain::policy::{Freeze, Minimum, PlacePolicy, Policy, PolicyRule};
+use crate::domain::policy::{Asks, Freeze, Minimum, PlacePolicy, Policy, PolicyRule, Probe};
 use crate::domain::selector::duration;
 use crate::domain::text::Text;
+
+/// How long a probe may take where nobody says.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The policy of a `[policy]` table; faults are noted in the table.
 pub(super) fn read(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Policy {
@@ -60,9 +63,38 @@ pub(super) fn read(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>
         }
         exception.refuse_unknown();
     }
+    policy.probes = table.tables("probe").iter().filter_map(|table| probe(table, file, origins)).collect();
     policy.freezes = table.tables("freeze").iter().filter_map(|table| freeze(table, file, origins)).collect();
     table.refuse_unknown();
     policy
+}
+
+fn probe(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Option<Probe> {
+    let places = table.strings("places").unwrap_or_default();
+    let (command, http) = (table.strings("command"), table.string("http"));
+    let timeout = time(table, "timeout").unwrap_or(PROBE_TIMEOUT);
+    table.refuse_unknown();
+    let asks = match (command, http) {
+        (Some(words), None) if !words.is_empty() => Asks::Command(words.iter().map(|word| Text::new(word)).collect()),
+        (None, Some(address)) if address.starts_with("http://") || address.starts_with("https://") => {
+            Asks::Http(Text::new(&address))
+        }
+        (None, Some(_)) => {
+            table.fault_at("http", "it is no address", "http = \"https://checkout.example/healthz\"");
+            return None;
+        }
+        (Some(_) | None, _) => {
+            table.fault(
+                "a probe needs either `command` or `http`",
+                "command = [\"./smoke.sh\", \"checkout\"], or http = \"https://checkout.example/healthz\"",
+            );
+            return None;
+        }
+    };
+    let probe = Probe { places: places.iter().map(|place| Text::new(place)).collect(), asks, timeout };
+    let key = if matches!(probe.asks, Asks::Http(_)) { "http" } else { "command" };
+    note(origins, table, file, "policy.probe", key, &probe.describe());
+    Some(probe)
 }
 
 fn freeze(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Option<Freeze> {

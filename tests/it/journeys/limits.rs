@@ -8,7 +8,7 @@ use super::desk::{CRASH_LOOP, Desk, V41, V42, asked, changes, release, requests,
 use super::rollback::versions;
 use crate::real::cluster::{
     Cluster, MERGE_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, deployments,
-    own_cluster_or_skip, wait,
+    own_cluster_or_skip, pair_or_skip, wait,
 };
 
 #[test]
@@ -253,4 +253,31 @@ fn what_goes_with_the_pods_is_said_before_the_code() {
             "claim data is a local volume: the next pod starts on that node or not at all",
         ]
     );
+}
+
+#[test]
+fn a_probe_that_says_no_stops_before_the_next_wave() {
+    let Some((eu, us)) = pair_or_skip("a_probe_that_says_no_stops_before_the_next_wave") else { return };
+    let namespace = "journey-probe";
+    for cluster in [eu, us] {
+        versions(cluster, namespace, 1, &[V41, V42]);
+    }
+    let desk = Desk::at(&[(eu, User::Admin, None), (us, User::Admin, None)]);
+    let words = "echo \"asked for wave $ROLLDECK_WAVE\"; echo 41 errors >&2; test -e fine";
+    let probe = |directory: &std::path::Path| {
+        let command = format!("cd {} && {{ {words}; }}", directory.display());
+        format!("[[policy.probe]]\ncommand = [\"sh\", \"-c\", {}]\ntimeout = \"5s\"", json!(command))
+    };
+    desk.configure(&probe(desk.directory()));
+    let selector = format!("ns:{namespace}");
+    let (plan, code, shown) = desk.plan(&["rollback", "app", &selector]);
+    let checks = shown["checks"].as_array().expect("checks");
+    assert_eq!(checks.iter().filter(|check| check["name"] == "probe").count(), 2, "{shown}");
+    let failed = desk.run(&["apply", &plan, "--code", &code]).operation("failed", 1);
+    let reason = text(&failed["reason"]);
+    assert!(reason.contains("the probe of wave 1 says no") && reason.contains("41 errors"), "{reason}");
+    assert_eq!((asked(eu, namespace), asked(us, namespace)), (json!(V41), json!(V42)), "the second wave has not begun");
+    fs::write(desk.directory().join("fine"), "").expect("written");
+    desk.plan_and_apply(&["rollback", "app", &selector, "--to", "v41"]).operation("done", 0);
+    assert_eq!(asked(us, namespace), V41);
 }

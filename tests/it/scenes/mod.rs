@@ -175,16 +175,22 @@ fn every_frame_is_ascii_where_the_data_is() {
     }
 }
 
-#[test]
-fn the_key_table_of_the_readme_is_that_of_the_program() {
+/// Compares what stands between two markers of the README with what the program says.
+fn compare_part(name: &str, wanted: &str) {
     let path = root().join("README.md");
     let readme = std::fs::read_to_string(&path).unwrap_or_default();
-    let markers = readme.find("<!-- keys -->\n").zip(readme.find("<!-- /keys -->"));
-    let Some((start, end)) = markers else {
-        panic!("README.md needs the markers <!-- keys --> and <!-- /keys --> around the key table (UPDATE=1 fills it)");
+    let (before, after) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+    let Some((start, end)) = readme.find(&before).zip(readme.find(&after)) else {
+        panic!(
+            "README.md needs the markers <!-- {name} --> and <!-- /{name} --> (UPDATE=1 fills what is between them)"
+        );
     };
-    let start = start + "<!-- keys -->\n".len();
-    let table = rolldeck::app::key_table(&rolldeck::app::keymap::Keymap::default());
-    let wanted = format!("{}\n{table}\n{}", readme[..start].trim_end(), &readme[end..]);
-    compare(&path, &wanted);
+    let start = start + before.len();
+    compare(&path, &format!("{}\n{wanted}\n{}", readme[..start].trim_end(), &readme[end..]));
+}
+
+#[test]
+fn the_tables_of_the_readme_are_those_of_the_program() {
+    compare_part("keys", &rolldeck::app::key_table(&rolldeck::app::keymap::Keymap::default()));
+    compare_part("kinds", &rolldeck::domain::plan::kinds_as_markdown());
 }

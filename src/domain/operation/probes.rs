@@ -1,0 +1,71 @@
+//! Who is asked before a wave counts as healthy: once its bake is over the probe of its place is asked, and a no stops the
+//! operation.
+//!
+//! Never asks: it says that somebody should be asked, and what the answer means.
+
+use super::Operation;
+use super::bakes::Baked;
+use super::decide::{Gates, World};
+use crate::domain::id::PlaceId;
+use crate::domain::journal::Entry;
+use crate::domain::plan::Step;
+use crate::domain::policy::Probe;
+use crate::domain::text::Text;
+
+/// How the probe of a wave stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    /// It should be asked.
+    Wanted(Probe),
+    /// It is being asked.
+    UnderWay,
+    /// Yes.
+    Passed(Text),
+    /// No, and what it said.
+    Failed(Text),
+}
+
+impl Gates {
+    /// The probe that should be asked now, and for which wave. From then on it is under way.
+    pub fn next_probe(&mut self) -> Option<(u16, Probe)> {
+        let (number, asked) = self.probes.iter_mut().find(|(_, asked)| matches!(asked, Asked::Wanted(_)))?;
+        match std::mem::replace(asked, Asked::UnderWay) {
+            Asked::Wanted(probe) => Some((*number, probe)),
+            Asked::UnderWay | Asked::Passed(_) | Asked::Failed(_) => None,
+        }
+    }
+
+    /// A probe has answered.
+    pub fn probed(&mut self, wave: u16, answer: Asked) {
+        if matches!(self.probes.get(&wave), Some(Asked::UnderWay)) {
+            self.probes.insert(wave, answer);
+        }
+    }
+}
+
+/// A wave whose bake is over: whether its probe says so too.
+pub(super) fn after_bake(gates: &mut Gates, world: &World<'_>, number: u16, place: &PlaceId, steps: &[&Step]) -> Baked {
+    let Some(probe) = world.policy.probe_at(place) else { return Baked::Through };
+    match gates.probes.entry(number).or_insert_with(|| Asked::Wanted(probe.clone())) {
+        Asked::Wanted(_) | Asked::UnderWay => {
+            gates.waiting_for =
+                Some(Text::new(&format!("wave {number} is healthy; its probe is asked: {}", probe.describe())));
+            Baked::NotYet
+        }
+        Asked::Passed(_) => Baked::Through,
+        Asked::Failed(said) => {
+            let reason = Text::new(&format!("the probe of wave {number} says no ({}): {said}", probe.describe()));
+            match steps.iter().rev().find(|step| step.action.replaces()).or(steps.last()) {
+                Some(step) => Baked::Failed(Entry::Failed { step: step.id, reason }),
+                None => Baked::Through,
+            }
+        }
+    }
+}
+
+impl Operation {
+    /// The place whose probe speaks for a wave: that of the wave itself.
+    pub(super) fn place_of_wave(&self, number: u16) -> Option<&PlaceId> {
+        self.plan.waves.get(usize::from(number).checked_sub(1)?).map(|wave| &wave.place)
+    }
+}

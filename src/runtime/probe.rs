@@ -1,0 +1,179 @@
+//! Asks a probe: runs its program without the terminal, or reads its address once. In time, and with what it said cut short.
+//!
+//! Never passes anything of the fleet to it but the names of the operation and the wave, and never decides what a no means.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::{Child, Command};
+
+use super::terminal::end_group;
+use crate::domain::id::OperationId;
+use crate::domain::operation::Asked;
+use crate::domain::policy::{Asks, Probe};
+use crate::domain::text::Text;
+
+/// How much of an answer is read.
+const MOST_BYTES: u64 = 64 << 10;
+/// How much of it is shown.
+const SHOWN: usize = 200;
+
+/// Asks it; no answer in time is a no.
+pub(super) async fn ask(probe: &Probe, operation: &OperationId, wave: u16) -> Asked {
+    match &probe.asks {
+        Asks::Command(words) => command(words, probe.timeout, operation, wave).await,
+        Asks::Http(address) => {
+            let late = || Asked::Failed(Text::new(&format!("no answer within {} s", probe.timeout.as_secs())));
+            tokio::time::timeout(probe.timeout, http(address)).await.unwrap_or_else(|_| late())
+        }
+    }
+}
+
+async fn command(words: &[Text], limit: Duration, operation: &OperationId, wave: u16) -> Asked {
+    let Some((program, arguments)) = words.split_first() else {
+        return Asked::Failed(Text::new("it names no program"));
+    };
+    let mut command = Command::new(program.as_str());
+    command.args(arguments.iter().map(Text::as_str));
+    command.env("ROLLDECK_OPERATION", operation.0.as_str()).env("ROLLDECK_WAVE", wave.to_string());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return Asked::Failed(Text::new(&format!("{program} can't be run: {error}"))),
+    };
+    let leader = child.id();
+    let ended = tokio::time::timeout(limit, to_its_end(&mut child)).await;
+    match ended {
+        Ok((Ok(status), said)) if status.success() => Asked::Passed(said),
+        Ok((Ok(status), said)) => Asked::Failed(Text::new(&format!("{status}: {said}"))),
+        Ok((Err(error), _)) => Asked::Failed(Text::new(&format!("it can't be waited for: {error}"))),
+        Err(_) => {
+            // With all that it has started.
+            leader.into_iter().for_each(end_group);
+            Asked::Failed(Text::new(&format!("it did not end within {} s", limit.as_secs())))
+        }
+    }
+}
+
+/// Both of its outputs, then its status.
+async fn to_its_end(child: &mut Child) -> (std::io::Result<std::process::ExitStatus>, Text) {
+    let (out, err) = tokio::join!(read(child.stdout.take()), read(child.stderr.take()));
+    (child.wait().await, shortened(&[out, err].concat()))
+}
+
+/// What is more than is kept is read all the same: else it would wait for us.
+async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        // What breaks off has said what it has said.
+        let _ = (&mut stream).take(MOST_BYTES).read_to_end(&mut bytes).await;
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    }
+    bytes
+}
+
+async fn http(address: &str) -> Asked {
+    let failed = |why: String| Asked::Failed(Text::new(&why));
+    let roots = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
+    let connector = match roots {
+        Ok(roots) => roots.https_or_http().enable_http1().build(),
+        Err(error) => return failed(format!("no certificates of this machine can be read: {error}")),
+    };
+    let client: Client<_, Empty<&[u8]>> = Client::builder(TokioExecutor::new()).build(connector);
+    let address = match address.parse() {
+        Ok(address) => address,
+        Err(error) => return failed(format!("it is no address: {error}")),
+    };
+    let response = match client.get(address).await {
+        Ok(response) => response,
+        Err(error) => return failed(format!("no answer: {}", chain(&error))),
+    };
+    let status = response.status();
+    let mut body = response.into_body();
+    let mut bytes = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Ok(data) = frame.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        if bytes.len() as u64 > MOST_BYTES {
+            break;
+        }
+    }
+    let said = Text::new(&format!("status {}: {}", status.as_u16(), shortened(&bytes)));
+    if status.is_success() { Asked::Passed(said) } else { Asked::Failed(said) }
+}
+
+/// The end of what was said: there a program says why.
+fn shortened(bytes: &[u8]) -> Text {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim();
+    let from = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(at, _)| at);
+    Text::new(&text[from..])
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn asked(words: &[&str], limit: u64) -> Asked {
+        let words = words.iter().map(|word| Text::new(word)).collect();
+        let probe = Probe { places: Vec::new(), asks: Asks::Command(words), timeout: Duration::from_millis(limit) };
+        ask(&probe, &OperationId(Text::new("o-1")), 2).await
+    }
+
+    #[tokio::test]
+    async fn a_program_answers_by_its_status_and_is_quoted() {
+        let said = |text: &str| Text::new(text);
+        assert_eq!(
+            asked(&["sh", "-c", "echo $ROLLDECK_OPERATION wave $ROLLDECK_WAVE"], 5000).await,
+            Asked::Passed(said("o-1 wave 2"))
+        );
+        assert_eq!(
+            asked(&["sh", "-c", "echo 500 errors >&2; exit 3"], 5000).await,
+            Asked::Failed(said("exit status: 3: 500 errors"))
+        );
+        assert!(matches!(asked(&["/no/such/program"], 5000).await, Asked::Failed(why) if why.contains("can't be run")));
+        let long = asked(&["sh", "-c", "yes | head -c 300000; echo the end"], 5000).await;
+        assert!(matches!(&long, Asked::Passed(text) if text.len() <= SHOWN), "{long:?}");
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_end_is_ended_with_what_it_has_started() {
+        let asked = asked(&["sh", "-c", "sleep 60 & sleep 60"], 200).await;
+        assert_eq!(asked, Asked::Failed(Text::new("it did not end within 0 s")));
+    }
+
+    #[tokio::test]
+    async fn an_address_answers_by_its_status() {
+        use tokio::io::AsyncWriteExt as _;
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("http://{}/healthz", server.local_addr().expect("bound"));
+        tokio::spawn(async move {
+            for answer in ["200 OK\r\ncontent-length: 4\r\n\r\nfine", "503 Busy\r\ncontent-length: 9\r\n\r\noverload!"]
+            {
+                let (mut stream, _) = server.accept().await.expect("a guest");
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await;
+                let answer = format!("HTTP/1.1 {}", answer.replacen("\r\n", "\r\nconnection: close\r\n", 1));
+                stream.write_all(answer.as_bytes()).await.expect("heard");
+            }
+        });
+        assert_eq!(http(&address).await, Asked::Passed(Text::new("status 200: fine")));
+        assert_eq!(http(&address).await, Asked::Failed(Text::new("status 503: overload!")));
+        assert!(matches!(http(&address).await, Asked::Failed(why) if why.starts_with("no answer")));
+    }
+}
