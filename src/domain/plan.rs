@@ -20,6 +20,7 @@ mod others;
 mod request;
 mod reverse;
 mod select;
+mod stays;
 mod tempo;
 mod waves;
 mod words;

@@ -14,6 +14,7 @@ use super::floor::{Floor, healthy_floor, on_top};
 use super::lend;
 use super::meant::meant;
 use super::select::select;
+use super::stays::moves_away;
 use super::tempo::strategy_for;
 use super::waves::{FAST, waves};
 use super::words::{abort_leaves, title};
@@ -27,7 +28,6 @@ use crate::domain::image::ImageRef;
 use crate::domain::keeper::Setting;
 use crate::domain::observation::{Applies, Health, Strategy, Undoer};
 use crate::domain::policy::{Confirm, Policy};
-use crate::domain::protection::{Protected, Protection};
 use crate::domain::text::{Text, counted};
 
 /// Makes a plan. `busy` tells which running operation already drives a workload.
@@ -458,24 +458,6 @@ impl Draft {
             confirm: confirm.unwrap_or(Confirm::Code),
         }
     }
-}
-
-/// What keeps a workload where it is, if these steps would move it away. The way back of the operation that has left it
-/// may.
-fn moves_away<'a>(
-    fleet: &'a Fleet,
-    request: &PlanRequest,
-    workload: &Workload,
-    steps: &[Step],
-) -> Option<&'a Protection> {
-    let stay = fleet.protections().stay_of(&workload.id)?;
-    let Protected::Stay { template, operation, .. } = &stay.what else { return None };
-    let is_own_way_back = matches!(&request.goto, Goto::Before(back) if back == operation);
-    let moves = |step: &Step| match &step.action {
-        Action::RestoreRevision { hash, .. } => hash != template,
-        action => action.is_rollout(),
-    };
-    (steps.iter().any(moves) && !is_own_way_back).then_some(stay)
 }
 
 /// Whether a step takes away an instance that is healthy now.

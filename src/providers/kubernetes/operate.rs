@@ -37,11 +37,8 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
     if Kind::operable(order.step.workload.kind).is_none() {
         return Answer::Refused(Text::new(&format!("not sent: {}", lookup::inoperable(&order.step.workload))));
     }
-    // Argo CD and Argo Rollouts keep their status in the object itself, and write it all the time.
-    let is_busy = match order.step.action {
-        Action::EndRollout { .. } | Action::Promote { .. } | Action::Borrow { .. } | Action::GiveBack { .. } => true,
-        Action::RestoreRevision { .. } | Action::SetImage { .. } | Action::Evict { .. } => false,
-    };
+    // The controllers of Argo CD and of Argo Rollouts write into these objects all the time.
+    let is_busy = order.step.workload.kind == WorkloadKind::Rollout || order.step.action.loan().is_some();
     let attempts = match order.call {
         Call::Step(_) if is_busy => BRAKE_ATTEMPTS,
         Call::Step(_) => ATTEMPTS,

@@ -270,10 +270,13 @@ fn who_may_not_suspend_is_told_so_before_the_code() {
 
     let looks =
         json!([{"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get", "list", "watch"]}]);
-    cluster.grant(User::Viewer, None, &looks);
-    let looks = json!([{"apiGroups": ["", "apps", "batch", "policy"], "resources": ["*"], "verbs": ["get", "list", "watch", "patch"]}]);
-    cluster.grant(User::Viewer, None, &looks);
+    cluster.grant(User::Viewer, Some("argocd"), &looks);
+    cluster.grant(User::Viewer, Some(namespace), &everything);
     let desk = Desk::at(&[(cluster, User::Viewer, None)]);
+    let namespaces = format!("[\"{namespace}\", \"argocd\"]");
+    desk.configure(&format!(
+        "[[places]]\nkind = \"kubernetes\"\ncontext = \"prod-eu-viewer\"\nnamespaces = {namespaces}"
+    ));
     wait("the role to count", PATIENCE, || {
         let said = desk.run(&arguments);
         said.code == Some(1) && said.out.contains("patch applications is not granted")

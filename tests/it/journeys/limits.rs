@@ -218,15 +218,15 @@ fn what_one_cluster_answers_is_shown_when_the_other_does_not() {
 #[test]
 fn what_goes_with_the_pods_is_said_before_the_code() {
     let Some(cluster) = cluster_or_skip("what_goes_with_the_pods_is_said_before_the_code") else { return };
-    let namespace = "journey-lost";
+    let namespace = "journey-lost-data";
     cluster.create_namespace(namespace);
-    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "journey-lost"}, "spec": {
+    let volume = json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "journey-lost-data"}, "spec": {
         "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand",
         "local": {"path": "/mnt/fast"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [
             {"matchExpressions": [{"key": "kubernetes.io/os", "operator": "In", "values": ["linux"]}]}]}}}});
     cluster.create("/api/v1/persistentvolumes", &volume);
     let claim = json!({"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
-        "storageClassName": "by-hand", "volumeName": "journey-lost", "resources": {"requests": {"storage": "1Gi"}}}});
+        "storageClassName": "by-hand", "volumeName": "journey-lost-data", "resources": {"requests": {"storage": "1Gi"}}}});
     cluster.create(&format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims"), &claim);
     let mut app = deployment(namespace, "app", V41, 1, &[]);
     app["spec"]["template"]["spec"]["volumes"] = json!([
