@@ -326,6 +326,7 @@ impl Operations {
 
     /// Hands what the journal and our record know of versions to the fleet; an operation's word is the stronger one.
     pub fn teach(&self, fleet: &mut Fleet, seen: &BTreeMap<WorkloadId, OwnRecord>) {
+        fleet.set_loans(self.debts().filter_map(|(_, debt)| debt.owing()).collect());
         let operations = own_records(self.tracked.values().map(|tracked| &tracked.operation));
         let workloads: BTreeSet<&WorkloadId> = operations.keys().chain(seen.keys()).collect();
         for workload in workloads {

@@ -27,6 +27,7 @@ use super::image::{ImageId, ImageRef};
 use super::observation::{
     InstanceSeen, Observation, PlaceIdentity, PlaceState, RevisionSeen, Rollout, Source, WorkloadSeen,
 };
+use super::plan::Owing;
 use super::protection::{Protection, Protections};
 use super::text::{Letters, Text};
 
@@ -44,6 +45,8 @@ pub struct Fleet {
     services: BTreeMap<Text, Tally>,
     records: HashMap<WorkloadId, OwnRecord>,
     protections: Protections,
+    /// What operations of this machine have borrowed and owe.
+    loans: Vec<Owing>,
     /// Workloads that can be operated and were seen to go: one that is merely not seen may be out of our sight.
     deleted: HashSet<(u16, Uid)>,
     interned: interner::Interner,
@@ -160,6 +163,7 @@ impl Fleet {
             services: BTreeMap::new(),
             records: HashMap::new(),
             protections: Protections::default(),
+            loans: Vec::new(),
             deleted: HashSet::new(),
             interned: interner::Interner::default(),
             dirty: HashSet::new(),

@@ -292,3 +292,34 @@ async fn another_pace_is_borrowed_for_the_rollout_and_given_back() {
     let step = slower.steps().next().and_then(|step| step.action.loan_as_text()).expect("its pace is changed first");
     assert!(step.starts_with("has it replace with max unavailable 1, max surge 1 instead of"), "{step}");
 }
+
+/// Found by the simulation (seed 1820): who borrows what is borrowed gives back the borrowed, and the first debt looks paid.
+#[tokio::test(start_paused = true)]
+async fn what_is_borrowed_is_not_borrowed_again() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let scope = || Scope::Matching(Selector::parse("app").expect("a selector"));
+    let faster = |goto| PlanRequest {
+        tempo: Tempo::default().faster(),
+        ..PlanRequest::of(goto, scope(), Duration::from_secs(600))
+    };
+    let plan = session.model.plan(&faster(Goto::LastGood));
+    let id = start(&mut session, plan);
+    until(&mut session, "pace and minimum are borrowed", |session| debts(session, &id).len() == 2).await;
+    let effects = session.model.operations.ask(&id, ControlRequest::Plain(Request::Stop), &Text::new("ana"));
+    session.perform(effects);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Stopped);
+    let app = deployment("k8s/a", "shop", "app");
+    assert!(stage.world.intervene(&app, &Intervention::Scale(9)));
+    until(&mut session, "it is scaled", |session| {
+        session.model.fleet.workload(&app).is_some_and(|app| app.seen.desired == 9)
+    })
+    .await;
+    let refused = session.model.plan(&faster(Goto::LastGood));
+    assert!(refused.refusals[0].reason.contains("its pace is borrowed and owed already"), "{:?}", refused.refusals);
+    let plan = session.model.plan(&PlanRequest::of(Goto::LastGood, scope(), Duration::from_secs(600)));
+    assert!(plan.steps().all(|step| step.action.loan().is_none()), "nothing is borrowed twice");
+    assert!(plan.checks.iter().any(|check| check.detail.contains("is borrowed and owed already")), "{:?}", plan.checks);
+    assert_eq!(debts(&session, &id).len(), 2);
+}

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::{Fleet, Listing, Workload};
-use crate::domain::id::{PlaceId, Uid};
-use crate::domain::keeper::{KeeperId, KeeperName, KeeperSeen};
+use crate::domain::id::{PlaceId, Uid, WorkloadId};
+use crate::domain::keeper::{Borrowed, KeeperId, KeeperName, KeeperSeen};
 use crate::domain::observation::Source;
+use crate::domain::plan::Owing;
 
 /// The keepers of one place.
 #[derive(Default)]
@@ -49,6 +50,19 @@ impl Fleet {
         };
         let mut found = self.place(place)?.keepers.iter().filter(is_it);
         found.next().filter(|_| found.next().is_none())
+    }
+
+    /// What operations of this machine owe now.
+    pub fn set_loans(&mut self, loans: Vec<Owing>) {
+        self.loans = loans;
+    }
+
+    /// Whether this is borrowed already: who borrowed it again would give back what was borrowed, and not what was there.
+    pub fn is_lent(&self, workload: &WorkloadId, what: &Borrowed) -> bool {
+        self.loans.iter().any(|owed| {
+            let is_of_workload = owed.workload == *workload || matches!(what, Borrowed::Keeper { .. });
+            is_of_workload && owed.loan.what.is_of_same(what)
+        })
     }
 
     /// The autoscaler of a workload.

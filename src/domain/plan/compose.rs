@@ -25,7 +25,7 @@ use super::{
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
-use crate::domain::keeper::Setting;
+use crate::domain::keeper::{Borrowed, Setting};
 use crate::domain::observation::{Applies, Health, Strategy, Undoer};
 use crate::domain::policy::{Confirm, Policy};
 use crate::domain::text::{Text, counted};
@@ -196,7 +196,7 @@ impl Draft {
                 if steps.iter().all(|step| step.action.loan().is_some()) {
                     return self.steps.extend(steps);
                 }
-                let strategy = match self.strategy(request, workload, &steps) {
+                let strategy = match self.strategy(request, fleet, workload, &steps) {
                     Ok(strategy) => strategy,
                     Err((reason, hint)) => return self.refuse(Some(workload), &reason, hint),
                 };
@@ -219,13 +219,20 @@ impl Draft {
     fn strategy(
         &self,
         request: &PlanRequest,
+        fleet: &Fleet,
         workload: &Workload,
         steps: &[Step],
     ) -> Result<Option<Strategy>, (String, &'static str)> {
-        match steps.iter().any(|step| step.action.is_rollout()) {
-            true => strategy_for(workload, request.tempo),
-            false => Ok(None),
+        if !steps.iter().any(|step| step.action.is_rollout()) {
+            return Ok(None);
         }
+        let strategy = strategy_for(workload, request.tempo)?;
+        let (from, lent) = (workload.seen.strategy.clone(), strategy.clone().unwrap_or_default());
+        if strategy.is_some() && fleet.is_lent(&workload.id, &Borrowed::Pace { from, to: lent }) {
+            let reason = "its pace is borrowed and owed already: it could not be given back as it was".to_string();
+            return Err((reason, "give it back first (D), or leave its pace as it is: + and -"));
+        }
+        Ok(strategy)
     }
 
     fn lend(

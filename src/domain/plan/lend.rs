@@ -135,6 +135,11 @@ impl Lent {
             Minimum::Held => {
                 let (from, to) = (keeper.setting, Setting::AtLeast(desired));
                 let what = Borrowed::Keeper { keeper: id, uid: keeper.uid.clone(), from, to };
+                if fleet.is_lent(&workload.id, &what) {
+                    let detail =
+                        format!("{}: its autoscaler's minimum of {minimum} is borrowed and owed already", workload.id);
+                    return self.checks.push(check("minimum", CheckVerdict::Warn, detail));
+                }
                 let loan = Loan { what, term: policy.loan_term };
                 self.give_back_at_the_end(workload, &loan);
                 self.borrow(workload, loan);

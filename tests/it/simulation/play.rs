@@ -81,8 +81,9 @@ pub(super) async fn play(seed: u64) -> Played {
     let demo =
         open(&scene.text, BASE.parse().expect("a time")).unwrap_or_else(|error| panic!("{error}\n{}", scene.text));
     let state = tempfile::tempdir().expect("a directory");
-    let configuration =
-        Configuration { world: demo.world.clone(), policy: demo.policy, declarations: demo.declarations };
+    let mut policy = demo.policy.clone();
+    policy.base.first_percent = scene.first;
+    let configuration = Configuration { world: demo.world.clone(), policy, declarations: demo.declarations };
     let first = Process::open(&configuration, state.path(), 0, dice.split());
     let now = demo.world.now();
     let mut play = Play {

@@ -24,6 +24,8 @@ pub(super) struct Scene {
     pub(super) changes_by_itself: bool,
     /// Whether others change things there too.
     pub(super) is_lonely: bool,
+    /// The share of a workload that goes first, in percent.
+    pub(super) first: Option<u8>,
     /// Healthy ones never fall below this share through us, in percent.
     pub(super) floor: u32,
 }
@@ -114,6 +116,7 @@ impl Scene {
             tags: vec!["v1", "v2", "v3"],
             changes_by_itself: fails.contains("later") || !reverted.is_empty(),
             is_lonely: dice.one_in(2),
+            first: dice.one_in(4).then_some(if dice.one_in(2) { 25 } else { 50 }),
             floor,
             text,
         }
