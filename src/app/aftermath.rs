@@ -8,7 +8,7 @@ use super::model::Model;
 use crate::domain::id::OperationId;
 use crate::domain::journal::Outcome;
 use crate::domain::operation::Operation;
-use crate::domain::plan::Verb;
+use crate::domain::plan::{Verb, Way};
 use crate::domain::protection::Protected;
 use crate::domain::text::Text;
 
@@ -26,9 +26,11 @@ pub(crate) fn of(model: &Model, id: &OperationId) -> Vec<Effect> {
 
 fn stays(model: &Model, operation: &Operation) -> Vec<Effect> {
     let Some(time) = model.settings.policy.lock_after_rollback else { return Vec::new() };
-    if operation.plan.verb != Verb::Rollback || operation.plan.reverses.is_some() {
+    // Who has picked a version has not said that the one before is bad.
+    if operation.plan.verb != Verb::Rollback || operation.plan.way != Way::Back {
         return Vec::new();
     }
+    let expires_at = model.now.checked_add(time).ok();
     let rolls = operation.plan.steps().filter(|step| step.action.is_rollout());
     let gone_to = rolls.filter_map(|step| {
         let template = operation.progress(step.id).receipt.as_ref()?.template.clone()?;
@@ -39,7 +41,7 @@ fn stays(model: &Model, operation: &Operation) -> Vec<Effect> {
             operation: operation.id.clone(),
         };
         let reason = Text::new(&format!("{} went back to it (policy lock_after_rollback)", operation.id));
-        Some(Effect::Protect { what, reason, expires_at: Some(model.now + time) })
+        Some(Effect::Protect { what, reason, expires_at })
     });
     gone_to.collect()
 }

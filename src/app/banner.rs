@@ -10,8 +10,9 @@ use super::screens::operations::state;
 use super::theme::Meaning;
 use super::widgets::bar::bar;
 use super::widgets::paint::Line;
+use crate::domain::id::OperationId;
 use crate::domain::journal::Outcome;
-use crate::domain::operation::{Alive, Mode, Owed, Progress, StepState, progress_of};
+use crate::domain::operation::{Alive, Debt, Mode, Owed, Progress, StepState, progress_of};
 use crate::domain::plan::{Step, Verb};
 use crate::domain::text::counted;
 
@@ -35,11 +36,12 @@ pub(crate) fn lines(model: &Model, width: usize) -> Vec<Line> {
     if let Some(tracked) = news(model) {
         lines.push(end(tracked));
     }
-    let debts = model
-        .operations
-        .debts()
-        .filter(|(id, _)| model.operations.on_banner().is_none_or(|tracked| tracked.operation.id != **id));
-    let mut debts: Vec<_> = debts.collect();
+    // Whoever drives an operation will give back what is not overdue yet.
+    let driven = model.operations.on_banner().filter(|tracked| tracked.alive != Alive::Nobody);
+    let is_news = |(id, debt): &(&OperationId, &Debt)| {
+        driven.is_none_or(|tracked| tracked.operation.id != **id) || debt.is_overdue(model.now)
+    };
+    let mut debts: Vec<_> = model.operations.debts().filter(is_news).collect();
     // What is overdue is the worst of them, and an alarm.
     debts.sort_by_key(|(id, debt)| (!debt.is_overdue(model.now), debt.due().is_none(), debt.since, (*id).clone()));
     if let Some((id, debt)) = debts.first() {

@@ -49,7 +49,7 @@ pub enum Effect {
         /// Who started the operation.
         who: Text,
     },
-    /// Ask whether a wave is well; answer with `ProviderEvent::Probed`.
+    /// Ask whether a wave is well; answer with `Event::Probed`.
     Probe {
         /// The operation.
         operation: OperationId,

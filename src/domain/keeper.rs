@@ -61,7 +61,7 @@ pub struct KeeperSeen {
     pub namespace: Text,
     /// Its name.
     pub name: Text,
-    /// Counts each change of what it is asked to do.
+    /// Grows with each change: a state with a lower one is older.
     pub generation: u64,
     /// What it does by itself now.
     pub setting: Setting,
@@ -138,9 +138,9 @@ impl KeeperSeen {
         KeeperId { place: place.clone(), kind: self.kind, namespace: self.namespace.clone(), name: self.name.clone() }
     }
 
-    /// Whether this is the operation that last changed it.
-    pub fn is_marked_by(&self, operation: &str) -> bool {
-        self.touched_by.as_ref().is_some_and(|by| by.split_whitespace().next() == Some(operation))
+    /// Whether it is as another look has shown it, whatever was written to it between the two.
+    pub fn is_as(&self, other: &KeeperSeen) -> bool {
+        KeeperSeen { generation: other.generation, ..self.clone() } == *other
     }
 }
 
@@ -172,7 +172,7 @@ impl Borrowed {
                 format!("raises the minimum of {keeper} from {from} to {to}")
             }
             Borrowed::Keeper { keeper, to, .. } => format!("has {keeper} {to}"),
-            Borrowed::Pace { from, to } => format!("has it replace with {} instead of {}", pace(to), pace(from)),
+            Borrowed::Pace { from, to } => format!("has it replace with {}", pace(from, to, true)),
         }
     }
 
@@ -183,7 +183,7 @@ impl Borrowed {
                 format!("gives {keeper} its minimum of {from} back")
             }
             Borrowed::Keeper { keeper, .. } => format!("lets {keeper} act again"),
-            Borrowed::Pace { from, .. } => format!("has it replace with {} again", pace(from)),
+            Borrowed::Pace { from, to } => format!("has it replace with {} again", pace(to, from, false)),
         }
     }
 
@@ -195,15 +195,22 @@ impl Borrowed {
                 format!("{keeper} has a minimum of {to} instead of {from}")
             }
             Borrowed::Keeper { keeper, to, .. } => format!("{keeper} is to {to}"),
-            Borrowed::Pace { from, to } => format!("it replaces with {} instead of {}", pace(to), pace(from)),
+            Borrowed::Pace { from, to } => format!("it replaces with {}", pace(from, to, true)),
         }
     }
 }
 
-/// How many may be missing and how many run on top.
-fn pace(strategy: &Strategy) -> String {
-    let part = |what: &str, value: &Option<Text>| value.as_ref().map(|value| format!("{what} {value}"));
-    let parts = [part("max unavailable", &strategy.max_unavailable), part("max surge", &strategy.max_surge)];
+/// How many may be missing and how many run on top, as far as that changes.
+fn pace(from: &Strategy, to: &Strategy, says_before: bool) -> String {
+    let part = |what: &str, from: &Option<Text>, to: &Option<Text>| {
+        let name = |value: &Option<Text>| value.as_ref().map_or("its default".to_string(), ToString::to_string);
+        let before = if says_before { format!(" instead of {}", name(from)) } else { String::new() };
+        (from != to).then(|| format!("{what} {}{before}", name(to)))
+    };
+    let parts = [
+        part("max unavailable", &from.max_unavailable, &to.max_unavailable),
+        part("max surge", &from.max_surge, &to.max_surge),
+    ];
     parts.into_iter().flatten().collect::<Vec<String>>().join(", ")
 }
 

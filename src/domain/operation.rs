@@ -9,6 +9,7 @@ mod decide;
 mod first;
 mod follows;
 mod loans;
+mod lost;
 mod outcome;
 mod probes;
 mod promoted;
@@ -187,6 +188,7 @@ impl Operation {
                 if let Some(progress) = self.steps.get_mut(step) {
                     progress.brake = None;
                 }
+                self.account_for_unknown(*step, record.at);
             }
             Entry::Skipped { step, reason } => self.change(*step, StepState::Skipped, reason),
             Entry::WaveHealthy { wave } => self.healthy_waves.push(*wave),
@@ -290,6 +292,7 @@ impl Operation {
     }
 
     fn apply_sent(&mut self, call: Call, present: &[Uid], at: Timestamp) {
+        let is_running = self.mode == Mode::Running;
         let Some(progress) = self.steps.get_mut(&call.step()) else { return };
         match call {
             Call::Step(_) => {
@@ -301,6 +304,8 @@ impl Operation {
             Call::Brake(_) | Call::Release(_) => {
                 progress.brake = Some(call);
                 progress.brake_sent_at = Some(at);
+                // An operator's hold is put on while it does not run.
+                progress.is_first_hold |= matches!(call, Call::Brake(_)) && is_running;
             }
         }
     }
@@ -331,8 +336,8 @@ impl Operation {
                     progress.state = StepState::Accepted;
                     progress.detail = Text::default();
                 }
-                // Whoever lets it go: the share that went first has been looked at.
-                progress.first_has_passed = true;
+                // What was held before its first share was there is held there still.
+                progress.first_has_passed |= std::mem::take(&mut progress.is_first_hold);
                 progress.brake = None;
                 if let Some(before) = &mut progress.receipt {
                     before.generation = before.generation.max(receipt.generation);
@@ -355,6 +360,7 @@ impl Operation {
                 if let Some(progress) = self.steps.get_mut(&step) {
                     progress.detail = Text::new(&format!("could not hold it: {reason}"));
                     progress.brake_failed = Some(reason.clone());
+                    progress.is_first_hold = false;
                 }
             }
             Call::Release(step) => {

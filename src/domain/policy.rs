@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::PlaceId;
 use super::selector::glob_matches;
-use super::text::Text;
+use super::text::{Text, counted};
 
 /// The policy of one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,11 +107,24 @@ pub enum Asks {
 }
 
 impl Probe {
-    /// What it asks, in words.
+    /// What it asks, in words. Arguments, names in an address and its query may be secrets: they are not shown.
     pub fn describe(&self) -> String {
         match &self.asks {
-            Asks::Command(words) => words.iter().map(Text::as_str).collect::<Vec<&str>>().join(" "),
-            Asks::Http(address) => address.to_string(),
+            Asks::Command(words) => match words.split_first() {
+                Some((program, [])) => program.to_string(),
+                Some((program, arguments)) => format!("{program} with {}", counted(arguments.len(), "argument")),
+                None => String::new(),
+            },
+            Asks::Http(address) => {
+                let shown = address.split(['?', '#']).next().unwrap_or_default();
+                match shown.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('/').unwrap_or((rest, ""))))
+                {
+                    Some((scheme, (host, path))) => {
+                        format!("{scheme}://{}/{path}", host.rsplit('@').next().unwrap_or_default())
+                    }
+                    None => shown.to_string(),
+                }
+            }
         }
     }
 }

@@ -222,10 +222,13 @@ pub fn glob_matches(glob: &str, text: &str) -> bool {
     glob[at_glob..].iter().all(|&byte| byte == b'*')
 }
 
+/// What is added to a time without leaving the calendar.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// Reads `90s`, `15m`, `2h`, `3d`, `1w`; also `500ms`.
 ///
 /// # Errors
-/// The text, if it is none of these.
+/// The text, if it is none of these, or more than a hundred years.
 pub fn duration(raw: &str) -> Result<Duration, SelectorError> {
     let wrong = || SelectorError::Age(raw.to_string());
     let digits = raw.find(|character: char| !character.is_ascii_digit()).ok_or_else(wrong)?;
@@ -239,7 +242,8 @@ pub fn duration(raw: &str) -> Result<Duration, SelectorError> {
         "w" => 604_800_000,
         _ => return Err(wrong()),
     };
-    number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(wrong)
+    let duration = number.checked_mul(unit_ms).map(Duration::from_millis);
+    duration.filter(|duration| *duration <= LONGEST).ok_or_else(wrong)
 }
 
 fn any_glob(values: &[String], text: &str) -> bool {

@@ -363,3 +363,50 @@ async fn a_rollout_is_held_after_its_first_share_and_goes_on_when_that_has_baked
     let verbs: Vec<&str> = stage.world.calls().iter().map(|call| call.verb).collect();
     assert_eq!(verbs, ["restore_revision", "brake", "release"]);
 }
+
+/// An operator who holds it before that share is there has looked at nothing.
+#[tokio::test(start_paused = true)]
+async fn a_pause_before_the_first_share_does_not_stand_for_its_bake() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(ONE_BAD);
+    let mut session = process(&stage, state.path(), "ana").await;
+    session.model.settings.policy.base.first_percent = Some(25);
+    session.model.settings.policy.base.bake = Duration::from_secs(30);
+    let plan = rollback_plan(&session, "app place:k8s/a");
+    let id = start(&mut session, plan);
+    let is = |session: &Session, state| {
+        session.model.operations.get(&id).is_some_and(|tracked| first(&tracked.operation) == state)
+    };
+    until(&mut session, "it is accepted", |session| is(session, StepState::Accepted)).await;
+    let hold = session.model.operations.ask(&id, ControlRequest::Plain(Request::Pause), &Text::new("ana"));
+    session.perform(hold);
+    until(&mut session, "it is held", |session| is(session, StepState::Held)).await;
+    let go_on = session.model.operations.ask(&id, ControlRequest::Plain(Request::Resume), &Text::new("ana"));
+    session.perform(go_on);
+    until(&mut session, "it has ended", |session| operation(session, &id).ended.is_some()).await;
+    let verbs: Vec<&str> = stage.world.calls().iter().map(|call| call.verb).collect();
+    assert_eq!(verbs, ["restore_revision", "brake", "release", "brake", "release"]);
+    let (outcome, _, at) = operation(&session, &id).ended.clone().expect("it has");
+    let released = stage.world.calls().last().expect("it was released").at;
+    assert_eq!(outcome, Ended::Done);
+    assert!(at > released);
+}
+
+/// The brake of the first share may be refused; the rollout goes on, and that is said.
+#[tokio::test(start_paused = true)]
+async fn a_first_share_that_can_not_be_held_is_said() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(ONE_BAD);
+    let mut session = process(&stage, state.path(), "ana").await;
+    session.model.settings.policy.base.first_percent = Some(25);
+    let plan = rollback_plan(&session, "app place:k8s/a");
+    stage.world.fault(&PlaceId::new("k8s/a"), 1, Fault::Refuse(Text::new("webhook says no")));
+    let id = start(&mut session, plan);
+    until(&mut session, "it says so", |session| {
+        let waits = session.model.operations.get(&id).and_then(|tracked| tracked.gates.waiting_for.clone());
+        waits.is_some_and(|waits| waits.contains("not held after its first 25%: webhook says no"))
+    })
+    .await;
+    until(&mut session, "it has ended", |session| operation(session, &id).ended.is_some()).await;
+    assert!(matches!(operation(&session, &id).ended, Some((Ended::Done, ..))));
+}

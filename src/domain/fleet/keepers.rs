@@ -54,7 +54,10 @@ impl Fleet {
 
     /// What operations of this machine owe now.
     pub fn set_loans(&mut self, loans: Vec<Owing>) {
-        self.loans = loans;
+        if self.loans != loans {
+            self.loans = loans;
+            self.revision += 1;
+        }
     }
 
     /// Whether this is borrowed already: who borrowed it again would give back what was borrowed, and not what was there.

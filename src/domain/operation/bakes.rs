@@ -111,6 +111,7 @@ fn stays_healthy(
     }
     if let Some((step, id, why)) = sick {
         gates.healthy_since.remove(number);
+        gates.forget_answer(*number);
         let limit = world.policy.for_place(&step.workload.place).step_timeout;
         let since = *gates.sick_since.entry(*number).or_insert(world.now);
         if elapsed(since, world.now) > limit + *bake {
@@ -122,5 +123,9 @@ fn stays_healthy(
     }
     gates.sick_since.remove(number);
     let since = *gates.healthy_since.entry(*number).or_insert(world.now);
-    Ok(bake.saturating_sub(elapsed(since, world.now)))
+    let left = bake.saturating_sub(elapsed(since, world.now));
+    if !left.is_zero() {
+        gates.forget_answer(*number);
+    }
+    Ok(left)
 }

@@ -11,8 +11,8 @@ use crate::domain::fleet::Fleet;
 use crate::domain::id::{PlaceId, StepId, Uid, WorkloadId};
 use crate::domain::journal::{Entry, Receipt};
 use crate::domain::keeper::{Borrowed, KeeperId, Loan, Setting};
-use crate::domain::observation::Rollout;
-use crate::domain::plan::{Action, Owing, Step};
+use crate::domain::observation::{Rollout, Strategy};
+use crate::domain::plan::{Action, Marked, Owing, Step};
 use crate::domain::text::Text;
 
 /// What an operation still owes.
@@ -55,16 +55,26 @@ impl Debt {
     pub fn due(&self) -> Option<Timestamp> {
         match &self.owed {
             Owed::Hold => None,
-            Owed::Loan(loan) => Some(self.since + loan.term),
+            Owed::Loan(loan) => self.since.checked_add(loan.term).ok(),
+        }
+    }
+
+    /// What is borrowed; `None` for a hold.
+    pub fn loan(&self) -> Option<&Loan> {
+        match &self.owed {
+            Owed::Hold => None,
+            Owed::Loan(loan) => Some(loan),
         }
     }
 
     /// What a plan would give back; `None` for a hold, which another plan lets go.
     pub fn owing(&self) -> Option<Owing> {
-        match &self.owed {
-            Owed::Hold => None,
-            Owed::Loan(loan) => Some(Owing { workload: self.workload.clone(), loan: loan.clone() }),
-        }
+        Some(Owing { workload: self.workload.clone(), loan: self.loan()?.clone() })
+    }
+
+    /// The entry that it is owed no longer.
+    fn is_paid(&self, how: &str) -> Entry {
+        Entry::DebtPaid { workload: self.workload.clone(), loan: self.loan().cloned(), how: Text::new(how) }
     }
 
     /// Whether its term is over.
@@ -82,27 +92,19 @@ pub fn paid(operation: &Operation, fleet: &Fleet) -> Option<Entry> {
         }
         let how = match &debt.owed {
             Owed::Hold => hold_is_off(operation, fleet, debt)?,
+            // Our own request is on its way, and its answer says it better.
+            Owed::Loan(loan) if is_being_given_back(operation, &debt.workload, &loan.what) => return None,
             Owed::Loan(Loan { what: Borrowed::Keeper { keeper, uid, to, .. }, .. }) => {
                 is_given_back(operation, fleet, debt, (keeper, uid, *to))?
             }
-            Owed::Loan(Loan { what: Borrowed::Pace { to, .. }, .. }) => {
-                let seen = &fleet.workload(&debt.workload)?.seen;
-                if seen.strategy == *to || seen.generation < debt.generation {
-                    return None;
-                }
-                by_whom(operation, seen.touched_by.as_deref(), "given back", "changed by somebody else")
-            }
+            Owed::Loan(Loan { what: Borrowed::Pace { to, .. }, .. }) => has_own_pace(operation, fleet, debt, to)?,
         };
-        let loan = match &debt.owed {
-            Owed::Hold => None,
-            Owed::Loan(loan) => Some(loan.clone()),
-        };
-        Some(Entry::DebtPaid { workload: debt.workload.clone(), loan, how: Text::new(&how) })
+        Some(debt.is_paid(&how))
     })
 }
 
 fn hold_is_off(operation: &Operation, fleet: &Fleet, debt: &Debt) -> Option<String> {
-    let step = operation.plan.steps().find(|step| step.workload == debt.workload)?;
+    let step = operation.plan.steps().find(|step| step.workload == debt.workload && step.brake.exists())?;
     // Our own release is on its way, and its answer says it better.
     if operation.progress(step.id).brake.is_some() {
         return None;
@@ -126,15 +128,6 @@ fn is_given_back(
     debt: &Debt,
     (keeper, uid, to): (&KeeperId, &Uid, Setting),
 ) -> Option<String> {
-    // Our own request is on its way, and its answer says it better.
-    let gives_back = |step: &&Step| match &step.action {
-        Action::GiveBack { loan } => matches!(&loan.what, Borrowed::Keeper { keeper: other, .. } if other == keeper),
-        _ => false,
-    };
-    let is_on_its_way = |step: &Step| operation.progress(step.id).state == StepState::Sent;
-    if operation.plan.steps().find(gives_back).is_some_and(is_on_its_way) {
-        return None;
-    }
     let seen = fleet.keeper(keeper)?;
     if seen.uid != *uid {
         return Some("it was deleted and made again".to_string());
@@ -142,12 +135,49 @@ fn is_given_back(
     if seen.setting == to || seen.generation < debt.generation {
         return None;
     }
-    Some(by_whom(operation, seen.touched_by.as_deref(), "given back", "changed by somebody else"))
+    Some(no_longer_so(operation, debt, seen.touched_by.as_deref()))
+}
+
+fn has_own_pace(operation: &Operation, fleet: &Fleet, debt: &Debt, to: &Strategy) -> Option<String> {
+    let uid = operation.plan.steps().find(|step| step.workload == debt.workload).map(|step| &step.bound.uid)?;
+    let Some(workload) = fleet.workload(&debt.workload) else {
+        return fleet.is_deleted(debt.place(), uid).then(|| "the workload was deleted".to_string());
+    };
+    let seen = &workload.seen;
+    if seen.uid != *uid {
+        return Some("the workload was deleted and made again".to_string());
+    }
+    if seen.strategy == *to || seen.generation < debt.generation {
+        return None;
+    }
+    Some(no_longer_so(operation, debt, seen.touched_by.as_deref()))
+}
+
+/// Whether the operation has asked itself for this to be given back, and waits for the answer.
+fn is_being_given_back(operation: &Operation, workload: &WorkloadId, what: &Borrowed) -> bool {
+    let gives_back = |step: &&Step| match &step.action {
+        Action::GiveBack { loan } => step.workload == *workload && loan.what.is_of_same(what),
+        _ => false,
+    };
+    operation.plan.steps().filter(gives_back).any(|step| operation.progress(step.id).state == StepState::Sent)
+}
+
+/// How a loan came to be no longer so.
+fn no_longer_so(operation: &Operation, debt: &Debt, mark: Option<&str>) -> String {
+    let borrows = |step: &&Step| {
+        let is_of_same = |loan: &Loan| debt.is_for(&step.workload, Some(loan));
+        matches!(&step.action, Action::Borrow { loan } if is_of_same(loan))
+    };
+    let borrow = operation.plan.steps().find(borrows);
+    if borrow.is_some_and(|step| operation.progress(step.id).state == StepState::Unresolved) {
+        return "its answer was lost, and the fleet shows that it is not so: nothing is owed".to_string();
+    }
+    by_whom(operation, mark, "given back", "changed by somebody else")
 }
 
 fn by_whom(operation: &Operation, mark: Option<&str>, done: &str, else_said: &str) -> String {
-    match mark.and_then(|mark| mark.split_whitespace().next()) {
-        Some(other) if other != operation.id.0.as_str() => format!("{done} by {other}"),
+    match mark.and_then(Marked::of) {
+        Some(marked) if marked.operation != operation.id => format!("{done} by {}", marked.operation),
         Some(_) | None => else_said.to_string(),
     }
 }
@@ -155,12 +185,7 @@ fn by_whom(operation: &Operation, mark: Option<&str>, done: &str, else_said: &st
 impl Operation {
     /// The entry that writes the next debt off, in the words of whoever does so.
     pub fn write_off(&self, how: &Text) -> Option<Entry> {
-        let debt = self.debts.first()?;
-        let loan = match &debt.owed {
-            Owed::Hold => None,
-            Owed::Loan(loan) => Some(loan.clone()),
-        };
-        Some(Entry::DebtPaid { workload: debt.workload.clone(), loan, how: how.clone() })
+        self.debts.first().map(|debt| debt.is_paid(how))
     }
 
     /// A step was accepted: what it has borrowed is owed from now on, what it has given back no longer.
@@ -172,6 +197,16 @@ impl Operation {
             return self.debts.retain(|debt| !debt.is_for(&workload, Some(&loan)));
         }
         self.debts.push(Debt { workload, owed: Owed::Loan(loan), since: at, generation: receipt.generation });
+    }
+
+    /// Nobody can tell what became of a step: what it may have borrowed is owed until the fleet shows that it is not so.
+    pub(super) fn account_for_unknown(&mut self, step: StepId, at: Timestamp) {
+        let Some(step) = self.plan.step(step) else { return };
+        let Action::Borrow { loan } = &step.action else { return };
+        let debt = Debt { workload: step.workload.clone(), owed: Owed::Loan(loan.clone()), since: at, generation: 0 };
+        if !self.owes(&debt.workload, loan) {
+            self.debts.push(debt);
+        }
     }
 
     /// Whether it owes this loan still.

@@ -10,23 +10,22 @@ use jiff::Timestamp;
 use super::bakes::{Baked, pass_gate, watch_on};
 use super::first::{self, Share};
 use super::follows::{Turn, turn_of};
+use super::lost::{settle_lost, settle_lost_brakes};
 use super::probes::Asked;
 use super::promoted;
-use super::verify::{Hold, Progress, Recovered, progress_of, recover, seen_hold};
+use super::verify::{Progress, progress_of};
 use super::{Mode, Operation, Owed, StepProgress, StepState};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid, WorkloadId};
-use crate::domain::journal::{Call, Entry, Outcome, Receipt};
+use crate::domain::journal::{Call, Entry, Outcome};
+use crate::domain::keeper::{Borrowed, Loan, Setting};
 use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Floor, Follows, Paused, Step, is_stuck};
+use crate::domain::plan::{Action, Floor, Follows, Step, is_stuck};
 use crate::domain::policy::Policy;
 use crate::domain::text::{Text, counted};
 
 /// How long a step that a disruption budget blocked waits before it is tried again.
 const BLOCKED_RETRY: Duration = Duration::from_secs(15);
-
-/// How long a request that was not answered may still be on its way: before that nobody says that it was not done.
-const STRAGGLER: Duration = Duration::from_secs(15);
 
 /// What the rule looks at beside the operation.
 pub struct World<'a> {
@@ -49,7 +48,7 @@ pub struct Gates {
     progress: BTreeMap<StepId, (u32, Timestamp)>,
     /// Since when a step is blocked, and since when an answer is missed, while somebody watched.
     blocked_since: BTreeMap<StepId, Timestamp>,
-    lost_since: BTreeMap<Call, Timestamp>,
+    pub(super) lost_since: BTreeMap<Call, Timestamp>,
     /// Since when a first share that is held is healthy, and since when it is not.
     pub(super) first_since: BTreeMap<StepId, Timestamp>,
     pub(super) first_sick_since: BTreeMap<StepId, Timestamp>,
@@ -69,7 +68,7 @@ impl Gates {
         self.lost_since.clear();
         self.first_since.clear();
         self.first_sick_since.clear();
-        self.probes.clear();
+        self.forget_answers();
     }
 }
 
@@ -86,7 +85,7 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
         gates.blocked_since.clear();
         gates.first_since.clear();
         gates.first_sick_since.clear();
-        gates.probes.retain(|_, asked| matches!(asked, Asked::UnderWay));
+        gates.forget_answers();
     }
     gates.progress.retain(|step, _| operation.progress(*step).state == StepState::Accepted);
     gates.blocked_since.retain(|step, _| operation.progress(*step).blocked_at.is_some());
@@ -109,107 +108,16 @@ pub fn decide(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Op
         }
         Mode::Running => release(operation, gates, world)
             .or_else(|| first::hold(operation, world))
-            .or_else(|| if has_gone_wrong(operation) { give_up(operation) } else { go_on(operation, gates, world) }),
+            .or_else(|| if has_gone_wrong(operation) { give_up(operation) } else { go_on(operation, gates, world) })
+            .or_else(|| {
+                gates.waiting_for = gates.waiting_for.take().or_else(|| first::not_held(operation));
+                None
+            }),
     }
 }
 
-impl Gates {
-    /// For how long an answer has been missed while somebody watched.
-    fn missed(&mut self, call: Call, now: Timestamp) -> Duration {
-        elapsed(*self.lost_since.entry(call).or_insert(now), now)
-    }
-}
-
-/// From when on a request whose answer was lost can't be waited for by anybody any more: what is seen later counts.
-fn given_up_at(operation: &Operation, sent_at: Option<Timestamp>, progress: &StepProgress) -> Timestamp {
-    [sent_at, progress.unanswered_at].into_iter().flatten().fold(operation.claimed_at, Timestamp::max)
-}
-
-fn steps_in(operation: &Operation, state: StepState) -> impl Iterator<Item = &Step> {
+pub(super) fn steps_in(operation: &Operation, state: StepState) -> impl Iterator<Item = &Step> {
     operation.plan.steps().filter(move |step| operation.progress(step.id).state == state)
-}
-
-/// Steps that were sent and whose answer nobody in this process waits for: the fleet decides, never a second request.
-fn settle_lost(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
-    for step in steps_in(operation, StepState::Sent) {
-        let call = Call::Step(step.id);
-        if world.in_flight.contains(&call) {
-            continue;
-        }
-        let progress = operation.progress(step.id);
-        let since = given_up_at(operation, progress.sent_at, progress);
-        let receipt = |generation, template| Receipt {
-            generation,
-            template,
-            notes: vec![Text::new("the answer was lost; the fleet shows that it was done")],
-        };
-        match recover(step, &operation.id.0, world.fleet, since) {
-            Recovered::WasDone { generation, template } => {
-                return Some(Entry::Accepted { call, receipt: receipt(generation, Some(template)) });
-            }
-            Recovered::Set { generation } => {
-                return Some(Entry::Accepted { call, receipt: receipt(generation, None) });
-            }
-            Recovered::Gone => return Some(Entry::Accepted { call, receipt: receipt(0, None) }),
-            Recovered::Unclear(_) if gates.missed(call, world.now) < STRAGGLER => {
-                gates.waiting_for = Some(Text::new("an answer was lost; the request may still be on its way"));
-            }
-            Recovered::Unclear(reason) => return Some(Entry::Unresolved { step: step.id, reason }),
-            Recovered::NotKnown => {
-                if gates.missed(call, world.now) > world.policy.for_place(&step.workload.place).step_timeout {
-                    let reason = format!("{} did not answer; look at {} there", step.workload.place, step.workload);
-                    return Some(Entry::Unresolved { step: step.id, reason: Text::new(&reason) });
-                }
-                gates.waiting_for = Some(Text::new(&format!("{} must answer first", step.workload.place)));
-            }
-        }
-    }
-    None
-}
-
-/// Brakes and releases that were sent and whose answer nobody waits for: the fleet decides, never a second request.
-fn settle_lost_brakes(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
-    for step in operation.plan.steps() {
-        let progress = operation.progress(step.id);
-        let Some(call) = progress.brake.filter(|call| !world.in_flight.contains(call)) else { continue };
-        let since = given_up_at(operation, progress.brake_sent_at, progress);
-        let waited = gates.missed(call, world.now);
-        let wanted = if matches!(call, Call::Release(_)) { Paused::Running } else { Paused::Paused };
-        let taken = progress.receipt.as_ref().map_or(0, |receipt| receipt.generation);
-        match seen_hold(step, world.fleet, since) {
-            // Older than the step itself: that says nothing of its brake.
-            Hold::Is { generation, .. } if generation < taken && waited <= STRAGGLER * 4 => {
-                gates.waiting_for = Some(Text::new(&format!("{} must answer first", step.workload.place)));
-            }
-            Hold::Is { paused, generation, template } if paused == wanted => {
-                let notes = vec![Text::new("the answer was lost; the fleet shows that it was done")];
-                return Some(Entry::Accepted {
-                    call,
-                    receipt: Receipt { generation, template: Some(template), notes },
-                });
-            }
-            Hold::Gone => {
-                return Some(Entry::Refused { call, reason: Text::new("the workload was deleted meanwhile") });
-            }
-            // What was seen while the request could still arrive proves nothing, however long ago that is.
-            Hold::Is { .. } if waited > STRAGGLER && is_seen_after(step, world, since + STRAGGLER) => {
-                let reason = Text::new("its answer was lost, and the fleet shows that it was not done");
-                return Some(Entry::Refused { call, reason });
-            }
-            Hold::NotKnown if waited > world.policy.for_place(&step.workload.place).step_timeout => {
-                let reason = format!("nobody knows whether its rollout is held; look at {}", step.workload);
-                return Some(Entry::Unresolved { step: step.id, reason: Text::new(&reason) });
-            }
-            Hold::Is { .. } | Hold::NotKnown => {
-                gates.waiting_for = Some(Text::new(&format!("{} must answer first", step.workload.place)));
-            }
-        }
-    }
-    None
-}
-
-fn is_seen_after(step: &Step, world: &World<'_>, moment: Timestamp) -> bool {
-    matches!(seen_hold(step, world.fleet, moment), Hold::Is { .. })
 }
 
 fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<Entry> {
@@ -252,10 +160,22 @@ fn look_at_accepted(operation: &Operation, gates: &mut Gates, world: &World<'_>)
 }
 
 fn has_gone_wrong(operation: &Operation) -> bool {
-    operation
-        .steps
-        .values()
-        .any(|progress| matches!(progress.state, StepState::Failed | StepState::Refused | StepState::Unresolved))
+    [StepState::Failed, StepState::Refused, StepState::Unresolved]
+        .iter()
+        .any(|state| wrong(operation, *state).is_some())
+}
+
+/// A step that went wrong in this way, and that its plan can't do without.
+fn wrong(operation: &Operation, state: StepState) -> Option<&Step> {
+    steps_in(operation, state).find(|step| !operation.does_without(step))
+}
+
+impl Operation {
+    /// Whether it goes on although this step was not done.
+    fn does_without(&self, step: &Step) -> bool {
+        let is_not_so = matches!(self.progress(step.id).state, StepState::Refused | StepState::Failed);
+        step.left_out.is_some() || (is_not_so && self.plan.is_good_without(step))
+    }
 }
 
 /// After a failure: nothing new starts, what is in flight comes to its end, then it is over.
@@ -267,7 +187,7 @@ fn give_up(operation: &Operation) -> Option<Entry> {
     if operation.steps.values().any(|progress| !progress.state.is_final() || progress.brake.is_some()) {
         return None;
     }
-    let worst = |state| operation.steps.iter().find(|(_, progress)| progress.state == state);
+    let worst = |state| wrong(operation, state);
     let done = operation.steps.values().any(|progress| progress.accepted_at.is_some());
     let (outcome, found) = match (worst(StepState::Unresolved), worst(StepState::Failed), worst(StepState::Refused)) {
         (Some(found), _, _) => (Outcome::Unresolved, found),
@@ -276,7 +196,7 @@ fn give_up(operation: &Operation) -> Option<Entry> {
         (None, None, Some(found)) => (Outcome::Refused, found),
         (None, None, None) => return None,
     };
-    let reason = Text::new(&format!("step {}: {}", found.0, found.1.detail));
+    let reason = Text::new(&format!("step {}: {}", found.id, operation.progress(found.id).detail));
     Some(Entry::Ended { outcome, reason })
 }
 
@@ -360,7 +280,7 @@ fn go_on(operation: &Operation, gates: &mut Gates, world: &World<'_>) -> Option<
         {
             return Some(entry);
         }
-        let is_done = |step: &Step| step.left_out.is_some() || state(&step) == StepState::Verified;
+        let is_done = |step: &Step| operation.does_without(step) || state(&step) == StepState::Verified;
         if !wave.steps.iter().all(is_done) {
             return None;
         }
@@ -392,7 +312,9 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
         gates.waiting_for = Some(Text::new(&format!("{} does not answer", step.workload.place)));
         return None;
     }
-    if let Some(lock) = world.fleet.workload(&step.workload).and_then(|workload| world.fleet.lock_on(workload)) {
+    let lock = world.fleet.workload(&step.workload).and_then(|workload| world.fleet.lock_on(workload));
+    // What is owed is given back all the same.
+    if let Some(lock) = lock.filter(|_| !matches!(step.action, Action::GiveBack { .. })) {
         gates.waiting_for = Some(Text::new(&format!("{} is locked {}", step.workload, lock.describe())));
         return None;
     }
@@ -421,6 +343,9 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
             return None;
         }
     }
+    if let Some(reason) = would_be_undone(operation, step) {
+        return Some(Entry::Refused { call: Call::Step(step.id), reason });
+    }
     if let Some(why) = rolls_below_floor(world, step) {
         gates.waiting_for = Some(why);
         return None;
@@ -448,6 +373,26 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
         present = world.fleet.instances_of(workload).map(|instance| instance.seen.uid.clone()).collect();
     }
     Some(Entry::Sent { call: Call::Step(step.id), present })
+}
+
+/// Why what a step changes would be put back at once: somebody has let those act again who were suspended for it.
+fn would_be_undone(operation: &Operation, step: &Step) -> Option<Text> {
+    if !step.action.is_rollout() {
+        return None;
+    }
+    let is_suspended_for_it = |other: &&Step| {
+        let is_there = other.workload.place == step.workload.place;
+        is_there && operation.progress(other.id).state == StepState::Verified
+    };
+    operation.plan.steps().filter(is_suspended_for_it).find_map(|other| match &other.action {
+        Action::Borrow { loan: loan @ Loan { what: Borrowed::Keeper { keeper, to: Setting::Suspended, .. }, .. } } => {
+            let acts = !operation.owes(&other.workload, loan);
+            acts.then(|| {
+                Text::new(&format!("not sent: {keeper} acts again and would undo it; look at who, then plan again"))
+            })
+        }
+        _ => None,
+    })
 }
 
 /// Why the platform itself might leave too few healthy ones now: counts may have moved since the plan was made.

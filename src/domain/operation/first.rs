@@ -32,6 +32,16 @@ pub(super) fn hold(operation: &Operation, world: &World<'_>) -> Option<Entry> {
     Some(Entry::Sent { call: Call::Brake(reached.id), present: Vec::new() })
 }
 
+/// What is to be known of a rollout that goes on although its first share should have been looked at.
+pub(super) fn not_held(operation: &Operation) -> Option<Text> {
+    operation.plan.steps().find_map(|step| {
+        let progress = operation.progress(step.id);
+        let first = step.own_first().filter(|_| progress.state == StepState::Accepted)?;
+        let why = progress.brake_failed.as_ref().filter(|_| !progress.first_has_passed)?;
+        Some(Text::new(&format!("its rollout: it was not held after its first {}%: {why}", first.percent)))
+    })
+}
+
 /// How a first share that is held stands.
 pub(super) enum Share {
     /// It is none, or it has baked: the step may be let go.
@@ -45,7 +55,7 @@ pub(super) enum Share {
 /// Whether a held step may go on. What is left of the version before does not count: it may well be why we go.
 pub(super) fn look(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Step) -> Share {
     let progress = operation.progress(step.id);
-    let is_first = !progress.first_has_passed && progress.state == StepState::Held;
+    let is_first = progress.is_first_hold && progress.state == StepState::Held;
     let Some(first) = step.own_first().filter(|_| is_first) else { return Share::Passed };
     let percent = first.percent;
     let sick = match progress_of(step, progress, world.fleet) {

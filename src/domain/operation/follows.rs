@@ -6,7 +6,7 @@ use super::promoted;
 use super::{Operation, StepState, World};
 use crate::domain::fleet::Workload;
 use crate::domain::journal::Entry;
-use crate::domain::keeper::Borrowed;
+use crate::domain::keeper::{Borrowed, Loan};
 use crate::domain::observation::{Health, Phase};
 use crate::domain::plan::{Action, Bound, Follows, Paused, Step};
 use crate::domain::text::Text;
@@ -58,7 +58,15 @@ fn after_loan(operation: &Operation, step: &Step) -> Turn {
     if operation.owes(&step.workload, loan) {
         return Turn::Now;
     }
-    let detail = Text::new("it was given back, or changed, without us; nothing was sent");
+    let borrows = |other: &&Step| {
+        let is_of_same = |other: &Loan| other.what.is_of_same(&loan.what);
+        other.workload == step.workload && matches!(&other.action, Action::Borrow { loan } if is_of_same(loan))
+    };
+    let was_not_done = |borrow: &Step| operation.progress(borrow.id).state == StepState::Refused;
+    let detail = Text::new(match operation.plan.steps().find(borrows).is_some_and(was_not_done) {
+        true => "it was not borrowed; nothing was sent",
+        false => "it was given back, or changed, without us; nothing was sent",
+    });
     Turn::First(Entry::Verified { step: step.id, detail })
 }
 

@@ -5,10 +5,10 @@
 use super::StepProgress;
 use super::verify::{Progress, Recovered};
 use crate::domain::fleet::Fleet;
-use crate::domain::id::Uid;
+use crate::domain::id::{OperationId, Uid};
 use crate::domain::keeper::{Borrowed, KeeperId, KeeperSeen, Loan, Setting};
 use crate::domain::observation::Strategy;
-use crate::domain::plan::{Action, Step};
+use crate::domain::plan::{Action, Marked, Step};
 use crate::domain::text::Text;
 
 /// Looks at an accepted step. Its place is live and was heard since.
@@ -39,18 +39,20 @@ pub(super) fn progress(step: &Step, loan: &Loan, progress: &StepProgress, fleet:
 }
 
 /// What became of a step whose answer was lost. Its place is live and was heard since that was given up.
-pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet) -> Recovered {
+pub(super) fn recover(step: &Step, operation: &OperationId, fleet: &Fleet) -> Recovered {
     let Some(wanted) = step.action.turns() else { return Recovered::NotKnown };
     let (generation, is_so, is_ours) = match &wanted {
         Borrowed::Keeper { keeper, uid, to, .. } => match found(fleet, keeper, uid) {
             Found::Gone => return Recovered::Unclear(Text::new(&format!("{keeper} was deleted meanwhile"))),
             Found::None => return Recovered::NotKnown,
-            Found::It(seen) => (seen.generation, seen.setting == *to, seen.is_marked_by(operation)),
+            Found::It(seen) => {
+                (seen.generation, seen.setting == *to, Marked::is_by(seen.touched_by.as_ref(), operation))
+            }
         },
         Borrowed::Pace { to, .. } => {
             let Some(workload) = fleet.workload(&step.workload) else { return Recovered::NotKnown };
-            let mark = workload.seen.touched_by.as_ref().and_then(|by| by.split_whitespace().next());
-            (workload.seen.generation, is_pace(&workload.seen.strategy, to), mark == Some(operation))
+            let is_ours = Marked::is_by(workload.seen.touched_by.as_ref(), operation);
+            (workload.seen.generation, is_pace(&workload.seen.strategy, to), is_ours)
         }
     };
     match (is_so, is_ours) {
@@ -58,12 +60,10 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet) -> Recovered 
         (true, false) => Recovered::Unclear(Text::new(
             "it is as the step wanted it, but not with the mark of this operation; look at who changed it",
         )),
-        (false, true) => Recovered::Unclear(Text::new(
-            "it carries the mark of this operation and is not as the step wanted it: somebody changed it again; look at who",
+        // The mark may be that of an earlier step.
+        (false, _) => Recovered::Unclear(Text::new(
+            "it is not as the step wanted it: not done, or changed again since; look once more, then plan again",
         )),
-        (false, false) => {
-            Recovered::Unclear(Text::new("it is as before: it looks not done; look once more, then plan again"))
-        }
     }
 }
 

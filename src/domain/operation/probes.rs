@@ -35,6 +35,18 @@ impl Gates {
         }
     }
 
+    /// Forgets what was answered: health that has broken off is asked for again. Who is being asked now still answers.
+    pub(super) fn forget_answers(&mut self) {
+        self.probes.retain(|_, asked| matches!(asked, Asked::UnderWay));
+    }
+
+    /// The same for one wave.
+    pub(super) fn forget_answer(&mut self, wave: u16) {
+        if self.probes.get(&wave).is_some_and(|asked| !matches!(asked, Asked::UnderWay)) {
+            self.probes.remove(&wave);
+        }
+    }
+
     /// A probe has answered.
     pub fn probed(&mut self, wave: u16, answer: Asked) {
         if matches!(self.probes.get(&wave), Some(Asked::UnderWay)) {

@@ -65,6 +65,14 @@ pub(super) fn has_left(halt: Option<&Text>, workload: &Workload) -> bool {
     }
 }
 
+/// Whether a promotion whose answer was lost was done: one that was decided at no halt shows only when the rollout has ended.
+pub(super) fn was_let_go(halt: Option<&Text>, workload: &Workload) -> bool {
+    match halt {
+        Some(_) => has_left(halt, workload),
+        None => workload.seen.running.is_none(),
+    }
+}
+
 /// Whether a workload keeps the version before for a while after the traffic has left it (blue-green, `scaleDownDelaySeconds`).
 pub(super) fn keeps_old(workload: &Workload) -> bool {
     let seen = &workload.seen;

@@ -33,7 +33,9 @@ pub struct StepProgress {
     pub unanswered_at: Option<Timestamp>,
     /// When the provider last would not do it yet.
     pub blocked_at: Option<Timestamp>,
-    /// Whether the share that goes first has had its bake.
+    /// Whether its brake was put on because the share that goes first was there.
+    pub is_first_hold: bool,
+    /// Whether that share has had its bake.
     pub first_has_passed: bool,
     /// Why its brake could not be put on; it is tried again when somebody asks again.
     pub brake_failed: Option<Text>,

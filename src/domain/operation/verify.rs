@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::{StepProgress, World, loans, promoted};
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::current_revision;
-use crate::domain::id::WorkloadKind;
+use crate::domain::id::{OperationId, WorkloadKind};
 use crate::domain::image::{Comparison, ImageId};
 use crate::domain::observation::{ContainerSeen, Health, Phase, Rollout, TemplateHash};
-use crate::domain::plan::{Action, Brake, Paused, Step, is_held_back, left_to_end};
+use crate::domain::plan::{Action, Brake, Marked, Paused, Step, Unpause, is_held_back, left_to_end};
 use crate::domain::text::Text;
 
 /// How long an instance that came after the verification may take to get ready before it counts as sick.
@@ -234,7 +234,14 @@ fn is_after(heard: Option<Timestamp>, accepted: Option<Timestamp>) -> bool {
 }
 
 /// What the fleet says about a step whose answer was lost.
-pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timestamp) -> Recovered {
+///
+/// `before` is the generation that an earlier request of the operation has left there: what is not newer is of that one.
+pub(super) fn recover(
+    step: &Step,
+    (operation, before): (&OperationId, u64),
+    fleet: &Fleet,
+    since: Timestamp,
+) -> Recovered {
     let Some(place) = fleet.place(&step.workload.place).filter(|place| place.state.is_live()) else {
         return Recovered::NotKnown;
     };
@@ -246,7 +253,7 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
         Sight::Gone => return Recovered::Unclear(Text::new("the workload was deleted meanwhile")),
         Sight::None => return Recovered::NotKnown,
     };
-    let is_marked = workload.seen.touched_by.as_ref().is_some_and(|by| by.split_whitespace().next() == Some(operation));
+    let is_marked = Marked::is_by(workload.seen.touched_by.as_ref(), operation) && workload.seen.generation > before;
     let by_us = if leaves_mark(workload.id.kind) { is_marked } else { began_to_ask(step, workload) };
     match &step.action {
         Action::RestoreRevision { .. } | Action::SetImage { .. } => {
@@ -286,9 +293,12 @@ pub(super) fn recover(step: &Step, operation: &str, fleet: &Fleet, since: Timest
         // Whoever has ended it: it has ended.
         Action::EndRollout { .. } => Recovered::Gone,
         Action::Borrow { .. } | Action::GiveBack { .. } => loans::recover(step, operation, fleet),
-        Action::Promote { halt, .. } if promoted::has_left(halt.as_ref(), workload) => Recovered::Gone,
-        Action::Promote { what, .. } => Recovered::Unclear(Text::new(&format!(
+        Action::Promote { halt, .. } if promoted::was_let_go(halt.as_ref(), workload) => Recovered::Gone,
+        Action::Promote { halt: Some(_), what, .. } => Recovered::Unclear(Text::new(&format!(
             "it still waits at {what}: it looks not done; look once more, then plan again"
+        ))),
+        Action::Promote { halt: None, what, .. } => Recovered::Unclear(Text::new(&format!(
+            "{what} still goes by its steps, or has just been promoted; look once more, then plan again"
         ))),
     }
 }
@@ -329,6 +339,9 @@ fn began_to_ask(step: &Step, workload: &Workload) -> bool {
 
 /// Whether a workload asks for what the step wanted. The mark alone proves nothing: it outlives later changes.
 fn asks_for_target(step: &Step, workload: &Workload) -> bool {
+    if step.unpause == Unpause::Release && workload.seen.rollout == Rollout::Paused {
+        return false;
+    }
     match &step.action {
         Action::RestoreRevision { hash, .. } => workload.seen.template.hash == *hash,
         Action::SetImage { container, image } => {

@@ -62,7 +62,7 @@ impl Abilities {
                 replace: Can("evicted"),
                 hold: Cannot("has no brake: the platform finishes what it has started"),
                 first: Cannot("has no brake that could hold it there"),
-                pace: Can("fewer alone"),
+                pace: Can("on top, or fewer"),
                 promote: no_steps,
             },
             WorkloadKind::CronJob => Abilities {

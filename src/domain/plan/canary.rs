@@ -34,12 +34,13 @@ pub enum Promotion {
     Retry,
 }
 
-/// The steps that bring a workload with steps of its own to a version. `roll` is the one that asks for it.
+/// The steps that bring a workload with steps of its own to a version; `None` for an image that it may never have had. `roll`
+/// is the one that asks for it.
 pub(super) fn go_to(
     request: &PlanRequest,
     workload: &Workload,
     canary: &Canary,
-    version: &Version,
+    version: Option<&Version>,
     roll: Step,
     mut checks: Vec<Check>,
 ) -> Choice {
@@ -49,7 +50,9 @@ pub(super) fn go_to(
     let mut steps = Vec::new();
     let running = workload.seen.running.as_ref();
     let mut roll = roll;
-    if let Some(in_the_way) = running.filter(|running| !running.yields.allows(&version.hash)) {
+    if let Some(in_the_way) =
+        running.filter(|running| version.is_none_or(|version| !running.yields.allows(&version.hash)))
+    {
         let detail = format!(
             "{}: {} is aborted first: its traffic goes back to the stable version at once",
             workload.id, in_the_way.what
@@ -62,13 +65,13 @@ pub(super) fn go_to(
     }
     let to = roll.to.clone();
     steps.push(roll);
-    let has_steps = canary.steps > 0 && canary.stable.as_ref() != Some(&version.hash);
+    let has_steps = canary.steps > 0 && canary.stable.as_ref() != version.map(|version| &version.hash);
     let waits = match workload.seen.strategy.kind.as_str() {
         "BlueGreen" => "its preview's pause".to_string(),
         _ => format!("its canary's {}", counted(canary.steps as usize, "step")),
     };
     // What is good is not taken through a canary again; anything else is, whatever the key that leads to it.
-    match (has_steps, request.goto.is_way_back() && version.evidence.is_some()) {
+    match (has_steps, request.goto.is_way_back() && version.is_some_and(|version| version.evidence.is_some())) {
         (false, _) => {}
         (true, true) => {
             let detail = format!("{}: {waits} {} skipped: a way back must not wait there", workload.id, are(&waits));

@@ -146,7 +146,7 @@ fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Ve
     let name = version.version.clone().unwrap_or_else(|| Text::new(&format!("revision {}", version.number)));
     let mut checks = vec![check("target", evidence.0, format!("{}: {name}, {}", workload.id, evidence.1))];
     if let Some(canary) = &workload.seen.canary {
-        return canary::go_to(request, workload, canary, version, roll(workload, action, to), checks);
+        return canary::go_to(request, workload, canary, Some(version), roll(workload, action, to), checks);
     }
     let running = workload.seen.running.as_ref();
     let Some(in_the_way) = running.filter(|running| !running.yields.allows(&version.hash)) else {
@@ -238,9 +238,19 @@ fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &
         let detail = format!("{}: {image} is not pinned; the tag may stand for another image by now", workload.id);
         checks.push(check("pinned", CheckVerdict::Warn, detail));
     }
-    checks.extend(rollout_checks(workload));
     let action = Action::SetImage { container, image: image.clone() };
-    Choice::Steps { steps: vec![roll(workload, action, to)], checks }
+    roll_to_image(request, workload, roll(workload, action, to), checks)
+}
+
+/// A step that sets an image, on the way that its kind goes.
+fn roll_to_image(request: &PlanRequest, workload: &Workload, roll: Step, mut checks: Vec<Check>) -> Choice {
+    match &workload.seen.canary {
+        Some(canary) => canary::go_to(request, workload, canary, None, roll, checks),
+        None => {
+            checks.extend(rollout_checks(workload));
+            Choice::Steps { steps: vec![roll], checks }
+        }
+    }
 }
 
 fn replace(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice {
@@ -278,8 +288,7 @@ fn replace(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice 
                 version: image.version(),
                 container: container.clone(),
             };
-            let steps = vec![roll(workload, Action::SetImage { container, image }, to)];
-            Choice::Steps { steps, checks: rollout_checks(workload) }
+            roll_to_image(request, workload, roll(workload, Action::SetImage { container, image }, to), Vec::new())
         }
         _ => Choice::Steps { steps: evictions(workload, &off), checks: stale_pull(workload) },
     }

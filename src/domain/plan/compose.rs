@@ -10,7 +10,7 @@ use super::abilities::Abilities;
 use super::by_hand;
 use super::canary;
 use super::choose::{Choice, choose};
-use super::floor::{Floor, healthy_floor, on_top};
+use super::floor;
 use super::lend;
 use super::meant::meant;
 use super::select::select;
@@ -19,16 +19,19 @@ use super::tempo::strategy_for;
 use super::waves::{FAST, waves};
 use super::words::{abort_leaves, title};
 use super::{
-    Action, Check, CheckVerdict, First, Follows, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, UndoneBy,
+    Check, CheckVerdict, First, Follows, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, Tempo, UndoneBy,
     Verb, Way, short_name,
 };
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
 use crate::domain::keeper::{Borrowed, Setting};
-use crate::domain::observation::{Applies, Health, Strategy, Undoer};
+use crate::domain::observation::{Applies, Strategy, Undoer};
 use crate::domain::policy::{Confirm, Policy};
 use crate::domain::text::{Text, counted};
+
+/// How many steps a plan has at most: more than that nobody reads before they type its code.
+const MOST_STEPS: usize = 5_000;
 
 /// Makes a plan. `busy` tells which running operation already drives a workload.
 pub fn compose(
@@ -44,7 +47,9 @@ pub fn compose(
         rank(a).cmp(&rank(b)).then_with(|| a.id.cmp(&b.id))
     });
     let mut draft = Draft { refusals: too_wide(request, &workloads), ..Draft::default() };
-    if workloads.is_empty() {
+    if let Goto::GiveBack(owing) = &request.goto {
+        draft.refusals.extend(lend::not_there(fleet, owing));
+    } else if workloads.is_empty() {
         draft.refuse(None, "nothing matches", "`rolldeck fleet` lists what there is");
     }
     if matches!(request.goto, Goto::LastGood | Goto::Promote(_)) && matches!(request.scope, Scope::Matching(_)) {
@@ -151,6 +156,12 @@ impl Draft {
             let reason = format!("operation {operation} is driving it");
             return self.refuse(Some(workload), &reason, "stop or finish that operation first (screen 5)");
         }
+        if let Goto::GiveBack(owing) = &request.goto {
+            return match lend::still_needed(fleet, workload, owing, busy) {
+                Some(reason) => self.refuse(Some(workload), &reason, "stop or finish that operation first (screen 5)"),
+                None => self.take(choose(request, fleet, workload), workload),
+            };
+        }
         if let Some(lock) = fleet.lock_on(workload) {
             let reason = format!("it is locked {}", lock.describe());
             return self.refuse(
@@ -184,23 +195,19 @@ impl Draft {
             return self.check("left out", CheckVerdict::Warn, detail);
         }
         match choose(request, fleet, workload) {
-            Choice::Refused { reason, hint } => self.refuse(Some(workload), &reason, &hint),
-            Choice::AlreadyThere(detail) => {
-                self.already_there += 1;
-                self.check("already there", CheckVerdict::Pass, format!("{}: {detail}", workload.id));
-            }
+            choice @ (Choice::Refused { .. } | Choice::AlreadyThere(_)) => self.take(choice, workload),
             Choice::Steps { mut steps, mut checks } => {
                 by_hand::follow(fleet, workload, &mut steps, &mut checks);
                 self.hold_after_first(policy, workload, &mut steps);
                 self.checks.extend(checks);
-                if steps.iter().all(|step| step.action.loan().is_some()) {
-                    return self.steps.extend(steps);
-                }
                 let strategy = match self.strategy(request, fleet, workload, &steps) {
                     Ok(strategy) => strategy,
                     Err((reason, hint)) => return self.refuse(Some(workload), &reason, hint),
                 };
-                self.look_at_floor(policy, fleet, workload, strategy.as_ref(), &steps);
+                match floor::look(policy, fleet, workload, strategy.as_ref(), &steps) {
+                    Ok(check) => self.checks.push(check),
+                    Err((reason, hint)) => self.refuse(Some(workload), &reason, hint),
+                }
                 if let Some(stay) = moves_away(fleet, request, workload, &steps) {
                     let hint = format!("lift it first: L on its row, or rolldeck unlock {}", stay.number);
                     return self.refuse(Some(workload), &stay.why_stays(), &hint);
@@ -215,18 +222,41 @@ impl Draft {
         }
     }
 
+    /// Takes what was chosen as it is.
+    fn take(&mut self, choice: Choice, workload: &Workload) {
+        match choice {
+            Choice::Refused { reason, hint } => self.refuse(Some(workload), &reason, &hint),
+            Choice::AlreadyThere(detail) => {
+                self.already_there += 1;
+                self.check("already there", CheckVerdict::Pass, format!("{}: {detail}", workload.id));
+            }
+            Choice::Steps { steps, checks } => {
+                self.steps.extend(steps);
+                self.checks.extend(checks);
+            }
+        }
+    }
+
     /// Another strategy than the workload's own, where the request wants another pace and a rollout has one.
     fn strategy(
-        &self,
+        &mut self,
         request: &PlanRequest,
         fleet: &Fleet,
         workload: &Workload,
         steps: &[Step],
     ) -> Result<Option<Strategy>, (String, &'static str)> {
         if !steps.iter().any(|step| step.action.is_rollout()) {
+            if request.tempo != Tempo::default() {
+                let detail = format!("{}: its instances are taken away one at a time, at no other pace", workload.id);
+                self.check("pace", CheckVerdict::Warn, detail);
+            }
             return Ok(None);
         }
         let strategy = strategy_for(workload, request.tempo)?;
+        if strategy.is_none() && request.tempo != Tempo::default() {
+            let detail = format!("{}: {} is as far as it goes", workload.id, workload.seen.strategy.describe());
+            self.check("pace", CheckVerdict::Warn, detail);
+        }
         let (from, lent) = (workload.seen.strategy.clone(), strategy.clone().unwrap_or_default());
         if strategy.is_some() && fleet.is_lent(&workload.id, &Borrowed::Pace { from, to: lent }) {
             let reason = "its pace is borrowed and owed already: it could not be given back as it was".to_string();
@@ -309,67 +339,6 @@ impl Draft {
         }
     }
 
-    /// The platform itself must keep enough instances while it replaces: what its strategy may take away is compared
-    /// with the policy's floor.
-    fn look_at_floor(
-        &mut self,
-        policy: &Policy,
-        fleet: &Fleet,
-        workload: &Workload,
-        strategy: Option<&Strategy>,
-        steps: &[Step],
-    ) {
-        if workload.id.kind.has_runs() {
-            let detail = format!("{}: the next run is the first that this changes", workload.id);
-            return self.check("healthy floor", CheckVerdict::Pass, detail);
-        }
-        let floor = policy.for_place(&workload.id.place).floor_percent;
-        let desired = workload.seen.desired;
-        let tally = workload.judgement.tally;
-        let needed = healthy_floor(desired, floor);
-        let strategy = strategy.unwrap_or(&workload.seen.strategy);
-        let roll = steps.iter().find(|step| step.action.is_rollout());
-        // Where the platform replaces nothing by itself, what follows does, one at a time.
-        let roll = roll.filter(|_| strategy.kind != "OnDelete");
-        let rolls = roll.is_some();
-        let missing = u32::from(!rolls && steps.iter().any(|step| takes_healthy(fleet, workload, step)));
-        let left = match roll {
-            Some(step) => Floor::of_rollout(fleet, workload, strategy, step, floor).left,
-            None => desired.saturating_sub(missing),
-        };
-        if tally.healthy == 0 || desired == 0 {
-            let detail = format!("{}: no instance is healthy now, nothing can be lost", workload.id);
-            self.check("healthy floor", CheckVerdict::Warn, detail);
-        } else if rolls && left < needed {
-            let reason = format!(
-                "its strategy ({}) may leave {left} of {desired} healthy; the policy's floor is {floor}%, that is {needed}",
-                strategy.describe()
-            );
-            self.refuse(
-                Some(workload),
-                &reason,
-                "lower `floor` for this place in [[policy.places]], or change the strategy",
-            );
-        } else if !rolls && missing > 0 && tally.healthy.saturating_sub(missing) < needed.max(1) {
-            let left = tally.healthy.saturating_sub(missing);
-            let reason = format!(
-                "taking one instance away leaves {left} of {desired} healthy; the policy's floor is {floor}%, that is {needed}"
-            );
-            self.refuse(
-                Some(workload),
-                &reason,
-                "lower `floor` for this place in [[policy.places]], or scale it up first",
-            );
-        } else {
-            let more = match on_top(workload, strategy) {
-                more if rolls && more > 0 => format!("; up to {more} run on top meanwhile"),
-                _ => String::new(),
-            };
-            let detail = format!("{}: at least {left} of {desired} stay, the floor is {needed}{more}", workload.id);
-            self.check("healthy floor", CheckVerdict::Pass, detail);
-        }
-    }
-
     fn find_undoers(&mut self, fleet: &Fleet, workload: &Workload) {
         let appliers = workload.seen.owners.iter().filter(|owner| owner.applies == Applies::Continuously);
         let owners = appliers.map(|owner| Undoer {
@@ -398,6 +367,10 @@ impl Draft {
         if self.steps.is_empty() && self.refusals.is_empty() {
             let reason = if self.already_there > 0 { "everything is there already" } else { "nothing is off" };
             self.refuse(None, reason, "nothing to do");
+        }
+        if self.steps.len() + self.borrows.len() + self.returns.len() > MOST_STEPS {
+            let reason = format!("these are {} steps; a plan has {MOST_STEPS} at most", self.steps.len());
+            self.refuse(None, &reason, "take fewer workloads or instances: a place, a namespace, --oldest N");
         }
         let verb = match &request.goto {
             Goto::Expected => Verb::Replace,
@@ -465,13 +438,6 @@ impl Draft {
             confirm: confirm.unwrap_or(Confirm::Code),
         }
     }
-}
-
-/// Whether a step takes away an instance that is healthy now.
-fn takes_healthy(fleet: &Fleet, workload: &Workload, step: &Step) -> bool {
-    let Action::Evict { instance, .. } = &step.action else { return false };
-    let mut present = fleet.instances_of(workload);
-    present.any(|present| present.seen.uid == *instance && present.seen.health == Health::Healthy)
 }
 
 /// Whether two references would be one version to a person: the same image, or the same tag of one repository.

@@ -1,12 +1,14 @@
 //! How many instances stay healthy while a workload is changed, and how many must.
 //!
-//! Never looks at what a policy is for: it counts.
+//! Never takes a rollout for safe because it is slow: what its strategy may take away at once counts.
 
-use super::Step;
 use super::by_hand::healthy_to_go;
+use super::choose::check;
+use super::{Action, Check, CheckVerdict, Step};
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::WorkloadKind;
-use crate::domain::observation::Strategy;
+use crate::domain::observation::{Health, Strategy};
+use crate::domain::policy::Policy;
 
 /// What a rollout may leave healthy, and what the policy needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +78,66 @@ impl Strategy {
         words.extend((self.partition > 0).then(|| format!("partition {}: those below it stay", self.partition)));
         words.join(", ")
     }
+}
+
+/// The platform itself must keep enough instances while it replaces: what its strategy may take away is compared with the
+/// policy's floor.
+///
+/// # Errors
+/// Why too few would stay: reason and hint.
+pub(super) fn look(
+    policy: &Policy,
+    fleet: &Fleet,
+    workload: &Workload,
+    strategy: Option<&Strategy>,
+    steps: &[Step],
+) -> Result<Check, (String, &'static str)> {
+    let found = |verdict, detail: String| Ok(check("healthy floor", verdict, format!("{}: {detail}", workload.id)));
+    if workload.id.kind.has_runs() {
+        return found(CheckVerdict::Pass, "the next run is the first that this changes".to_string());
+    }
+    let floor = policy.for_place(&workload.id.place).floor_percent;
+    let desired = workload.seen.desired;
+    let healthy = workload.judgement.tally.healthy;
+    let needed = healthy_floor(desired, floor);
+    let strategy = strategy.unwrap_or(&workload.seen.strategy);
+    let roll = steps.iter().find(|step| step.action.is_rollout());
+    // Where the platform replaces nothing by itself, what follows does, one at a time.
+    let roll = roll.filter(|_| strategy.kind != "OnDelete");
+    let missing = u32::from(roll.is_none() && steps.iter().any(|step| takes_healthy(fleet, workload, step)));
+    let left = match roll {
+        Some(step) => Floor::of_rollout(fleet, workload, strategy, step, floor).left,
+        None => desired.saturating_sub(missing),
+    };
+    if healthy == 0 || desired == 0 {
+        return found(CheckVerdict::Warn, "no instance is healthy now, nothing can be lost".to_string());
+    }
+    if roll.is_some() && left < needed {
+        let reason = format!(
+            "its strategy ({}) may leave {left} of {desired} healthy; the policy's floor is {floor}%, that is {needed}",
+            strategy.describe()
+        );
+        return Err((reason, "lower `floor` for this place in [[policy.places]], or change the strategy"));
+    }
+    let stay = healthy.saturating_sub(missing);
+    if missing > 0 && stay < needed.max(1) {
+        let reason = format!(
+            "taking one instance away leaves {stay} of {desired} healthy; the policy's floor is {floor}%, that is {needed}"
+        );
+        return Err((reason, "lower `floor` for this place in [[policy.places]], or scale it up first"));
+    }
+    let more = match on_top(workload, strategy) {
+        more if roll.is_some() && more > 0 => format!("; up to {more} run on top meanwhile"),
+        _ => String::new(),
+    };
+    found(CheckVerdict::Pass, format!("at least {left} of {desired} stay, the floor is {needed}{more}"))
+}
+
+/// Whether a step takes away an instance that is healthy now.
+fn takes_healthy(fleet: &Fleet, workload: &Workload, step: &Step) -> bool {
+    let Action::Evict { instance, .. } = &step.action else { return false };
+    let mut present = fleet.instances_of(workload);
+    present.any(|present| present.seen.uid == *instance && present.seen.health == Health::Healthy)
 }
 
 /// How many instances may run on top of those that there should be while a rollout goes on.

@@ -24,9 +24,15 @@ pub struct Inspection {
 }
 
 impl Plan {
+    /// Whether it is as good without this step, only less safe: nothing is scaled down all the time.
+    pub(in crate::domain) fn is_good_without(&self, step: &Step) -> bool {
+        let loan = step.action.loan().map(|loan| &loan.what);
+        self.verb != Verb::GiveBack && matches!(loan, Some(Borrowed::Keeper { to: Setting::AtLeast(_), .. }))
+    }
+
     /// Adds what a provider found out about one step.
     pub fn absorb(&mut self, id: StepId, inspection: Inspection) {
-        let optional = self.step(id).filter(|step| step.is_optional() && self.verb != Verb::GiveBack).cloned();
+        let optional = self.step(id).filter(|step| self.is_good_without(step)).cloned();
         if let (Some(step), Some(why)) = (optional, inspection.why_not()) {
             return self.leave_out(&step, &why);
         }
@@ -88,13 +94,5 @@ impl Inspection {
         let refused = self.refusals.first().map(|(reason, _)| reason.clone());
         let failed = self.checks.iter().find(|check| check.verdict == CheckVerdict::Fail);
         refused.or_else(|| failed.map(|check| check.detail.clone()))
-    }
-}
-
-impl Step {
-    /// Whether its plan is good without it, only less safe.
-    fn is_optional(&self) -> bool {
-        let loan = self.action.loan().map(|loan| &loan.what);
-        matches!(loan, Some(Borrowed::Keeper { to: Setting::AtLeast(_), .. }))
     }
 }

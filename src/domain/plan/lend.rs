@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::choose::{Choice, check, side_now};
 use super::{
-    Action, Bound, Brake, Check, CheckVerdict, Follows, Owing, PlanRequest, Refusal, Step, Suspend, UndoneBy, Unpause,
+    Action, Bound, Brake, Check, CheckVerdict, Follows, Marked, Owing, PlanRequest, Refusal, Step, Suspend, UndoneBy,
+    Unpause,
 };
 use crate::domain::fleet::{Fleet, Workload};
-use crate::domain::id::StepId;
+use crate::domain::id::{StepId, WorkloadId};
 use crate::domain::keeper::{Borrowed, KeeperSeen, Loan, Setting};
 use crate::domain::observation::Strategy;
 use crate::domain::policy::{Minimum, Policy};
@@ -50,22 +51,70 @@ pub(super) fn lend(
             lent.suspend(request, fleet, policy.loan_term, workload, undone, known);
         }
     }
+    if request.suspend != Suspend::Nobody && !undone_by.iter().any(|undone| undone.workload == workload.id) {
+        let detail = format!("{}: nobody is known who would undo it: nobody is suspended", workload.id);
+        lent.checks.push(check("suspend", CheckVerdict::Pass, detail));
+    }
     lent.hold_minimum(request, fleet, policy, workload);
     lent
+}
+
+/// What to do with a debt that nothing can be given back to.
+const GONE: &str = "look at its place (7); where it is gone for good, W on the operation (or write-off) writes it off";
+
+/// What is owed for the sake of workloads that are not there: nobody would notice that it is left out.
+pub(super) fn not_there(fleet: &Fleet, owing: &[Owing]) -> Vec<Refusal> {
+    let is_gone = |owed: &&Owing| fleet.workload(&owed.workload).is_none();
+    let refusal = |owed: &Owing| Refusal {
+        place: Some(owed.workload.place.clone()),
+        workload: Some(owed.workload.clone()),
+        reason: Text::new("it is not seen here, and something is owed for its sake"),
+        hint: Text::new(GONE),
+    };
+    owing.iter().filter(is_gone).map(refusal).collect()
+}
+
+/// Why something can't be given back now: a running operation counts on it.
+pub(super) fn still_needed(
+    fleet: &Fleet,
+    workload: &Workload,
+    owing: &[Owing],
+    busy: &dyn Fn(&WorkloadId) -> Option<Text>,
+) -> Option<String> {
+    let own = owing.iter().filter(|owed| owed.workload == workload.id);
+    own.into_iter().find_map(|owed| {
+        let Borrowed::Keeper { keeper, .. } = &owed.loan.what else { return None };
+        let names_it = |other: &&Workload| {
+            let names = other.seen.undoers.iter().filter_map(|undoer| undoer.keeper.as_ref());
+            names.into_iter().any(|name| {
+                let named = fleet.keeper_named(&other.id.place, name);
+                named.is_some_and(|seen| seen.id(&other.id.place) == *keeper)
+            })
+        };
+        let of_place = fleet.workloads().filter(|other| other.id.place == keeper.place);
+        of_place.filter(names_it).find_map(|other| {
+            let operation = busy(&other.id)?;
+            Some(format!("operation {operation} is driving {}, and {keeper} would undo it", other.id))
+        })
+    })
 }
 
 /// The steps that give back what operations owe for the sake of a workload.
 pub(super) fn give_back(fleet: &Fleet, workload: &Workload, owing: &[Owing]) -> Choice {
     let mut steps = Vec::new();
     for owed in owing.iter().filter(|owed| owed.workload == workload.id) {
-        if let Borrowed::Keeper { keeper, .. } = &owed.loan.what
-            && fleet.keeper(keeper).is_none()
-        {
-            return Choice::Refused {
-                reason: format!("{keeper} is not seen: nothing would show that it is given back"),
-                hint: "look at its place (7); where it is gone for good, W on the operation writes the debt off"
-                    .to_string(),
-            };
+        if let Borrowed::Keeper { keeper, from, .. } = &owed.loan.what {
+            match fleet.keeper(keeper) {
+                // It will be taken for paid in a moment.
+                Some(seen) if seen.setting == *from => continue,
+                Some(_) => {}
+                None => {
+                    return Choice::Refused {
+                        reason: format!("{keeper} is not seen: nothing would show that it is given back"),
+                        hint: GONE.to_string(),
+                    };
+                }
+            }
         }
         steps.push(step(workload, Action::GiveBack { loan: owed.loan.clone() }, Follows::Nothing));
     }
@@ -101,8 +150,7 @@ impl Lent {
             });
         };
         if keeper.setting == Setting::Suspended {
-            let detail = format!("{}: {} is suspended already", workload.id, keeper.id(&workload.id.place));
-            return self.checks.push(check("suspend", CheckVerdict::Pass, detail));
+            return self.checks.push(suspended_already(fleet, workload, keeper));
         }
         if let Some(other) = &keeper.kept_by {
             let detail = format!("{}: its suspension may be taken off again by {other}", workload.id);
@@ -133,6 +181,11 @@ impl Lent {
                 self.checks.push(check("minimum", CheckVerdict::Warn, detail));
             }
             Minimum::Held => {
+                if let Some(other) = &keeper.kept_by {
+                    let detail =
+                        format!("{}: {id} is kept by {other}: its minimum of {minimum} is left as it is", workload.id);
+                    return self.checks.push(check("minimum", CheckVerdict::Warn, detail));
+                }
                 let (from, to) = (keeper.setting, Setting::AtLeast(desired));
                 let what = Borrowed::Keeper { keeper: id, uid: keeper.uid.clone(), from, to };
                 if fleet.is_lent(&workload.id, &what) {
@@ -162,6 +215,24 @@ impl Lent {
 
     fn give_back_at_the_end(&mut self, workload: &Workload, loan: &Loan) {
         self.returns.push(step(workload, Action::GiveBack { loan: loan.clone() }, Follows::Loan));
+    }
+}
+
+/// What somebody else suspends may act again at any time.
+fn suspended_already(fleet: &Fleet, workload: &Workload, keeper: &KeeperSeen) -> Check {
+    let what = format!("{}: {} is suspended already", workload.id, keeper.id(&workload.id.place));
+    let by = keeper.touched_by.as_deref().and_then(Marked::of);
+    match by {
+        Some(marked) if fleet.is_lent(&workload.id, &suspended(workload, keeper)) => {
+            let detail = format!("{what}, owed by {}: it acts again when that is given back (D)", marked.operation);
+            check("suspend", CheckVerdict::Warn, detail)
+        }
+        Some(marked) => {
+            let detail =
+                format!("{what}, by {} of {}: it acts again when that is given back", marked.operation, marked.who);
+            check("suspend", CheckVerdict::Warn, detail)
+        }
+        None => check("suspend", CheckVerdict::Pass, format!("{what}, and not by an operation")),
     }
 }
 

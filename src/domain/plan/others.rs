@@ -35,6 +35,11 @@ impl Marked {
         let who = Text::new(words.next().unwrap_or("somebody"));
         Some(Marked { operation, who, at: words.next().and_then(|at| at.parse().ok()) })
     }
+
+    /// Whether a mark is that of this operation.
+    pub fn is_by(mark: Option<&Text>, operation: &OperationId) -> bool {
+        mark.and_then(|mark| Marked::of(mark)).is_some_and(|marked| marked.operation == *operation)
+    }
 }
 
 impl Plan {
@@ -47,7 +52,7 @@ impl Plan {
             let Some(marked) = marked.filter(|marked| !is_ours(&marked.operation)) else { continue };
             let is_fresh = marked.at.is_some_and(|at| now.duration_since(at).unsigned_abs() <= FRESH);
             if is_fresh || seen.rollout == Rollout::Progressing {
-                let at = marked.at.map(|at| format!(" at {}", at.strftime("%H:%M UTC"))).unwrap_or_default();
+                let at = marked.at.map(|at| format!(" at {}", at.strftime("%Y-%m-%d %H:%M UTC"))).unwrap_or_default();
                 let detail = format!(
                     "{}: {} of {}, on another machine, last changed it{at}: ask before you act",
                     step.workload, marked.operation, marked.who

@@ -28,11 +28,17 @@ impl Tempo {
         Tempo((self.0 - 1).max(-Tempo::MOST))
     }
 
-    fn scaled(self, count: u32) -> u32 {
-        match self.0 {
+    /// A number or a percentage, more or fewer of it, and `least` where that leaves less.
+    fn scaled(self, raw: &str, least: u32) -> Text {
+        let times = |count: u32| match self.0 {
             more @ 0.. => count.saturating_mul(1 << more),
             fewer => count >> -fewer,
-        }
+        };
+        Text::new(&match raw.strip_suffix('%').map(str::parse::<u32>) {
+            Some(Ok(percent)) => format!("{}%", times(percent).clamp(least, 100)),
+            Some(Err(_)) => raw.to_string(),
+            None => raw.parse().map_or(raw.to_string(), |count| times(count).max(least).to_string()),
+        })
     }
 }
 
@@ -52,21 +58,29 @@ pub(super) fn strategy_for(workload: &Workload, tempo: Tempo) -> Result<Option<S
     if own.kind != "RollingUpdate" {
         return refused(format!("a {} with the strategy {} has no pace", workload.id.kind, own.kind));
     }
-    let number = |count: u32| Some(Text::new(&count.to_string()));
-    let unavailable = |default| share_of(own.max_unavailable.as_deref().unwrap_or(default), desired);
+    let is_faster = tempo.0 > 0;
+    let (unavailable, surge) = match workload.id.kind {
+        WorkloadKind::DaemonSet => ("1", "0"),
+        _ => ("25%", "25%"),
+    };
+    let unavailable = own.max_unavailable.as_deref().unwrap_or(unavailable);
+    let surge = own.max_surge.as_deref().unwrap_or(surge);
     let changed = match workload.id.kind {
-        WorkloadKind::Deployment => {
-            let surge = share_above(own.max_surge.as_deref().unwrap_or("25%"), desired);
+        WorkloadKind::Deployment | WorkloadKind::DaemonSet if share_above(surge, desired) > 0 => {
+            let max_surge = Some(tempo.scaled(surge, 1));
+            // More at once is more on top, and nothing else.
+            let max_unavailable =
+                if is_faster { own.max_unavailable.clone() } else { Some(tempo.scaled(unavailable, 0)) };
+            Strategy { max_unavailable, max_surge, ..own.clone() }
+        }
+        WorkloadKind::Deployment | WorkloadKind::DaemonSet if is_faster => {
+            return refused("it makes none on top: more at once would be more that are missing".to_string());
+        }
+        WorkloadKind::Deployment | WorkloadKind::DaemonSet => {
+            let fewer = tempo.scaled(unavailable, 1);
             // Never both none: it could not move (Kubernetes: ResolveFenceposts).
-            let on_top = tempo.scaled(surge.max(1)).clamp(1, desired.max(1));
-            let missing = tempo.scaled(unavailable("25%")).min(unavailable("25%"));
-            Strategy { max_unavailable: number(missing), max_surge: number(on_top), ..own.clone() }
-        }
-        WorkloadKind::DaemonSet if tempo.0 > 0 => {
-            return refused("a DaemonSet makes none on top: more at once would be more that are missing".to_string());
-        }
-        WorkloadKind::DaemonSet => {
-            Strategy { max_unavailable: number(tempo.scaled(unavailable("1")).max(1)), ..own.clone() }
+            let fewer = if share_of(&fewer, desired) == 0 { Text::new("1") } else { fewer };
+            Strategy { max_unavailable: Some(fewer), ..own.clone() }
         }
         // None of them has a pace: they were refused above.
         WorkloadKind::StatefulSet

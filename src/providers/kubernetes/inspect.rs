@@ -151,6 +151,9 @@ async fn look_at_loan(
         let (group, resource) = (kind.group(), kind.resource());
         let namespace = step.workload.namespace.as_deref();
         let asked = Asked { namespace, verb: "patch", group, resource, subresource: "" };
+        if let Borrowed::Pace { to, .. } = turns {
+            inspection.equivalent = Some(requests::kubectl_pace(context, &step.workload, kind, to));
+        }
         inspection.checks.push(permission(reads, step, &asked, &step.workload.name).await);
         return Ok(());
     };
@@ -162,11 +165,30 @@ async fn look_at_loan(
     Ok(())
 }
 
-async fn rehearse_loan(reads: &Reads, writes: &Writes, step: &Step, inspection: &mut Inspection) -> Result<(), Fault> {
+async fn rehearse_loan(
+    reads: &Reads,
+    writes: &Writes,
+    keys: &ServiceKeys,
+    step: &Step,
+    inspection: &mut Inspection,
+) -> Result<(), Fault> {
     // What is given back by the plan itself is not borrowed yet.
     let turns = step.action.turns().filter(|_| step.follows != Follows::Loan);
-    let Some(change) = turns.as_ref().and_then(keepers::change) else { return Ok(()) };
+    let Some(turns) = turns else { return Ok(()) };
     let mark = Mark { operation: "o-rehearsal", who: "rolldeck", verb: "rehearsal", at: Timestamp::now() };
+    if let Borrowed::Pace { from, to } = &turns {
+        let present = lookup::workload(reads, keys, &step.workload).await?;
+        if present.seen.strategy != *from {
+            let why = format!("its update strategy is {} now", present.seen.strategy.describe());
+            inspection.refusals.push((Text::new(&why), Text::new("plan again")));
+            return Ok(());
+        }
+        operate::loan::send_pace(writes, step, &present, &mark, to, Meant::Rehearsal).await?;
+        let detail = format!("{}: the server would take {}", step.workload, to.describe());
+        inspection.checks.push(check("dry run", CheckVerdict::Pass, &detail));
+        return Ok(());
+    }
+    let Some(change) = keepers::change(&turns) else { return Ok(()) };
     let why_not = match keepers::look(reads, &change).await? {
         keepers::Found::Ready(version) => {
             keepers::send(writes, &change, &version, &mark, Meant::Rehearsal).await?.err()
@@ -194,7 +216,7 @@ async fn dry_run(
     let id = &step.workload;
     let Some(kind) = Kind::operable(id.kind) else { return Ok(()) };
     if step.action.loan().is_some() {
-        return rehearse_loan(reads, writes, step, inspection).await;
+        return rehearse_loan(reads, writes, keys, step, inspection).await;
     }
     let answered = match &step.action {
         Action::RestoreRevision { .. } | Action::SetImage { .. } => {

@@ -72,7 +72,9 @@ pub(super) async fn look(reads: &Reads, change: &Change<'_>) -> Result<Found, Fa
     Ok(if now.uid != **uid {
         Found::Moved(Text::new(&format!("{keeper} was deleted and made again")))
     } else if now.setting == *to {
-        Found::IsSo(receipt(&now, vec![Text::new("it was so already; nothing was sent")]))
+        // As it was seen, however long ago.
+        let notes = vec![Text::new("it was so already; nothing was sent")];
+        Found::IsSo(Receipt { generation: 0, template: None, notes })
     } else if now.setting != *from {
         Found::Moved(Text::new(&format!("{keeper} is to {} now", now.setting)))
     } else {

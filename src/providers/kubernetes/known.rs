@@ -207,7 +207,8 @@ impl Known {
 
     fn put_keeper(&mut self, source: Source, seen: KeeperSeen, out: &mut Vec<Observation>) {
         let is_listed = self.listing.contains_key(&source);
-        if !is_listed && self.keepers.get(&seen.uid) == Some(&seen) {
+        // Its status is written all the time, and says nothing that anybody here asks for.
+        if !is_listed && self.keepers.get(&seen.uid).is_some_and(|known| known.is_as(&seen)) {
             return;
         }
         self.keepers.insert(seen.uid.clone(), seen.clone());

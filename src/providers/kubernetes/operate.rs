@@ -3,7 +3,7 @@
 //!
 //! Never sends again, except after a conflict, which proves that nothing was done.
 
-mod loan;
+pub(super) mod loan;
 pub(super) mod rollout;
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::domain::id::{Uid, WorkloadKind};
 use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
 use crate::domain::observation::TemplateHash;
-use crate::domain::plan::{Action, Follows, Paused, Step, Unpause};
+use crate::domain::plan::{Action, Follows, Marked, Paused, Step, Unpause};
 use crate::domain::text::Text;
 
 /// How often a conflict is met with another read.
@@ -202,8 +202,7 @@ async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order,
     if let Some(why) = step.why_not_hold(wanted, &present.bound()) {
         return Tried::Answer(Answer::Refused(Text::new(&format!("not sent: {why}"))));
     }
-    let by = present.seen.touched_by.as_deref().unwrap_or_default();
-    if by.split_whitespace().next() != Some(&*order.operation.0) {
+    if !Marked::is_by(present.seen.touched_by.as_ref(), &order.operation) {
         let text =
             format!("not sent: the last change of {} is not this operation's; look at who changed it", step.workload);
         return Tried::Answer(Answer::Refused(Text::new(&text)));

@@ -114,6 +114,14 @@ pub(super) fn hold(at: &Precondition<'_>, mark: &Mark<'_>, hold: Hold, by: Holds
 
 /// Has a workload replace at another pace.
 pub(super) fn pace(kind: Kind, at: &Precondition<'_>, mark: &Mark<'_>, strategy: &Strategy) -> Value {
+    json!({
+        "metadata": {"uid": at.uid, "resourceVersion": at.resource_version,
+            "annotations": {"rolldeck.dev/operation": mark.operation_note()}},
+        "spec": spec_of_pace(kind, strategy),
+    })
+}
+
+fn spec_of_pace(kind: Kind, strategy: &Strategy) -> Value {
     // A number or a percentage, as the API tells them apart.
     let value = |text: &Option<Text>| match text {
         Some(text) => text.parse::<u32>().map_or_else(|_| json!(text.as_str()), |number| json!(number)),
@@ -121,11 +129,13 @@ pub(super) fn pace(kind: Kind, at: &Precondition<'_>, mark: &Mark<'_>, strategy:
     };
     let rolling = json!({"maxUnavailable": value(&strategy.max_unavailable), "maxSurge": value(&strategy.max_surge)});
     let field = if kind == Kind::Deployment { "strategy" } else { "updateStrategy" };
-    json!({
-        "metadata": {"uid": at.uid, "resourceVersion": at.resource_version,
-            "annotations": {"rolldeck.dev/operation": mark.operation_note()}},
-        "spec": {field: {"rollingUpdate": rolling}},
-    })
+    json!({field: {"rollingUpdate": rolling}})
+}
+
+/// The command that would do the same.
+pub(super) fn kubectl_pace(context: &str, id: &WorkloadId, kind: Kind, strategy: &Strategy) -> Text {
+    let body = json!({"spec": spec_of_pace(kind, strategy)});
+    kubectl_words(context, id, &["patch", &target(id), "-p", &body.to_string()])
 }
 
 /// Takes one pod away (reference section 5).

@@ -16,7 +16,7 @@ use crate::domain::image::ImageRef;
 use crate::domain::journal::{Call, Receipt};
 use crate::domain::keeper::Setting;
 use crate::domain::observation::{Applies, FieldOwner};
-use crate::domain::plan::{Action, Bound, Paused, Step, Unpause};
+use crate::domain::plan::{Action, Bound, Marked, Paused, Step, Unpause};
 use crate::domain::text::Text;
 use crate::providers::{Answer, Order};
 
@@ -164,8 +164,7 @@ fn held_by_us(workload: &Workload, order: &Order, wanted: Paused, now: &Bound) -
     if let Some(why) = order.step.why_not_hold(wanted, now) {
         return Err(Answer::Refused(why));
     }
-    let by = workload.mark.as_ref().and_then(|mark| mark.split_whitespace().next());
-    if by != Some(&*order.operation.0) {
+    if !Marked::is_by(workload.mark.as_ref(), &order.operation) {
         return Err(Answer::Refused(Text::new("somebody else has changed the workload since")));
     }
     if wanted == Paused::Paused && workload.blueprint.shape == Shape::Group && !workload.is_refreshing() {

@@ -135,7 +135,7 @@ pub(super) fn write_off(options: &Options, operation: &str, reason: &str) -> any
         let record = journal.append(&id, now, &entry, None)?;
         operation.apply(&record);
     }
-    print::line(&format!("what {id} owed is written off; nothing was sent"))?;
+    print::line(&format!("what {id} owes is written off: nobody will ask for it again; nothing was sent"))?;
     Ok(Exit::Done)
 }
 

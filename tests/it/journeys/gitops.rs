@@ -301,9 +301,11 @@ fn another_pace_is_borrowed_for_a_rollout_and_given_back_to_the_letter() {
     assert_eq!(own, json!({"maxUnavailable": "25%", "maxSurge": "25%"}));
     let desk = Desk::at(&[(cluster, User::Admin, None)]);
     let (plan, code, shown) = desk.plan(&["rollback", "app", &format!("ns:{namespace}"), "--at-once", "-1"]);
-    assert!(text(&shown["waves"][0]["steps"][0]["loan"]).contains("max unavailable 0, max surge 1"), "{shown}");
+    assert!(text(&shown["waves"][0]["steps"][0]["loan"]).contains("max surge 12% instead of 25%"), "{shown}");
+    let command = text(&shown["waves"][0]["steps"][0]["equivalent"]);
+    assert!(command.contains("patch deployment/app -p") && command.contains("12%"), "{command}");
     let apply = desk.start(&["apply", &plan, "--code", &code]);
-    wait("another pace", PATIENCE, || strategy() == json!({"maxUnavailable": 0, "maxSurge": 1}));
+    wait("another pace", PATIENCE, || strategy() == json!({"maxUnavailable": "12%", "maxSurge": "12%"}));
     let done = apply.end().operation("done", 0);
     assert_eq!((done["debts"].clone(), strategy()), (json!([]), own));
     let bodies: Vec<Value> =

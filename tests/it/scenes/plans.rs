@@ -61,16 +61,17 @@ fn plus_and_minus_change_the_pace_by_steps_of_the_plan_and_give_it_back() {
     let own = world.code().expect("a code");
     world.press("+");
     let screen = world.screen();
-    assert!(
-        screen.contains("has it replace with max unavailable 1, max surge 2 instead of max unavailable 25%"),
-        "{screen}"
-    );
-    assert!(screen.contains("has it replace with max unavailable 25%, max surge 25% again"), "{screen}");
+    assert!(screen.contains("has it replace with max surge 50% instead of 25%"), "{screen}");
+    assert!(screen.contains("has it replace with max surge 25% again"), "{screen}");
     assert_ne!(world.code(), Some(own), "another plan has another code");
     world.press("-");
     assert!(!world.screen().contains("has it replace"), "{}", world.screen());
     world.press("-");
-    assert!(world.screen().contains("has it replace with max unavailable 0, max surge 1"), "{}", world.screen());
+    assert!(
+        world.screen().contains("has it replace with max unavailable 12% instead of 25%, max surge"),
+        "{}",
+        world.screen()
+    );
 }
 
 #[test]

@@ -78,7 +78,7 @@ pub(in super::super) fn keeper(kind: KeeperKind, raw: &Keeper<'_>) -> KeeperSeen
         kind,
         namespace: Text::new(meta.namespace.as_str()),
         name: Text::new(meta.name.as_str()),
-        generation: meta.generation.unwrap_or(0).max(0).unsigned_abs(),
+        generation: age(meta),
         setting: setting(kind, &raw.spec),
         scales: raw.spec.scale_target_ref.as_ref().map(|target| (kind_of(&target.kind), Text::new(&target.name))),
         busy: busy(kind, &raw.status),
@@ -97,6 +97,13 @@ pub(in super::super) fn spec_for(kind: KeeperKind, setting: Setting) -> Value {
         (_, Setting::Suspended) => json!({"suspend": true}),
         (_, Setting::Acts | Setting::AtLeast(_)) => json!({"suspend": null}),
     }
+}
+
+/// What only grows from one state of an object to the next: an autoscaler has no generation. Resource versions of one resource
+/// are numbers that can be compared (Kubernetes: KEP-5504); where a server has others, its generation must do.
+fn age(meta: &WorkloadMeta<'_>) -> u64 {
+    let generation = meta.generation.unwrap_or(0).max(0).unsigned_abs();
+    meta.resource_version.as_str().parse().unwrap_or(generation)
 }
 
 fn setting(kind: KeeperKind, spec: &Spec) -> Setting {
@@ -165,6 +172,17 @@ mod tests {
             (Autoscaler, json!({"minReplicas": 4}), Setting::AtLeast(4)),
         ] {
             assert_eq!(seen(kind, &json!({"spec": spec})).setting, expected, "{kind:?} {spec}");
+        }
+    }
+
+    #[test]
+    fn a_later_state_of_a_keeper_has_a_greater_number_even_without_a_generation() {
+        for (metadata, expected) in [
+            (json!({"resourceVersion": "4711"}), 4711),
+            (json!({"resourceVersion": "4711", "generation": 3}), 4711),
+            (json!({"resourceVersion": "4711-a", "generation": 3}), 3),
+        ] {
+            assert_eq!(seen(KeeperKind::Autoscaler, &json!({"metadata": metadata})).generation, expected);
         }
     }
 

@@ -2,16 +2,16 @@
 //!
 //! Never sends again: `operate` does, after a conflict, which proves that nothing was done.
 
-use super::super::client::{Meant, Patch, Reads, Writes};
+use super::super::client::{Answered, Fault, Meant, Patch, Reads, Writes};
 use super::super::keepers::{self, Found};
-use super::super::lookup;
-use super::super::requests::{self, Precondition};
+use super::super::lookup::{self, Present};
+use super::super::requests::{self, Mark, Precondition};
 use super::super::{Answer, Order};
 use super::{Tried, answered, mark, not_sent, receipt, sorted};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::keeper::Borrowed;
 use crate::domain::observation::Strategy;
-use crate::domain::plan::Action;
+use crate::domain::plan::{Action, Step};
 use crate::domain::text::Text;
 
 /// Borrows something, or gives it back.
@@ -62,11 +62,22 @@ async fn change_pace(
         let now = present.seen.strategy.describe();
         return refused(&format!("not sent: its update strategy is {now} now; plan again"));
     }
-    let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
-    let body = requests::pace(present.kind, &at, &mark(order), to);
-    let path = requests::workload_path(present.kind, &step.workload);
-    let sent = writes.patch(Patch::Strategic, &path, &body, Meant::Really).await;
+    let sent = send_pace(writes, step, &present, &mark(order), to, Meant::Really).await;
     answered(sent, present.kind, &present, keys)
+}
+
+/// The request that has a workload, as it was just read, replace at another pace.
+pub(in super::super) async fn send_pace(
+    writes: &Writes,
+    step: &Step,
+    present: &Present,
+    mark: &Mark<'_>,
+    to: &Strategy,
+    meant: Meant,
+) -> Result<Answered, Fault> {
+    let at = Precondition { uid: &present.seen.uid.0, resource_version: &present.resource_version };
+    let body = requests::pace(present.kind, &at, mark, to);
+    writes.patch(Patch::Strategic, &requests::workload_path(present.kind, &step.workload), &body, meant).await
 }
 
 fn refused(why: &str) -> Tried {
