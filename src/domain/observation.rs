@@ -232,6 +232,9 @@ pub struct Strategy {
     /// Instances whose number is lower than this stay as they are (StatefulSet); 0: none does.
     #[serde(default)]
     pub partition: u32,
+    /// The number of its first instance (StatefulSet); a partition counts from there.
+    #[serde(default)]
+    pub first_number: u32,
 }
 
 /// Who last set the image in the workload's template (Kubernetes: managedFields).

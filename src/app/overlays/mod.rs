@@ -11,7 +11,6 @@ pub(crate) mod palette;
 pub(crate) mod plan;
 pub(crate) mod plan_choices;
 pub(crate) mod plan_text;
-mod promotion;
 pub(crate) mod scroll;
 pub(crate) mod versions;
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::Overlay;
 use super::code::{CodeField, Typed};
-use super::{plan_text, promotion};
+use super::plan_text;
 use crate::app::command::{Command, Risk, Scope, always, not_now};
 use crate::app::effect::Effect;
 use crate::app::model::Model;
@@ -54,14 +54,6 @@ pub(crate) enum Equivalents {
 
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
-    command(
-        "plan.promote_full",
-        "promote to the end",
-        "Has a promotion leave out all steps that are left, or go to the next one again.",
-        Risk::Plan,
-        promotion::can_toggle,
-        promotion::toggle,
-    ),
     command(
         "plan.equivalents",
         "equivalent commands",

@@ -8,12 +8,19 @@ use crate::app::command::{Command, Risk, Scope, not_now};
 use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::app::ui::Entry;
-use crate::domain::plan::{Change, Goto, Pace, PlanRequest, Suspend};
+use crate::domain::plan::{Change, Goto, Pace, PlanRequest, Stride, Suspend};
 use crate::domain::policy::Minimum;
 use crate::domain::text::Text;
 
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
+    command(
+        "plan.promote_full",
+        "promote to the end",
+        "Has a promotion leave out all steps that are left, or go to the next one again.",
+        can_promote_further,
+        promote_further,
+    ),
     command(
         "plan.image_only",
         "image only",
@@ -143,4 +150,26 @@ fn can_change_image_only(model: &Model) -> Result<(), Text> {
             Ok(())
         }
     }
+}
+
+/// Whether the open plan is one that could go further.
+fn can_promote_further(model: &Model) -> Result<(), Text> {
+    match open_plan(model).map(|overlay| &overlay.request.goto) {
+        Some(Goto::Promote(_)) => Ok(()),
+        Some(
+            Goto::Expected | Goto::LastGood | Goto::Revision(_) | Goto::Image(_) | Goto::Before(_) | Goto::GiveBack(_),
+        ) => not_now("this plan promotes nothing: P on a row does"),
+        None => not_now("no plan is open"),
+    }
+}
+
+/// To the next step, or to the end.
+fn promote_further(model: &mut Model) -> Vec<Effect> {
+    choose(model, |request| {
+        request.goto = match &request.goto {
+            Goto::Promote(Stride::Next) => Goto::Promote(Stride::Full),
+            Goto::Promote(Stride::Full) => Goto::Promote(Stride::Next),
+            other => other.clone(),
+        };
+    })
 }

@@ -5,12 +5,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Closed, Equivalents, PlanOverlay};
+use crate::app::command::Scope;
 use crate::app::model::Model;
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
 use crate::domain::id::PlaceId;
-use crate::domain::plan::{Action, Brake, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Stride, Unpause, Wave};
+use crate::domain::plan::{
+    Action, Brake, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Stride, Suspend, Unpause, Wave,
+};
 use crate::domain::text::counted;
 
 /// The lines of a plan, and where its parts begin: each wave, what it leaves out, the checks and what comes after them.
@@ -34,16 +37,16 @@ impl Body {
 
 /// The whole panel.
 pub(crate) fn panel(model: &Model, overlay: &PlanOverlay, width: usize) -> Panel {
-    let body = body(overlay, width).lines;
+    let body = body(model, overlay, width).lines;
     Panel { title: title(overlay), body, foot: foot(model, overlay), top: overlay.top }
 }
 
 /// The lines with their parts, and how many lines stand under them.
 pub(crate) fn lines(model: &Model, overlay: &PlanOverlay, width: usize) -> (Body, usize) {
-    (body(overlay, width), foot(model, overlay).len())
+    (body(model, overlay, width), foot(model, overlay).len())
 }
 
-fn body(overlay: &PlanOverlay, width: usize) -> Body {
+fn body(model: &Model, overlay: &PlanOverlay, width: usize) -> Body {
     let mut body = Body { lines: Vec::new(), parts: Vec::new(), width };
     for moved in &overlay.moved {
         body.add(Line::new(Meaning::Danger, " plan moved: ").and(Meaning::Danger, moved.to_string()));
@@ -68,7 +71,13 @@ fn body(overlay: &PlanOverlay, width: usize) -> Body {
     for undone in &overlay.plan.will_be_undone_by {
         let text =
             format!("{}: {} {} ({})", undone.workload, undone.undoer.by, undone.undoer.what, undone.undoer.how_fast);
-        body.add(Line::new(Meaning::Title, " undo    ").and(Meaning::Warning, format!("! {text}")));
+        let line = Line::new(Meaning::Title, " undo    ").and(Meaning::Warning, format!("! {text}"));
+        let can_be = undone.undoer.keeper.is_some() && overlay.request.suspend == Suspend::Nobody;
+        let key = model.settings.look.keymap.key_of("plan.suspend", &[Scope::Plan]).filter(|_| can_be);
+        body.add(match key {
+            Some(key) => line.and(Meaning::Text, "; ").and(Meaning::Key, key).and(Meaning::Text, " suspends it first"),
+            None => line,
+        });
     }
     if overlay.plan.waves.is_empty() {
         body.add(Line::new(Meaning::Dim, " nothing would be done"));

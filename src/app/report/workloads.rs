@@ -11,6 +11,7 @@ use crate::domain::history::GoodEvidence;
 use crate::domain::id::WorkloadKind;
 use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::observation::Role;
+use crate::domain::policy::Policy;
 use crate::domain::selector::{Facts, Selector};
 use crate::domain::text::Text;
 
@@ -55,6 +56,8 @@ pub struct WorkloadRow {
     last_good: Option<LastGood>,
     containers: Vec<ContainerRow>,
     marks: Vec<Mark>,
+    /// How many instances are older than the policy lets them become; `None`: as old as they like.
+    too_old: Option<u32>,
 }
 
 /// An image by its three names.
@@ -100,6 +103,8 @@ struct ContainerRow {
 /// All workloads that match, worst first, with the totals over them.
 pub fn workload_rows(
     fleet: &Fleet,
+    policy: &Policy,
+    now: Timestamp,
     selector: &Selector,
     is_word: &mut dyn FnMut(&str, &Facts<'_>) -> bool,
 ) -> (Totals, Vec<WorkloadRow>) {
@@ -119,7 +124,7 @@ pub fn workload_rows(
         severity(b).cmp(&severity(a)).then_with(|| (&a.seen.service, &a.id).cmp(&(&b.seen.service, &b.id)))
     });
     let tally = matching.iter().fold(Tally::default(), |sum, workload| sum.plus(workload.judgement.tally));
-    (Totals::of(tally), matching.into_iter().map(|workload| row(fleet, workload)).collect())
+    (Totals::of(tally), matching.into_iter().map(|workload| row(fleet, policy, now, workload)).collect())
 }
 
 impl Totals {
@@ -201,7 +206,8 @@ impl Image {
     }
 }
 
-fn row(fleet: &Fleet, workload: &Workload) -> WorkloadRow {
+fn row(fleet: &Fleet, policy: &Policy, now: Timestamp, workload: &Workload) -> WorkloadRow {
+    let max_age = policy.for_place(&workload.id.place).max_age;
     let Judgement { verdict, reason, tally, main, expected, running, since, marks, .. } = &workload.judgement;
     let mut targets = expected.iter().flat_map(|expected| {
         expected
@@ -240,6 +246,7 @@ fn row(fleet: &Fleet, workload: &Workload) -> WorkloadRow {
         }),
         containers: containers(fleet, workload),
         marks: marks.clone(),
+        too_old: max_age.map(|age| fleet.older_than(workload, age, now)),
     }
 }
 

@@ -63,9 +63,12 @@ pub(super) fn follow(fleet: &Fleet, workload: &Workload, steps: &mut Vec<Step>, 
 
 /// Whether a workload's own settings keep an instance at the version that it has.
 pub(in crate::domain) fn is_held_back(workload: &Workload, instance: &Instance) -> bool {
-    let partition = workload.seen.strategy.partition;
-    workload.id.kind == WorkloadKind::StatefulSet
-        && number_of(&instance.seen.name).is_some_and(|number| number < u64::from(partition))
+    let strategy = &workload.seen.strategy;
+    // Kubernetes: isCurrentRevisionNeeded; a set need not begin at 0 (spec.ordinals.start).
+    let first_to_go = u64::from(strategy.first_number) + u64::from(strategy.partition);
+    strategy.partition > 0
+        && workload.id.kind == WorkloadKind::StatefulSet
+        && number_of(&instance.seen.name).is_some_and(|number| number < first_to_go)
 }
 
 /// Whether the platform waits for an instance to get ready, which would be made anew from another version: it never gets

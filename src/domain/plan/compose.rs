@@ -389,6 +389,11 @@ impl Draft {
             | Goto::GiveBack(_)
             | Goto::Promote(_) => title(verb, workloads, &self.steps),
         };
+        for undone in &mut self.undone_by {
+            if self.borrows.iter().any(|step| step.suspends(undone)) {
+                undone.undoer.how_fast = Text::new("not while this plan has it suspended");
+            }
+        }
         let content =
             format!("{now}|{title}|{:?}|{:?}|{:?}|{:?}", self.steps, self.borrows, self.returns, request.reason);
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();

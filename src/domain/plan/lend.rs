@@ -269,6 +269,19 @@ fn step(workload: &Workload, action: Action, follows: Follows) -> Step {
     }
 }
 
+impl Step {
+    /// Whether it has whoever would undo a plan do nothing for a while.
+    pub(super) fn suspends(&self, undone: &UndoneBy) -> bool {
+        let Some(name) = &undone.undoer.keeper else { return false };
+        match self.action.loan().map(|loan| &loan.what) {
+            Some(Borrowed::Keeper { keeper, to: Setting::Suspended, .. }) => {
+                keeper.place == undone.place && keeper.kind == name.kind && keeper.name == name.name
+            }
+            Some(Borrowed::Keeper { .. } | Borrowed::Pace { .. }) | None => false,
+        }
+    }
+}
+
 impl Action {
     /// What it borrows or gives back.
     pub fn loan(&self) -> Option<&Loan> {

@@ -264,7 +264,15 @@ pub(super) struct WorkloadSpec<'a> {
     pub job_template: Option<JobTemplate<'a>>,
     pub strategy: Option<StrategySpec>,
     pub update_strategy: Option<StrategySpec>,
+    pub ordinals: Option<Ordinals>,
     pub selector: Option<Value>,
+}
+
+/// How a StatefulSet numbers its pods.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Ordinals {
+    pub start: Option<i64>,
 }
 
 /// A version of a StatefulSet or DaemonSet.

@@ -99,7 +99,7 @@ pub(super) fn machine_id(fingerprint: u64) -> String {
 /// How a group replaces: the preferences of its refreshes.
 pub(super) fn strategy(max_unavailable: Text, max_surge: Text) -> Strategy {
     let kind = Text::new("InstanceRefresh");
-    Strategy { kind, max_unavailable: Some(max_unavailable), max_surge: Some(max_surge), partition: 0 }
+    Strategy { kind, max_unavailable: Some(max_unavailable), max_surge: Some(max_surge), partition: 0, first_number: 0 }
 }
 
 /// Why a refresh was given up.

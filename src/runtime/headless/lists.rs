@@ -33,7 +33,7 @@ pub(super) async fn workloads(options: &Options, selector: &[String], which: Whi
     let selector = Selector::parse(&selector.join(" "))?;
     let session = read(options).await?;
     let model = &session.model;
-    let (totals, mut rows) = workload_rows(&model.fleet, &selector, &mut fuzzy());
+    let (totals, mut rows) = workload_rows(&model.fleet, &model.settings.policy, model.now, &selector, &mut fuzzy());
     if rows.is_empty() {
         check_names(&selector, model)?;
     }

@@ -37,6 +37,10 @@ CREATE TABLE protections (
     number INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL, at TEXT NOT NULL,
     expires_at TEXT, lifted_at TEXT, lifted_by TEXT
 ) STRICT;
+", "
+-- Entries know loans, promotions, probes and shares that we hold ourselves; protections know stays and snoozes: an older
+-- program must not drive them.
+SELECT 1;
 "];
 
 /// The journal's database.

@@ -273,6 +273,14 @@ fn a_partition_keeps_what_it_keeps_and_nobody_waits_for_that() {
     let Some(cluster) = cluster_or_skip("a_partition_keeps_what_it_keeps_and_nobody_waits_for_that") else { return };
     let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}});
     let set = Set::create(cluster, "sets-partition", "statefulsets", &strategy);
+    // Its pods are app-5 to app-7 from then on, and the partition counts from 5.
+    let ordinals = json!({"spec": {"ordinals": {"start": 5}}});
+    assert_eq!(cluster.patch(&set.path(), MERGE_PATCH, &ordinals).0, 200);
+    wait("the pods to have their new numbers", PATIENCE, || {
+        let names: Vec<String> = set.uids().into_iter().map(|(name, _)| name).collect();
+        names == ["app-5", "app-6", "app-7"]
+    });
+    set.wait_running(V41, 3);
     set.release(V42, None);
     set.wait_running(V42, 1);
     let before = set.uids();

@@ -131,6 +131,7 @@ impl World {
                 max_unavailable: Some(Text::new("25%")),
                 max_surge: Some(Text::new("25%")),
                 partition: 0,
+                first_number: 0,
             },
             owners: vec![FieldOwner { manager: Text::new("kubectl"), applies: Applies::Once }],
             undoers: match deployment.place {

@@ -392,6 +392,7 @@ impl Known<'_> {
             max_unavailable: Some(Text::new(&format!("{}%", 100 - health.min))),
             max_surge: Some(Text::new(&format!("{}%", health.max - 100))),
             partition: 0,
+            first_number: 0,
         }
     }
 

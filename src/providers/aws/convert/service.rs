@@ -411,6 +411,7 @@ fn strategy(raw: &Service) -> Strategy {
         max_unavailable: min.map(|min| Text::new(&format!("{}%", (100 - min).max(0)))),
         max_surge: max.map(|max| Text::new(&format!("{}%", (max - 100).max(0)))),
         partition: 0,
+        first_number: 0,
     }
 }
 

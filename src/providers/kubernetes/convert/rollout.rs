@@ -324,6 +324,7 @@ fn strategy(own: &Own<'_>) -> Strategy {
             max_unavailable: text(&canary.max_unavailable),
             max_surge: text(&canary.max_surge),
             partition: 0,
+            first_number: 0,
         },
         None => Strategy { kind: Text::new("BlueGreen"), ..Strategy::default() },
     }

@@ -89,7 +89,7 @@ pub(in super::super) fn alone(kind: Kind, raw: &Workload<'_>, keys: &ServiceKeys
         requested_since: written_at.or_else(|| time(meta.creation_timestamp.as_str())),
         touched_by: meta.annotations.get("rolldeck.dev/operation").map(Text::new),
         inoperable: inoperable(kind, controller),
-        trouble: trouble(&raw.status),
+        trouble: suspended(kind, raw).or_else(|| trouble(&raw.status)),
         template,
     };
     (seen, written_at)
@@ -275,6 +275,12 @@ fn trouble(status: &WorkloadStatus<'_>) -> Option<Text> {
     Some(Text::new(&format!("{}: {}", failure.reason.as_str(), failure.message.as_str())))
 }
 
+/// A CronJob that starts nothing.
+fn suspended(kind: Kind, raw: &Workload<'_>) -> Option<Text> {
+    let is_suspended = kind == Kind::CronJob && raw.spec.suspend == Some(true);
+    is_suspended.then(|| Text::new("it is suspended: no run starts until somebody resumes it"))
+}
+
 fn is_on_delete(raw: &Workload<'_>) -> bool {
     raw.spec.update_strategy.as_ref().is_some_and(|strategy| strategy.kind.as_deref() == Some("OnDelete"))
 }
@@ -309,6 +315,7 @@ fn strategy(kind: Kind, workload: &Workload<'_>, held: Option<u32>) -> Strategy 
         max_unavailable: max_unavailable.or_else(one),
         max_surge: rolling.and_then(|rolling| rolling.max_surge.as_ref()).map(text),
         partition: held.unwrap_or_else(|| partition(workload)),
+        first_number: count(workload.spec.ordinals.as_ref().and_then(|ordinals| ordinals.start)),
     }
 }
 

@@ -156,6 +156,7 @@ fn strategy(blueprint: &Blueprint, at: &SceneAt) -> Strategy {
             max_unavailable: Some(unavailable),
             max_surge: Some(surge),
             partition: 0,
+            first_number: 0,
         },
     }
 }
