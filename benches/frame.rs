@@ -59,6 +59,7 @@ fn fleet() -> Model {
         incident: None,
         notices: Vec::new(),
         scenario: None,
+        registries: Vec::new(),
         look: Look::default(),
     };
     let mut model = Model::new(settings, now);

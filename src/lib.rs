@@ -28,4 +28,5 @@
 pub mod app;
 pub mod domain;
 pub mod providers;
+pub mod registry;
 pub mod runtime;

@@ -9,6 +9,7 @@ use super::event::ControlRequest;
 use super::filter::FilterQuestion;
 use super::record::Healthy;
 use crate::domain::id::{OperationId, PlaceId, PlanId};
+use crate::domain::image::ImageRef;
 use crate::domain::journal::{Call, Entry};
 use crate::domain::plan::Step;
 use crate::domain::policy::Probe;
@@ -49,6 +50,8 @@ pub enum Effect {
         /// Who started the operation.
         who: Text,
     },
+    /// Ask registries what these are; answer with `Event::Resolved`, in any order.
+    Resolve(Vec<ImageRef>),
     /// Ask whether a wave is well; answer with `Event::Probed`.
     Probe {
         /// The operation.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::filter::FilterAnswer;
+use crate::domain::catalog::Answer;
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
 use crate::domain::journal::{Call, Receipt, Record, Request};
 use crate::domain::observation::Batch;
@@ -36,6 +37,8 @@ pub enum Event {
         /// What it said.
         answer: Asked,
     },
+    /// Registries have answered.
+    Resolved(Vec<Answer>),
     /// A worker finished a filter.
     Filtered(FilterAnswer),
     /// The process was asked for something from outside.

@@ -22,6 +22,7 @@ pub mod operations;
 mod overlays;
 pub mod record;
 pub mod report;
+pub mod resolving;
 mod rows;
 mod screens;
 pub mod settings;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::operations::Operations;
 use super::record::HealthRecord;
+use super::resolving::Resolving;
 use super::settings::{Connection, Settings};
 use super::ui::Ui;
 use crate::domain::fleet::Fleet;
@@ -30,6 +31,8 @@ pub struct Model {
     pub protections: Vec<Protection>,
     /// Which versions were seen healthy, by this process and earlier ones.
     pub health: HealthRecord,
+    /// What is asked of registries.
+    pub resolving: Resolving,
     /// What the operator sees.
     pub ui: Ui,
 }
@@ -38,6 +41,7 @@ impl Model {
     /// At the start: places known, nothing heard.
     pub fn new(settings: Settings, now: Timestamp) -> Model {
         let mut fleet = Fleet::new(settings.declarations.clone());
+        fleet.set_registries(settings.registries.clone());
         for place in &settings.places {
             match place.connection {
                 Connection::Wanted => fleet.add_place(place.id.clone()),
@@ -51,6 +55,7 @@ impl Model {
             operations: Operations::default(),
             protections: Vec::new(),
             health: HealthRecord::default(),
+            resolving: Resolving::default(),
             ui: Ui::new(now),
         }
     }

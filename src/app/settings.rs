@@ -21,6 +21,8 @@ pub struct Settings {
     pub service_keys: ServiceKeys,
     /// Every known place.
     pub places: Vec<PlaceSetting>,
+    /// Which registries are asked: globs over their hosts.
+    pub registries: Vec<Text>,
     /// Whether anything may be changed at all.
     pub access: Access,
     /// Who drives operations of this process.

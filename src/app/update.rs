@@ -27,12 +27,12 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Ticked(now) => {
             tick(model, now);
             let healthy = model.health.due(&model.fleet, model.now);
-            if healthy.is_empty() {
-                Vec::new()
-            } else {
+            let mut effects = resolve(model);
+            if !healthy.is_empty() {
                 model.operations.teach(&mut model.fleet, model.health.known());
-                vec![Effect::Remember(healthy)]
+                effects.push(Effect::Remember(healthy));
             }
+            effects
         }
         Event::Terminal(event) => input::terminal(model, event),
         Event::Observed(batch) => {
@@ -101,6 +101,12 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             model.ui.touch();
             Vec::new()
         }
+        Event::Resolved(answers) => {
+            model.resolving.answered(&answers, model.now);
+            model.fleet.learn(answers);
+            model.ui.redraw.rows = true;
+            resolve(model)
+        }
         Event::Filtered(answer) => {
             if model.ui.screens.instances.answered(answer) {
                 model.ui.touch();
@@ -117,6 +123,12 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         model.operations.advance(&model.fleet, &settings.policy, model.now, &settings.access)
     });
     effects
+}
+
+/// What is to be asked of registries now.
+fn resolve(model: &mut Model) -> Vec<Effect> {
+    let due = model.resolving.due(&model.fleet, model.now);
+    if due.is_empty() { Vec::new() } else { vec![Effect::Resolve(due)] }
 }
 
 /// Whether a batch only says that its place is still there, as the screen already shows.

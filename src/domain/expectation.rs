@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::catalog::Catalog;
 use super::id::{PlaceId, WorkloadId};
-use super::image::{ImageId, ImageRef};
+use super::image::{DigestKind, ImageId, ImageRef};
 use super::observation::{Role, Template};
 use super::selector::glob_matches;
 use super::text::Text;
@@ -85,6 +86,13 @@ impl ExpectationSource {
     }
 }
 
+impl Target {
+    /// Whether its exact image is what a registry says that its tag stands for.
+    pub fn is_resolved(&self) -> bool {
+        self.image.is_some() && self.reference.as_ref().is_some_and(|reference| reference.pinned().is_none())
+    }
+}
+
 impl Expectation {
     /// The image that most instances should run.
     pub fn main(&self) -> Option<&Target> {
@@ -128,6 +136,8 @@ impl Declaration {
 
 /// What should run in a workload: declarations first, then the annotation, then the template where it pins.
 ///
+/// Where a tag is declared, or asked for by the template, and its registry is asked, what it stands for now is what should run.
+///
 /// Later declarations of the configuration win over earlier ones, so that a special case can follow the rule.
 pub fn expected_of(
     declarations: &[Declaration],
@@ -135,8 +145,11 @@ pub fn expected_of(
     service: &str,
     annotation: Option<&Text>,
     template: &Template,
+    catalog: &Catalog,
 ) -> Expected {
     let mut expected = Expected::default();
+    let add =
+        |expected: &mut Expected, source, container, image: &ImageRef| add(expected, catalog, source, container, image);
     for declaration in declarations.iter().rev().filter(|declaration| declaration.is_about(service, &id.place)) {
         match container_for(template, &declaration.image, declaration.container.as_ref()) {
             Ok(container) => add(&mut expected, ExpectationSource::Configuration, container, &declaration.image),
@@ -158,18 +171,25 @@ pub fn expected_of(
     // What could not be placed may have meant any of them: a weaker word must not make it look well.
     let speaks = expected.problem.is_none();
     for container in template.containers.iter().filter(|container| speaks && container.role.is_judged()) {
-        if let Some(image) = container.image.as_ref().filter(|image| image.pinned().is_some()) {
+        let Some(image) = &container.image else { continue };
+        if image.pinned().is_some() {
             let moves = image.is_machine() && template.latent.is_some();
             let source = if moves { ExpectationSource::Resolved } else { ExpectationSource::Template };
             add(&mut expected, source, container.name.clone(), image);
+        } else if matches!(catalog.resolve(image), Ok(Some(_))) {
+            add(&mut expected, ExpectationSource::Resolved, container.name.clone(), image);
         }
     }
     expected
 }
 
-fn add(expected: &mut Expected, source: ExpectationSource, container: Text, image: &ImageRef) {
+fn add(expected: &mut Expected, catalog: &Catalog, source: ExpectationSource, container: Text, image: &ImageRef) {
     if expected.of(&container).is_none() {
-        let target = Target { reference: Some(image.clone()), image: image.pinned() };
+        let resolved = || {
+            let digest = catalog.resolve(image).ok().flatten()?;
+            Some(ImageId::oci(digest.clone(), DigestKind::Repository))
+        };
+        let target = Target { reference: Some(image.clone()), image: image.pinned().or_else(resolved) };
         expected.containers.push(Expectation { source, container, targets: vec![target] });
     }
 }

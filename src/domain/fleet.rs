@@ -3,6 +3,7 @@
 //! Never shows a half list: a list that is made again is kept aside until it is complete. Tallies are kept as changes
 //! come in (a changed workload is judged again, its old tally taken out, the new one put in), never summed for a screen.
 
+mod catalogs;
 mod chunks;
 mod ingest;
 mod interner;
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 pub use chunks::Chunks;
 pub use rank::Badness;
 
+use super::catalog::Catalog;
 use super::drift::{Judgement, Tally, Verdict};
 use super::expectation::Declaration;
 use super::history::OwnRecord;
@@ -45,6 +47,7 @@ pub struct Fleet {
     services: BTreeMap<Text, Tally>,
     records: HashMap<WorkloadId, OwnRecord>,
     protections: Protections,
+    catalog: Catalog,
     /// What operations of this machine have borrowed and owe.
     loans: Vec<Owing>,
     /// Workloads that can be operated and were seen to go: one that is merely not seen may be out of our sight.
@@ -163,6 +166,7 @@ impl Fleet {
             services: BTreeMap::new(),
             records: HashMap::new(),
             protections: Protections::default(),
+            catalog: Catalog::default(),
             loans: Vec::new(),
             deleted: HashSet::new(),
             interned: interner::Interner::default(),
@@ -315,9 +319,13 @@ impl Workload {
         self.seen.template.containers.iter().find(|container| container.name == *name)
     }
 
-    /// What a person calls an image here: the version that its template or its history names for exactly this image, else
-    /// the tag.
+    /// What a person calls an image here: the version in its labels, else that which its template or its history names for
+    /// exactly this image, else the tag.
     pub fn name_of(&self, image: Option<&ImageId>, reference: Option<&ImageRef>) -> Option<Text> {
+        let labelled = self.judgement.labels.iter().find(|(labelled, _)| Some(labelled) == image);
+        if let Some((_, version)) = labelled {
+            return Some(version.clone());
+        }
         let requested = self.judgement.requested.as_ref();
         if image.is_some() && image == requested && self.seen.template.version.is_some() {
             return self.seen.template.version.clone();

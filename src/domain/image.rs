@@ -218,6 +218,29 @@ impl ImageRef {
         self.tag().map(Text::new)
     }
 
+    /// The registry that it is of and the repository there, as Docker's rules make them of a name without a registry.
+    pub fn registry_and_path(&self) -> (String, String) {
+        let repository = normal_repository(self.repository());
+        match repository.split_once('/') {
+            Some((registry, path)) => (registry.to_string(), path.to_string()),
+            None => (repository, String::new()),
+        }
+    }
+
+    /// One spelling of what it asks for: with its registry, and with its digest or else its tag.
+    pub fn canonical(&self) -> String {
+        let repository = normal_repository(self.repository());
+        match &self.digest {
+            Some(digest) => format!("{repository}@{digest}"),
+            None => format!("{repository}:{}", self.tag().unwrap_or("latest")),
+        }
+    }
+
+    /// The same repository, with this digest and no tag.
+    pub fn at_digest(&self, digest: &Digest) -> Option<ImageRef> {
+        format!("{}@{digest}", self.repository()).parse().ok()
+    }
+
     /// Whether both name the same repository, however the default registry was spelt (`nginx`, `docker.io/library/nginx`).
     pub fn is_same_repository(&self, other: &ImageRef) -> bool {
         normal_repository(self.repository()) == normal_repository(other.repository())

@@ -17,6 +17,8 @@ mod inspection;
 mod lend;
 mod meant;
 mod others;
+mod pullable;
+mod replace;
 mod request;
 mod reverse;
 mod select;

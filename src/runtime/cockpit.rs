@@ -147,6 +147,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Execute { .. }
         | Effect::Inspect { .. }
         | Effect::Probe { .. }
+        | Effect::Resolve(_)
         | Effect::Remember(_)
         | Effect::Protect { .. }
         | Effect::Lift(_)

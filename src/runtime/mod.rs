@@ -12,6 +12,7 @@ pub mod log;
 pub mod look;
 pub mod places;
 mod probe;
+mod registries;
 pub mod session;
 pub mod startup;
 pub mod store;

@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
+use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -24,17 +24,21 @@ use crate::app::model::Model;
 use crate::app::settings::{Access, Connection};
 use crate::app::update::update;
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
+use crate::domain::image::ImageRef;
 use crate::domain::journal::Call;
 use crate::domain::observation::{Batch, Observation, PlaceState};
 use crate::domain::plan::{Check, CheckVerdict, Inspection, Step};
 use crate::domain::text::Text;
 use crate::providers::sim::SimWorld;
 use crate::providers::{self, Answer, Connected, Mutations, Operator, Order, PlaceSpec, Provider, Sink, Surroundings};
+use crate::registry::Registries;
 
 /// Batches that may wait; a provider that is faster than the loop waits in turn.
 const BATCHES: usize = 32;
 /// Events taken in before something else gets its turn.
 const BURST: usize = 256;
+/// How many questions to registries are on their way at once.
+const QUESTIONS: usize = 16;
 /// How long a provider may look at one step before the plan is shown without its word.
 const INSPECT_LIMIT: Duration = Duration::from_secs(15);
 /// How many steps of a plan one place is asked about at the same time.
@@ -81,6 +85,8 @@ pub struct Places {
     pub surroundings: Surroundings,
     /// What a simulated fleet lives in, for as long as the session.
     pub world: Option<Arc<SimWorld>>,
+    /// The registries that may be asked, if any may.
+    pub registries: Option<Registries>,
 }
 
 /// The model with everything around it.
@@ -252,6 +258,7 @@ impl Session {
                     let _ = sender.send(Event::Probed { operation, wave, answer });
                 });
             }
+            Effect::Resolve(references) => self.resolve(references),
             Effect::Remember(healthy) => self.store.remember(healthy),
             Effect::Protect { what, reason, expires_at } => {
                 let (by, at) = (self.model.settings.driver.who.clone(), self.clock.now());
@@ -331,6 +338,23 @@ impl Session {
             let event = ProviderEvent::Executed { operation, call, answer: call_answer(answer) };
             // The loop is gone only while the process ends; the journal then shows the request without an answer.
             let _ = sender.send(Event::Provider(event));
+        });
+    }
+
+    fn resolve(&mut self, references: Vec<ImageRef>) {
+        let Some(registries) = self.known.registries.clone() else { return };
+        let sender = self.sender.clone();
+        self.tasks.spawn(async move {
+            let ask = |about: ImageRef| {
+                let registries = registries.clone();
+                async move { registries.ask(&about).await }
+            };
+            let mut answers =
+                futures::stream::iter(references).map(ask).buffer_unordered(QUESTIONS).ready_chunks(QUESTIONS);
+            while let Some(answers) = answers.next().await {
+                // The loop is gone only while the process ends.
+                let _ = sender.send(Event::Resolved(answers));
+            }
         });
     }
 

@@ -13,6 +13,7 @@ use super::cli::Options;
 use super::config::{self, Config};
 use super::look::look;
 use super::places::{self, Chosen};
+use super::registries;
 use super::session::{Clock, Places, Session, channel};
 use super::store::{Beginning, Journal, Locks, Observations, Replayed, Store, StoreError, prepare, this_driver};
 use crate::app::model::Model;
@@ -24,6 +25,7 @@ use crate::domain::journal::Record;
 use crate::domain::text::Text;
 use crate::providers::sim::{self, SimWorld};
 use crate::providers::{PlaceSpec, Surroundings};
+use crate::registry::Registries;
 
 /// Everything that was read before anything is connected.
 pub struct Prepared {
@@ -39,6 +41,8 @@ pub struct Prepared {
     pub clock: Clock,
     /// What a simulated fleet lives in.
     pub world: Option<Arc<SimWorld>>,
+    /// The registries that may be asked, if any may.
+    pub registries: Option<Registries>,
 }
 
 /// Whether the store works beside the loop.
@@ -112,11 +116,14 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         ));
     }
     let clock = Clock::System;
+    let registries =
+        registries::connect(&config.registries).map_err(|error| anyhow!("registries can't be asked: {error}"))?;
     let settings = Settings {
         policy,
         declarations: config.declarations,
         service_keys: config.service_keys,
         places: settings,
+        registries: config.registries.iter().map(|registry| registry.host.clone()).collect(),
         access: access(options),
         driver: this_driver(clock.now()),
         incident: options.incident.as_deref().map(Text::new),
@@ -124,7 +131,7 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         scenario: None,
         look: look(options)?,
     };
-    Ok(Prepared { settings, specs, surroundings, state_dir, clock, world: None })
+    Ok(Prepared { settings, specs, surroundings, state_dir, clock, world: None, registries })
 }
 
 /// The same for a simulated fleet. It has a state directory of its own: its operations are no record of real ones.
@@ -146,6 +153,7 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
         declarations: demo.declarations,
         service_keys: ServiceKeys::default(),
         places,
+        registries: Vec::new(),
         access: access(options),
         driver: this_driver(base),
         incident: options.incident.as_deref().map(Text::new),
@@ -154,7 +162,15 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
         look: look(options)?,
     };
     let surroundings = Surroundings::default();
-    Ok(Prepared { settings, specs: demo.places, surroundings, state_dir, clock, world: Some(demo.world) })
+    Ok(Prepared {
+        settings,
+        specs: demo.places,
+        surroundings,
+        state_dir,
+        clock,
+        world: Some(demo.world),
+        registries: None,
+    })
 }
 
 fn access(options: &Options) -> Access {
@@ -167,7 +183,7 @@ fn access(options: &Options) -> Access {
 /// # Errors
 /// That the state directory lies where locks do not hold, or that the system gives no thread.
 pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
-    let Prepared { mut settings, specs, surroundings, state_dir, clock, world } = prepared;
+    let Prepared { mut settings, specs, surroundings, state_dir, clock, world, registries } = prepared;
     let queue = channel();
     let Opened { journal, locks, records } = open_journal(&state_dir)?;
     if let Err(fault) = &journal {
@@ -216,7 +232,7 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
         }
         Err(_) => Store::absent(),
     };
-    Ok(Session::start(model, Places { specs, surroundings, world }, store, clock, queue))
+    Ok(Session::start(model, Places { specs, surroundings, world, registries }, store, clock, queue))
 }
 
 /// The journal as it could be opened.

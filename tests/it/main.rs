@@ -13,6 +13,7 @@ mod kubernetes;
 mod owed;
 mod pty;
 mod real;
+mod registry;
 mod scenes;
 mod sim;
 mod simulation;

@@ -73,6 +73,7 @@ impl Stage {
             incident: None,
             notices: Vec::new(),
             scenario: None,
+            registries: Vec::new(),
             look: Look::default(),
         };
         let prepared = Prepared {
@@ -82,6 +83,7 @@ impl Stage {
             state_dir: state.to_path_buf(),
             clock: self.clock,
             world: Some(self.world.clone()),
+            registries: None,
         };
         open(prepared, Stepping::Inline).expect("the session opens")
     }

@@ -50,9 +50,10 @@ pub fn instance_rows(
     for workload in workloads {
         let template = &workload.seen.template;
         let annotation = workload.seen.expected_annotation.as_ref();
-        let expected = expected_of(declarations, &workload.id, &workload.seen.service, annotation, template);
+        let expected =
+            expected_of(declarations, &workload.id, &workload.seen.service, annotation, template, fleet.catalog());
         let seen = fleet.instances_of(workload).map(|instance| &instance.seen);
-        let measure = Measure::of(&workload.seen, &workload.revisions, &expected, seen);
+        let measure = Measure::of(&workload.seen, &workload.revisions, &expected, fleet.catalog(), seen);
         let mut instances: Vec<&Instance> = fleet.instances_of(workload).collect();
         instances.sort_by(|a, b| a.seen.name.cmp(&b.seen.name));
         for instance in instances {

@@ -88,6 +88,7 @@ fn who(expectation: &Expectation) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::catalog::Catalog;
     use crate::domain::expectation::expected_of;
     use crate::domain::id::{PlaceId, Uid, WorkloadId, WorkloadKind};
     use crate::domain::observation::{ContainerSpec, Role, Rollout, Strategy, Template, TemplateHash};
@@ -129,7 +130,7 @@ mod tests {
             let (place, name) = (PlaceId::new("k8s/eu"), workload.name.clone());
             let id = WorkloadId { place, namespace: None, kind: workload.kind, name };
             let annotation = annotation.map(Text::new);
-            let said = expected_of(&[], &id, "report", annotation.as_ref(), &workload.template);
+            let said = expected_of(&[], &id, "report", annotation.as_ref(), &workload.template, &Catalog::default());
             let banned = |_: Option<&ImageId>, _: Option<&ImageRef>| ban.map(Text::new);
             let next = next_run(&workload, &said, ("app", None), &banned).expect("it starts runs");
             assert_eq!((next.verdict, next.reason.as_str()), expected);

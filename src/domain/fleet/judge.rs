@@ -47,14 +47,15 @@ impl Fleet {
         let Some(workload) = self.workloads.get(slot as usize).and_then(Option::as_ref) else { return };
         let annotation = workload.seen.expected_annotation.as_ref();
         let template = &workload.seen.template;
-        let expected = expected_of(&self.declarations, &workload.id, &workload.seen.service, annotation, template);
+        let expected =
+            expected_of(&self.declarations, &workload.id, &workload.seen.service, annotation, template, &self.catalog);
         let rows: Vec<(u32, &Instance)> = workload
             .instances
             .iter()
             .filter_map(|&at| self.instances.get(at as usize).map(|instance| (at, instance)))
             .collect();
         let seen = rows.iter().map(|(_, instance)| &instance.seen);
-        let measure = Measure::of(&workload.seen, &workload.revisions, &expected, seen);
+        let measure = Measure::of(&workload.seen, &workload.revisions, &expected, &self.catalog, seen);
         let mut judged = Judged::new(workload, &expected);
         let mut verdicts = Vec::new();
         for (at, instance) in &rows {
@@ -83,6 +84,7 @@ impl Fleet {
         let seen = Seen { learnt: &learnt, running: &running, banned: &banned };
         let mut judgement = judged.finish(workload, &expected, &seen, &own);
         let is_locked = self.lock_on(workload).is_some() || self.protections.stay_of(&workload.id).is_some();
+        judgement.labels = self.labels_of(&judgement);
         judgement.marks.extend(is_locked.then_some(Mark::Locked));
         judgement.marks.extend(self.snooze_on(workload).map(|_| Mark::Snoozed));
         for (at, mut verdict) in verdicts {
@@ -93,6 +95,23 @@ impl Fleet {
             }
         }
         self.put_judgement(slot, judgement);
+    }
+
+    /// What the labels of a workload's images call them, as far as a registry has told.
+    fn labels_of(&self, judgement: &Judgement) -> Vec<(ImageId, Text)> {
+        let targets = judgement.expected.iter().flat_map(|expected| &expected.targets);
+        let images = targets.filter_map(|target| target.image.as_ref());
+        let running = judgement.running.iter().filter_map(|cohort| cohort.image.as_ref());
+        let versions = judgement.versions.iter().filter_map(|version| version.image.as_ref());
+        let mut labels: Vec<(ImageId, Text)> = Vec::new();
+        for image in images.chain(running).chain(&judgement.requested).chain(versions) {
+            if let Some(version) = self.catalog.version_of(image)
+                && !labels.iter().any(|(known, _)| known == image)
+            {
+                labels.push((image.clone(), version.clone()));
+            }
+        }
+        labels
     }
 
     /// Why an instance runs what it must not, if it does.
@@ -145,6 +164,7 @@ impl Judgement {
             expected: None,
             requested: None,
             running: Vec::new(),
+            labels: Vec::new(),
             since: None,
             marks: Vec::new(),
             versions: Vec::new(),
@@ -290,6 +310,7 @@ impl Judged {
             expected: expectation,
             requested,
             running: self.cohorts,
+            labels: Vec::new(),
             since: self.since,
             marks,
             versions,

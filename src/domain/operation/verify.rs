@@ -129,8 +129,10 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
             phase if is_held_back(workload, instance) => held_back += u32::from(phase.is_counted()),
             // Its replacement is counted; where pods go all the time there is always such a one.
             Phase::Draining if is_new(instance) => {}
-            _ if is_new(instance) && is_healthy(instance) && runs_target(step, instance) => done += 1,
-            _ if is_new(instance) && is_healthy(instance) && runs_another(step, instance) => astray.push(instance),
+            _ if is_new(instance) && is_healthy(instance) && runs_target(step, instance, fleet) => done += 1,
+            _ if is_new(instance) && is_healthy(instance) && runs_another(step, instance, fleet) => {
+                astray.push(instance)
+            }
             _ => left_over += 1,
         }
     }
@@ -174,7 +176,7 @@ fn evicted(
         is_new && (workload.id.kind != WorkloadKind::StatefulSet || instance.seen.name == *name)
     });
     match new {
-        Some(new) if is_healthy(new) && runs_target(step, new) => {
+        Some(new) if is_healthy(new) && runs_target(step, new, fleet) => {
             Progress::Done(Text::new(&format!("{} took its place and is healthy", new.seen.name)))
         }
         Some(new) if is_healthy(new) => Progress::Failed(Text::new(&format!(
@@ -190,13 +192,13 @@ fn evicted(
 }
 
 /// Whether the instance runs what the step wants. Where no exact image is known, being asked for it must do.
-fn runs_target(step: &Step, instance: &Instance) -> bool {
+fn runs_target(step: &Step, instance: &Instance, fleet: &Fleet) -> bool {
     let Some(container) = container_of(step, instance) else { return false };
     let asked_for_it =
         step.to.reference.as_ref().zip(container.asked.as_ref()).is_some_and(|(wanted, asked)| wanted.asks_same(asked));
     match (&step.to.image, &container.running) {
         (_, None) => false,
-        (Some(wanted), Some(running)) => match wanted.compare(running) {
+        (Some(wanted), Some(running)) => match fleet.catalog().compare(wanted, running) {
             Comparison::Same => true,
             // Pinned to it: only another document of the same image can be reported.
             Comparison::Different | Comparison::Undecidable => {
@@ -212,9 +214,9 @@ fn container_of<'a>(step: &Step, instance: &'a Instance) -> Option<&'a Container
 }
 
 /// Whether it certainly runs something else than the step wants.
-fn runs_another(step: &Step, instance: &Instance) -> bool {
+fn runs_another(step: &Step, instance: &Instance, fleet: &Fleet) -> bool {
     let wanted = step.to.image.as_ref().zip(running_of(step, instance));
-    wanted.is_some_and(|(wanted, running)| wanted.compare(running) == Comparison::Different)
+    wanted.is_some_and(|(wanted, running)| fleet.catalog().compare(wanted, running) == Comparison::Different)
 }
 
 /// What the container meant runs, where its platform says so.

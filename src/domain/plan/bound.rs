@@ -65,7 +65,7 @@ impl Step {
         if let (Action::EndRollout { what }, None) = (&self.action, &now.running) {
             return vec![Text::new(&format!("the {what} has come to its end"))];
         }
-        let mut moved = self.bound.differences(&now);
+        let mut moved = self.differences(&now);
         moved.extend(self.moved_on(workload.seen.canary.as_ref()));
         if let Action::RestoreRevision { revision, hash, .. } = &self.action {
             match workload.revisions.iter().find(|known| known.uid == *revision) {
@@ -94,6 +94,14 @@ impl Step {
 }
 
 impl Step {
+    /// What is different now, in words. A promotion that hurries on the rollout of its own plan has nothing left to do once that
+    /// has come to its end, and is not in anybody's way.
+    pub fn differences(&self, now: &Bound) -> Vec<Text> {
+        let has_ended = self.follows == Follows::OwnRollout && now.running.is_none();
+        let running = if has_ended { None } else { self.bound.running.clone() };
+        Bound { running, ..self.bound.clone() }.differences(now)
+    }
+
     /// Why its brake or release must not be sent as things are now; `None` if it may. `self.bound` must hold the template as
     /// the step has left it: what somebody else has put in since is neither ours to hold nor ours to let go.
     pub fn why_not_hold(&self, wanted: Paused, now: &Bound) -> Option<Text> {

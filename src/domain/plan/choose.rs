@@ -2,21 +2,19 @@
 //!
 //! Never looks at other workloads; waves, floors and refusals of the whole plan are made in `compose`.
 
-use sha2::{Digest as _, Sha256};
-
 use super::brake::brake_of;
 use super::by_hand::{is_held_back, is_of_another, is_stuck};
 use super::by_run;
 use super::canary;
 use super::compose::is_named;
 use super::lend;
+use super::replace::{replace, replace_picked};
 use super::{Action, Bound, Brake, Change, Check, CheckVerdict, Follows, Goto, Pick, PlanRequest, Side, Step, Unpause};
-use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::Version;
 use crate::domain::id::StepId;
 use crate::domain::image::ImageRef;
-use crate::domain::observation::{Health, Phase, Rollout};
+use crate::domain::observation::Rollout;
 use crate::domain::text::Text;
 
 /// What a workload needs.
@@ -46,7 +44,7 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
         Goto::Expected if workload.id.kind.has_runs() => by_run::no_replacement(workload),
         Goto::Expected => match request.pick {
             Pick::Off => replace(request, fleet, workload),
-            Pick::Oldest(_) | Pick::Random { .. } => replace_picked(fleet, workload, request.pick),
+            Pick::Oldest(_) | Pick::Random { .. } => replace_picked(request, fleet, workload),
         },
         Goto::LastGood => match (request.aims.0.get(&workload.id), workload.last_good()) {
             (Some(aim), _) => match workload.judgement.versions.iter().find(|version| version.hash == *aim) {
@@ -104,7 +102,7 @@ pub(super) fn choose(request: &PlanRequest, fleet: &Fleet, workload: &Workload) 
     }
 }
 
-fn refused(reason: &str, hint: &str) -> Choice {
+pub(super) fn refused(reason: &str, hint: &str) -> Choice {
     Choice::Refused { reason: reason.to_string(), hint: hint.to_string() }
 }
 
@@ -117,7 +115,7 @@ fn numbers(workload: &Workload) -> String {
     if list.is_empty() { "none".to_string() } else { list.join(", ") }
 }
 
-fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Version) -> Choice {
+pub(super) fn go_to(request: &PlanRequest, fleet: &Fleet, workload: &Workload, version: &Version) -> Choice {
     if version.hash == workload.seen.template.hash && workload.seen.rollout != Rollout::Paused {
         return canary::why_not_stay(workload).unwrap_or_else(|| stay(fleet, workload));
     }
@@ -243,7 +241,7 @@ fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &
 }
 
 /// A step that sets an image, on the way that its kind goes.
-fn roll_to_image(request: &PlanRequest, workload: &Workload, roll: Step, mut checks: Vec<Check>) -> Choice {
+pub(super) fn roll_to_image(request: &PlanRequest, workload: &Workload, roll: Step, mut checks: Vec<Check>) -> Choice {
     match &workload.seen.canary {
         Some(canary) => canary::go_to(request, workload, canary, None, roll, checks),
         None => {
@@ -253,132 +251,13 @@ fn roll_to_image(request: &PlanRequest, workload: &Workload, roll: Step, mut che
     }
 }
 
-fn replace(request: &PlanRequest, fleet: &Fleet, workload: &Workload) -> Choice {
-    let off: Vec<&Instance> = fleet
-        .instances_of(workload)
-        .filter(|instance| {
-            instance.seen.phase.is_counted() && (instance.is_off(workload) || is_stuck(workload, instance))
-        })
-        .collect();
-    let expectation = workload.judgement.expected.as_ref();
-    let target = expectation.and_then(|expectation| expectation.main()).and_then(|target| target.reference.clone());
-    let requested = workload.requested();
-    let asks_for_target = target.as_ref().zip(requested).is_none_or(|(target, asked)| target.asks_same(asked));
-    if off.is_empty() && asks_for_target {
-        return Choice::AlreadyThere("nothing is off".to_string());
-    }
-    if !is_target_healthy(fleet, workload) {
-        return would_spread();
-    }
-    if asks_for_target && would_come_again(workload, &off) {
-        let mut versions = workload.judgement.versions.iter();
-        let own = versions.find(|version| version.hash == workload.seen.template.hash);
-        return match (&workload.seen.rollout, own) {
-            // Held half way: the same request asks for the rest and lets it go on.
-            (Rollout::Paused, Some(own)) => go_to(request, fleet, workload, own),
-            _ => not_at_its_end(workload),
-        };
-    }
-    match target {
-        Some(image) if !asks_for_target => {
-            let container = workload.judgement.main.clone();
-            let to = Side {
-                reference: Some(image.clone()),
-                image: image.pinned(),
-                version: image.version(),
-                container: container.clone(),
-            };
-            roll_to_image(request, workload, roll(workload, Action::SetImage { container, image }, to), Vec::new())
-        }
-        _ => Choice::Steps { steps: evictions(workload, &off), checks: stale_pull(workload) },
-    }
-}
-
-/// Whether an instance that runs what it should is healthy there: proof that the image works.
-fn is_target_healthy(fleet: &Fleet, workload: &Workload) -> bool {
-    fleet.instances_of(workload).any(|instance| {
-        let seen = &instance.seen;
-        instance.verdict == Verdict::Ok && seen.phase == Phase::Running && seen.health == Health::Healthy
-    })
-}
-
-fn would_spread() -> Choice {
-    refused(
-        "no instance of the expected image is healthy there: replacing could spread a bad image",
-        "go back to the last good version instead: b, or `plan rollback`",
-    )
-}
-
-fn replace_picked(fleet: &Fleet, workload: &Workload, pick: Pick) -> Choice {
-    let mut instances: Vec<&Instance> = fleet
-        .instances_of(workload)
-        .filter(|instance| matches!(instance.seen.phase, Phase::Running | Phase::Pending))
-        .collect();
-    let count = match pick {
-        Pick::Oldest(count) => {
-            instances
-                .sort_by(|a, b| a.seen.started_at.cmp(&b.seen.started_at).then_with(|| a.seen.uid.cmp(&b.seen.uid)));
-            count
-        }
-        Pick::Random { count, seed } => {
-            let order = |instance: &Instance| Sha256::digest(format!("{seed}|{}", instance.seen.uid)).to_vec();
-            instances.sort_by_cached_key(|instance| order(instance));
-            count
-        }
-        Pick::Off => 0,
-    };
-    instances.truncate(count as usize);
-    if instances.is_empty() {
-        return Choice::AlreadyThere("it has no instance".to_string());
-    }
-    if !is_target_healthy(fleet, workload) {
-        return would_spread();
-    }
-    if would_come_again(workload, &instances) {
-        return not_at_its_end(workload);
-    }
-    Choice::Steps { steps: evictions(workload, &instances), checks: stale_pull(workload) }
-}
-
-/// Whether some of these would be made again as they are: of another version than what is asked for, while the rollout to
-/// that has not come to an end, or will not come to them.
-fn would_come_again(workload: &Workload, instances: &[&Instance]) -> bool {
-    let is_moving = workload.seen.rollout != Rollout::Stable;
-    instances.iter().any(|instance| {
-        is_of_another(workload, instance)
-            && (is_held_back(workload, instance) || is_moving && !is_stuck(workload, instance))
-    })
-}
-
-fn not_at_its_end(workload: &Workload) -> Choice {
-    if workload.seen.rollout == Rollout::Stable {
-        let partition = workload.seen.strategy.partition;
-        return refused(
-            &format!("instances below its partition {partition} would be made again as they are"),
-            "lower the partition, or leave these instances as they are",
-        );
-    }
-    let hint = match workload.seen.rollout {
-        Rollout::Stable | Rollout::Progressing => {
-            "wait for the rollout, or go back to the last good version: b, or `plan rollback`"
-        }
-        Rollout::Paused | Rollout::Failed(_) => {
-            "pick a version to go to (B, or --to-revision), or go back to the last good one: b, or `plan rollback`"
-        }
-    };
-    refused(
-        "its rollout has not come to an end: instances of the earlier version would be made again as they are",
-        hint,
-    )
-}
-
 pub(super) fn end_rollout(workload: &Workload, what: &Text) -> Step {
     let brake = Brake::None(Text::new("a rollout that was ended does not go on by itself"));
     let action = Action::EndRollout { what: what.clone() };
     Step { instances: 0, brake, unpause: Unpause::NotPaused, ..roll(workload, action, side_now(workload)) }
 }
 
-fn roll(workload: &Workload, action: Action, to: Side) -> Step {
+pub(super) fn roll(workload: &Workload, action: Action, to: Side) -> Step {
     let paused = workload.seen.rollout == Rollout::Paused;
     Step {
         id: StepId { wave: 0, step: 0 },
@@ -476,7 +355,7 @@ pub(super) fn rollout_checks(workload: &Workload) -> Vec<Check> {
 }
 
 /// The same template makes the same stale image again on a node that caches it under a tag that moved.
-fn stale_pull(workload: &Workload) -> Vec<Check> {
+pub(super) fn stale_pull(workload: &Workload) -> Vec<Check> {
     let unpinned = workload.requested().is_some_and(|asked| asked.pinned().is_none());
     if !unpinned {
         return Vec::new();

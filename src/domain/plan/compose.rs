@@ -13,6 +13,7 @@ use super::choose::{Choice, choose};
 use super::floor;
 use super::lend;
 use super::meant::meant;
+use super::pullable;
 use super::select::select;
 use super::stays::moves_away;
 use super::tempo::strategy_for;
@@ -213,6 +214,10 @@ impl Draft {
                     return self.refuse(Some(workload), &stay.why_stays(), &hint);
                 }
                 self.look_at_quarantine(request, fleet, &steps);
+                match pullable::look(request, fleet, now, &steps) {
+                    Ok(checks) => self.checks.extend(checks),
+                    Err((reason, hint)) => self.refuse(Some(workload), &reason, hint),
+                }
                 self.find_undoers(fleet, workload);
                 if steps.iter().any(|step| step.action.is_rollout()) {
                     self.lend(request, fleet, policy, workload, strategy);

@@ -200,6 +200,11 @@ impl Feed {
             return (FeedState::Limited(fault), FORBIDDEN_RETRY);
         }
         let wait = pause.next().max(fault.retry_after().unwrap_or_default());
+        // What keeps workloads only explains them: a kind that was installed a moment ago, and whose storage is not ready yet, is
+        // no reason to call the whole place unreachable.
+        if matches!(self.listed, Listed::Keepers(_)) && fault.code() != 0 && !was_listed {
+            return (FeedState::Limited(fault), wait);
+        }
         (FeedState::Failing(fault), wait)
     }
 

@@ -260,7 +260,7 @@ async fn evict(
 async fn compared(reads: &Reads, keys: &ServiceKeys, order: &Order) -> Result<Present, Answer> {
     let present = lookup::workload(reads, keys, &order.step.workload).await.map_err(|fault| not_sent(&fault))?;
     let now = present.bound();
-    let mut differences = order.step.bound.differences(&now);
+    let mut differences = order.step.differences(&now);
     differences.extend(order.step.moved_on(present.seen.canary.as_ref()));
     if differences.is_empty() { Ok(present) } else { Err(Answer::Moved { differences, bound: Box::new(now) }) }
 }

@@ -33,7 +33,7 @@ pub struct Config {
     pub declarations: Vec<Declaration>,
     /// How careful operations are.
     pub policy: Policy,
-    /// Registries that are spoken to in another way than HTTPS.
+    /// Registries that may be asked.
     pub registries: Vec<Registry>,
     /// Every value in force with the place it comes from.
     pub origins: Vec<Setting>,
@@ -54,13 +54,15 @@ pub struct ConfiguredPlace {
     pub read_only: bool,
 }
 
-/// One `[[registries]]`.
+/// One `[[registries]]`: it may be asked what tags stand for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registry {
-    /// Host, with port where it is not the usual one.
+    /// Glob over hosts, with the port where it is not the usual one.
     pub host: Text,
     /// Whether it is spoken to without TLS.
     pub plain_http: bool,
+    /// Hosts of other domains that may give tokens for it.
+    pub token_hosts: Vec<Text>,
 }
 
 /// One value in force.
@@ -241,8 +243,19 @@ fn registry(table: &Table<'_, '_>) -> Option<Registry> {
     if host.is_none() {
         table.fault("a registry needs a `host`", "host = \"registry.internal:5000\"");
     }
+    let token_hosts = table.strings("token_hosts").unwrap_or_default();
+    if let Some(wrong) =
+        host.as_ref().filter(|host| host.contains("//") || host.contains(['@', ' ']) || host.ends_with('/'))
+    {
+        table.fault_at(
+            "host",
+            &format!("{wrong:?} is no host"),
+            "name and port alone: \"registry.internal:5000\", \"*.example.com\"",
+        );
+    }
     table.refuse_unknown();
-    Some(Registry { host: Text::new(&host?), plain_http })
+    let token_hosts = token_hosts.iter().map(|host| Text::new(host)).collect();
+    Some(Registry { host: Text::new(&host?), plain_http, token_hosts })
 }
 
 fn add_defaults(config: &mut Config) {

@@ -123,7 +123,8 @@ pub(super) fn session(options: &Options) -> anyhow::Result<Session> {
     Ok(session)
 }
 
-/// Waits until every wanted place has answered one way or the other, or the time is up.
+/// Waits until every wanted place, and every registry that its images are of, has answered one way or the other, or the time
+/// is up.
 pub(super) async fn settle(session: &mut Session, limit: Duration) {
     let deadline = tokio::time::Instant::now() + limit;
     while !is_settled(session) {
@@ -134,8 +135,9 @@ pub(super) async fn settle(session: &mut Session, limit: Duration) {
 }
 
 fn is_settled(session: &Session) -> bool {
-    wanted(&session.model)
-        .all(|id| session.model.fleet.place(id).is_some_and(|place| !matches!(place.state, PlaceState::Loading)))
+    let fleet = &session.model.fleet;
+    wanted(&session.model).all(|id| fleet.place(id).is_some_and(|place| !matches!(place.state, PlaceState::Loading)))
+        && session.model.resolving.is_settled(fleet)
 }
 
 /// The journal, for commands that write into it and need no place.

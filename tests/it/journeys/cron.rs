@@ -126,7 +126,7 @@ fn a_cron_job_goes_back_and_what_runs_now_is_left_to_end() {
     let command = text(&step["equivalent"]);
     assert!(command.contains("patch cronjob/app --type=json") && command.contains("get job/app-1"), "{command}");
     check_command(&cron, &command);
-    assert!(shown.to_string().contains("the next run is the first that it changes"), "{shown}");
+    assert!(shown.to_string().contains("its next run is the first that changes"), "{shown}");
     assert_eq!(step["also_goes_back"], json!([]), "the labels of a run are no part of its version");
     assert_eq!(changes(cluster, cron.namespace).len(), 0, "a plan changes nothing");
 

@@ -5,4 +5,5 @@ mod control_plane;
 pub(crate) mod gitops;
 pub(crate) mod moto;
 mod moto_server;
+pub(crate) mod registry;
 pub(crate) mod rollouts;

@@ -65,6 +65,7 @@ impl World {
             incident: None,
             notices: Vec::new(),
             scenario: None,
+            registries: Vec::new(),
             look: Look::default(),
         };
         World { model: Model::new(settings, now), asked: Vec::new(), inspects: Inspects::AtOnce, sequence: 0 }

@@ -82,6 +82,7 @@ impl Process {
             incident: None,
             notices: Vec::new(),
             scenario: None,
+            registries: Vec::new(),
             look: Look::default(),
         };
         let Opened { journal, locks, records } = open_journal(state).expect("the state directory is a good one");

@@ -1,0 +1,96 @@
+//! What registries have told, beside the fleet: whom it makes another workload's verdict, and what is still to be asked.
+//!
+//! Never asks: it names the questions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Fleet, Workload};
+use crate::domain::catalog::{Answer, Catalog};
+use crate::domain::image::{DigestKind, ImageId, ImageRef};
+use crate::domain::text::Text;
+
+impl Fleet {
+    /// What registries have told.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Which registries are asked (globs over their hosts).
+    pub fn set_registries(&mut self, hosts: Vec<Text>) {
+        self.catalog.set_hosts(hosts);
+    }
+
+    /// Takes in what registries have said; workloads that this is about are judged again.
+    pub fn learn(&mut self, answers: Vec<Answer>) {
+        let mut news: BTreeSet<String> = BTreeSet::new();
+        for answer in answers {
+            let repository = answer.about.registry_and_path();
+            if self.catalog.learn(answer) {
+                news.insert(format!("{}/{}", repository.0, repository.1));
+            }
+        }
+        if news.is_empty() {
+            return;
+        }
+        let is_about = |reference: &ImageRef| {
+            let (registry, path) = reference.registry_and_path();
+            news.contains(&format!("{registry}/{path}"))
+        };
+        let workloads = self.workloads.iter().enumerate();
+        let touched = workloads
+            .filter(|(_, workload)| workload.as_ref().is_some_and(|workload| references(workload).any(is_about)));
+        let touched: Vec<u32> = touched.map(|(slot, _)| slot as u32).collect();
+        self.dirty.extend(touched);
+        self.judge_dirty();
+        self.revision += 1;
+    }
+
+    /// What registries could tell of this fleet: what its tags stand for, and which documents its digests are of. Each once.
+    pub fn questions(&self) -> Vec<ImageRef> {
+        let mut questions: BTreeMap<String, ImageRef> = BTreeMap::new();
+        let mut ask = |reference: ImageRef| {
+            if self.catalog.covers(&reference) {
+                questions.entry(reference.canonical()).or_insert(reference);
+            }
+        };
+        for workload in self.workloads() {
+            references(workload).cloned().for_each(&mut ask);
+            exact(workload).for_each(&mut ask);
+        }
+        for reference in
+            self.declarations.iter().map(|declaration| &declaration.image).filter(|image| !image.is_machine())
+        {
+            ask(reference.clone());
+        }
+        // Tags first: they decide most.
+        let mut questions: Vec<ImageRef> = questions.into_values().collect();
+        questions.sort_by_key(|reference| reference.digest().is_some());
+        // What they stand for is described too, as soon as that is known.
+        let stands_for = |reference: &ImageRef| {
+            let digest = self.catalog.tag(reference)?.digest.as_ref()?;
+            reference.at_digest(digest)
+        };
+        let behind: Vec<ImageRef> = questions.iter().filter_map(stands_for).collect();
+        let known: BTreeSet<String> = questions.iter().map(ImageRef::canonical).collect();
+        questions.extend(behind.into_iter().filter(|reference| !known.contains(&reference.canonical())));
+        questions
+    }
+}
+
+/// What a workload asks for: the images of its judged containers, and that of its last good version.
+fn references(workload: &Workload) -> impl Iterator<Item = &ImageRef> {
+    let containers = workload.seen.template.containers.iter().filter(|container| container.role.is_judged());
+    let asked = containers.filter_map(|container| container.image.as_ref());
+    let good = workload.last_good().and_then(|version| version.reference.as_ref());
+    asked.chain(good).filter(|reference| !reference.is_machine())
+}
+
+/// The exact images that run in its main container, in the repository that they were asked for from.
+fn exact(workload: &Workload) -> impl Iterator<Item = ImageRef> {
+    workload.judgement.running.iter().filter_map(|cohort| match (&cohort.image, &cohort.reference) {
+        // A configuration is no document that could be asked for by its digest.
+        (Some(ImageId::Oci { kind: DigestKind::Config, .. }), _) => None,
+        (Some(ImageId::Oci { digest, .. }), Some(reference)) => reference.at_digest(digest),
+        _ => None,
+    })
+}

@@ -1,0 +1,426 @@
+//! One request to a registry: within its limits, in time, with a bounded answer, and with a token where it wants one.
+//!
+//! Never sends a credential to anybody but the registry and whom it may name, and never follows it from HTTPS to plain HTTP.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::challenge::{Challenge, why_not_ask};
+use super::documents::is_of;
+use super::fault::Fault;
+use super::settings::{RegistrySetting, is_loopback};
+use super::{Credential, Credentials};
+use crate::domain::image::{Digest, ImageRef};
+use crate::domain::text::Text;
+
+/// At once, to one registry.
+const AT_ONCE: usize = 4;
+/// For one request with its answer.
+const LIMIT: Duration = Duration::from_secs(20);
+/// A manifest or an index at most (the distribution specification asks registries to take 4 MiB).
+const MOST_MANIFEST: usize = 4 << 20;
+/// A configuration at most.
+const MOST_CONFIG: usize = 8 << 20;
+/// An answer of a token server at most.
+const MOST_TOKEN: usize = 256 << 10;
+/// How often we go where a registry sends us.
+const MOST_REDIRECTS: usize = 3;
+/// How long we wait for a registry that asks for it before that is told instead.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a token is used that does not say how long it is good (the distribution specification).
+const TOKEN_LIFE: Duration = Duration::from_secs(60);
+
+/// All four kinds that a tag or a digest may stand for. With fewer a registry answers with another digest, or with none.
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<&'static [u8]>>;
+
+/// All requests go through it.
+pub(super) struct Web {
+    settings: Vec<RegistrySetting>,
+    credentials: Credentials,
+    client: HttpClient,
+    hosts: Mutex<HashMap<String, Arc<State>>>,
+}
+
+/// A registry and a repository there.
+pub(super) struct Host {
+    /// As references name it.
+    name: String,
+    setting: RegistrySetting,
+    path: String,
+    state: Arc<State>,
+}
+
+/// What is remembered of a registry.
+struct State {
+    permits: Semaphore,
+    wait_until: Mutex<Option<Instant>>,
+    tokens: Mutex<HashMap<String, Token>>,
+}
+
+#[derive(Clone)]
+struct Token {
+    header: String,
+    until: Instant,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+/// What a registry answered.
+struct Response {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Web {
+    pub(super) fn new(settings: Vec<RegistrySetting>, credentials: Credentials) -> Result<Web, Text> {
+        let roots = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
+        let roots =
+            roots.map_err(|error| Text::new(&format!("no certificates of this machine can be read: {error}")))?;
+        let connector = roots.https_or_http().enable_http1().build();
+        let client = Client::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(30)).build(connector);
+        Ok(Web { settings, credentials, client, hosts: Mutex::default() })
+    }
+
+    /// The setting of a registry; later ones win.
+    pub(super) fn setting_of(&self, registry: &str) -> Option<&RegistrySetting> {
+        self.settings.iter().rev().find(|setting| setting.is_about(registry))
+    }
+
+    pub(super) fn host(&self, reference: &ImageRef) -> Result<Host, Fault> {
+        let (name, path) = reference.registry_and_path();
+        let Some(setting) = self.setting_of(&name) else { return Err(Fault::NotConfigured(Text::new(&name))) };
+        let mut hosts = self.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let state = hosts.entry(name.clone()).or_insert_with(|| {
+            Arc::new(State { permits: Semaphore::new(AT_ONCE), wait_until: Mutex::default(), tokens: Mutex::default() })
+        });
+        Ok(Host { setting: setting.clone(), path, state: Arc::clone(state), name })
+    }
+
+    /// The digest that a registry says a manifest has; `None` if it does not say.
+    pub(super) async fn head(&self, host: &Host, path: &str) -> Result<Option<Digest>, Fault> {
+        let response = self.get(host, Method::HEAD, path, MANIFESTS, 0).await?;
+        let digest = response.headers.get("docker-content-digest").and_then(|value| value.to_str().ok());
+        Ok(digest.and_then(|digest| digest.parse().ok()))
+    }
+
+    /// A manifest or an index; its bytes are what `digest` names, if it does.
+    pub(super) async fn manifest(&self, host: &Host, path: &str, digest: Option<&Digest>) -> Result<Vec<u8>, Fault> {
+        let response = self.get(host, Method::GET, path, MANIFESTS, MOST_MANIFEST).await?;
+        host.checked(response, digest)
+    }
+
+    /// A configuration.
+    pub(super) async fn blob(&self, host: &Host, digest: &Digest) -> Result<Vec<u8>, Fault> {
+        let path = format!("/v2/{}/blobs/{digest}", host.path()?);
+        let response = self.get(host, Method::GET, &path, "*/*", MOST_CONFIG).await?;
+        host.checked(response, Some(digest))
+    }
+
+    async fn get(
+        &self,
+        host: &Host,
+        method: Method,
+        path: &str,
+        accept: &'static str,
+        most: usize,
+    ) -> Result<Response, Fault> {
+        let _permit = host.state.permits.acquire().await.map_err(|_| host.unreachable("it is closed"))?;
+        let uri = host.uri(path)?;
+        for is_last in [false, false, true] {
+            host.wait().await?;
+            let token = host.token();
+            let mut response = self.follow(host, &method, &uri, accept, token, most).await?;
+            if response.status == StatusCode::UNAUTHORIZED {
+                let header = self.authorize(host, &response.headers).await?;
+                response = self.follow(host, &method, &uri, accept, Some(header), most).await?;
+            }
+            if matches!(response.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+                host.told_to_wait(&response.headers);
+                if !is_last {
+                    continue;
+                }
+            }
+            return host.sorted(response);
+        }
+        Err(host.unreachable("it asks to wait again and again"))
+    }
+
+    /// One request, and those to where it sends us.
+    async fn follow(
+        &self,
+        host: &Host,
+        method: &Method,
+        uri: &Uri,
+        accept: &'static str,
+        token: Option<String>,
+        most: usize,
+    ) -> Result<Response, Fault> {
+        let (mut uri, mut token) = (uri.clone(), token);
+        for _ in 0..=MOST_REDIRECTS {
+            let response = self.send(host, method, &uri, accept, token.as_deref(), most).await?;
+            let location = response.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+            let Some(location) = location.filter(|_| response.status.is_redirection()) else { return Ok(response) };
+            let next = host.joined(&uri, location)?;
+            // Whoever it sends us to has no business with our token.
+            if next.authority() != uri.authority() {
+                token = None;
+            }
+            uri = next;
+        }
+        Err(host.malformed(Text::new("it sends us in circles")))
+    }
+
+    async fn send(
+        &self,
+        host: &Host,
+        method: &Method,
+        uri: &Uri,
+        accept: &'static str,
+        token: Option<&str>,
+        most: usize,
+    ) -> Result<Response, Fault> {
+        let mut request = Request::builder().method(method).uri(uri).header(ACCEPT, accept);
+        request = request.header(USER_AGENT, concat!("rolldeck/", env!("CARGO_PKG_VERSION")));
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let request = request.body(Empty::new()).map_err(|error| host.malformed(Text::new(&error.to_string())))?;
+        let exchange = async {
+            let response = self.client.request(request).await.map_err(|error| host.unreachable(&chain(&error)))?;
+            let (parts, body) = response.into_parts();
+            let wanted = if parts.status.is_success() { most } else { MOST_TOKEN };
+            let body = match *method == Method::HEAD {
+                true => Vec::new(),
+                false => Limited::new(body, wanted)
+                    .collect()
+                    .await
+                    .map_err(|error| {
+                        host.malformed(Text::new(&format!("its answer breaks off, or is too large: {error}")))
+                    })?
+                    .to_bytes()
+                    .to_vec(),
+            };
+            Ok(Response { status: parts.status, headers: parts.headers, body })
+        };
+        let late = || host.unreachable(&format!("no answer within {} s", LIMIT.as_secs()));
+        tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// What to send so that the registry knows who asks.
+    async fn authorize(&self, host: &Host, headers: &HeaderMap) -> Result<String, Fault> {
+        let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let challenge = challenges.filter_map(Challenge::read).next();
+        let credential = (self.credentials)(host.name.clone()).await.map_err(|why| host.denied(&why))?;
+        match challenge {
+            None => Err(host.denied("it wants to know who asks, and does not say how")),
+            Some(Challenge::Basic) => match credential {
+                Some(credential) => Ok(host.keep(basic(&credential), TOKEN_LIFE)),
+                None => Err(host.denied("it wants a user and a password, and no credentials are known for it")),
+            },
+            Some(Challenge::Bearer { realm, service, scope }) => {
+                let uri = host.token_uri(&realm, service.as_deref(), scope.as_deref())?;
+                let sent = credential.as_ref().map(basic);
+                let answer =
+                    self.send(host, &Method::GET, &uri, "application/json", sent.as_deref(), MOST_TOKEN).await?;
+                if !answer.status.is_success() {
+                    let who = if credential.is_some() { "these credentials" } else { "somebody without credentials" };
+                    return Err(host.denied(&format!("no token is given to {who} ({})", answer.status.as_u16())));
+                }
+                let answer: TokenAnswer = serde_json::from_slice(&answer.body)
+                    .map_err(|_| host.malformed(Text::new("its token server answers with something else")))?;
+                let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
+                let Some(token) = token else {
+                    return Err(host.malformed(Text::new("its token server gives no token")));
+                };
+                let life = answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs).min(Duration::from_secs(3600));
+                Ok(host.keep(format!("Bearer {token}"), life))
+            }
+        }
+    }
+}
+
+impl Host {
+    /// The repository, if it can be part of an address.
+    pub(super) fn path(&self) -> Result<&str, Fault> {
+        let is_plain = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b'/');
+        let is_name = !self.path.is_empty()
+            && self.path.bytes().all(is_plain)
+            && self.path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+        if is_name { Ok(&self.path) } else { Err(Fault::Name(Text::new(&self.path))) }
+    }
+
+    pub(super) fn malformed(&self, why: Text) -> Fault {
+        Fault::Malformed { host: Text::new(&self.name), why }
+    }
+
+    fn unreachable(&self, why: &str) -> Fault {
+        Fault::Unreachable { host: Text::new(&self.name), why: Text::new(why) }
+    }
+
+    fn denied(&self, why: &str) -> Fault {
+        Fault::Denied { host: Text::new(&self.name), what: Text::new(&self.path), why: Text::new(why) }
+    }
+
+    fn astray(&self, to: &str, why: &str) -> Fault {
+        Fault::Astray { host: Text::new(&self.name), to: Text::new(to), why: Text::new(why) }
+    }
+
+    /// Where its registry is: Docker Hub's name is not its address.
+    fn authority(&self) -> &str {
+        if self.name == "docker.io" { "registry-1.docker.io" } else { &self.name }
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, Fault> {
+        let scheme = self.setting.scheme(&self.name);
+        format!("{scheme}://{}{path}", self.authority()).parse().map_err(|_| Fault::Name(Text::new(&self.name)))
+    }
+
+    /// Where a registry sends us, if we may go there: an image may lie anywhere, but a registry elsewhere has nothing to fetch
+    /// on this machine.
+    fn joined(&self, from: &Uri, location: &str) -> Result<Uri, Fault> {
+        let absolute = match location.starts_with('/') && !location.starts_with("//") {
+            true => {
+                let authority = from.authority().map_or("", |authority| authority.as_str());
+                format!("{}://{authority}{location}", from.scheme_str().unwrap_or("https"))
+            }
+            false => location.to_string(),
+        };
+        let next: Uri = absolute.parse().map_err(|_| self.astray(location, "which is no address"))?;
+        let authority = next.authority().map(|authority| authority.as_str().to_string());
+        let Some(authority) = authority.filter(|authority| !authority.contains('@')) else {
+            return Err(self.astray(location, "which is no address to go to"));
+        };
+        let is_plain = match next.scheme_str() {
+            Some("https") => false,
+            Some("http") => true,
+            _ => return Err(self.astray(location, "which is no address to go to")),
+        };
+        if is_plain && from.scheme_str() == Some("https") {
+            return Err(self.astray(&authority, "by plain HTTP"));
+        }
+        if is_loopback(&authority) && !is_loopback(&self.name) {
+            return Err(self.astray(&authority, "which is this machine"));
+        }
+        Ok(next)
+    }
+
+    fn token_uri(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<Uri, Fault> {
+        let wrong = |why: &str| self.astray(realm, why);
+        let uri: Uri = realm.parse().map_err(|_| wrong("which is no address"))?;
+        if let Some(why) = why_not_ask(self.authority(), &self.setting, &uri) {
+            return Err(wrong(why));
+        }
+        let scope = scope.map_or_else(|| format!("repository:{}:pull", self.path), str::to_string);
+        let mut query = vec![format!("scope={}", escaped(&scope))];
+        query.extend(service.map(|service| format!("service={}", escaped(service))));
+        let sign = if realm.contains('?') { '&' } else { '?' };
+        format!("{realm}{sign}{}", query.join("&")).parse().map_err(|_| wrong("which is no address"))
+    }
+
+    /// Waits for as long as the registry has asked for.
+    async fn wait(&self) -> Result<(), Fault> {
+        let until = *self.state.wait_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(left) = until.and_then(|until| until.checked_duration_since(Instant::now())) else { return Ok(()) };
+        if left > LONGEST_WAIT {
+            return Err(Fault::Throttled { host: Text::new(&self.name), seconds: left.as_secs() });
+        }
+        tokio::time::sleep(left).await;
+        Ok(())
+    }
+
+    /// `Retry-After` in seconds; a registry that does not say gets five.
+    fn told_to_wait(&self, headers: &HeaderMap) {
+        let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let wait = Duration::from_secs(seconds.unwrap_or(5).clamp(1, 3600));
+        let mut until = self.state.wait_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *until = Some(Instant::now() + wait);
+    }
+
+    fn token(&self) -> Option<String> {
+        let tokens = self.state.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tokens.get(&self.path).filter(|token| token.until > Instant::now()).map(|token| token.header.clone())
+    }
+
+    fn keep(&self, header: String, life: Duration) -> String {
+        let token = Token { header: header.clone(), until: Instant::now() + life.mul_f32(0.9) };
+        self.state.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(self.path.clone(), token);
+        header
+    }
+
+    fn checked(&self, response: Response, digest: Option<&Digest>) -> Result<Vec<u8>, Fault> {
+        match digest {
+            Some(digest) if !is_of(&response.body, digest) => {
+                Err(self.malformed(Text::new(&format!("what it gives for {digest} is something else"))))
+            }
+            Some(_) | None => Ok(response.body),
+        }
+    }
+
+    fn sorted(&self, response: Response) -> Result<Response, Fault> {
+        let status = response.status;
+        match status.as_u16() {
+            200..=299 => {
+                let kind = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+                // A sign-in page answers everything with 200.
+                match kind.starts_with("text/html") {
+                    true => Err(self.malformed(Text::new("a web page: is this the address of a registry?"))),
+                    false => Ok(response),
+                }
+            }
+            404 => Err(Fault::Gone),
+            401 | 403 => Err(self.denied(&format!("status {}", status.as_u16()))),
+            429 | 503 => {
+                let until = *self.state.wait_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let left = until.and_then(|until| until.checked_duration_since(Instant::now())).unwrap_or_default();
+                Err(Fault::Throttled { host: Text::new(&self.name), seconds: left.as_secs().max(1) })
+            }
+            other => Err(self.unreachable(&format!("status {other}"))),
+        }
+    }
+}
+
+fn basic(credential: &Credential) -> String {
+    use base64::Engine as _;
+    let pair = format!("{}:{}", credential.user, credential.secret);
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+}
+
+fn escaped(raw: &str) -> String {
+    let escape = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    raw.bytes().map(escape).collect()
+}
+
+/// An error with what caused it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

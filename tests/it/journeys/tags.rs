@@ -1,0 +1,141 @@
+//! Tags that are resolved and never trusted: what a real registry says of them, against what the pods of a real cluster report.
+
+use serde_json::{Value, json};
+
+use super::desk::{Desk, changes, text};
+use crate::real::cluster::{Cluster, MERGE_PATCH, PATIENCE, User, cluster_or_skip, deployment, wait};
+use crate::real::registry::{Registry, registry_or_skip};
+
+/// A Deployment of three by tag, whose new pods report this image.
+fn create(cluster: &Cluster, namespace: &str, image: &str, new_pods: &str) {
+    cluster.create_namespace(namespace);
+    cluster.create_deployment(&deployment(namespace, "app", image, 3, &[("sim.rolldeck.dev/image-id", new_pods)]));
+    cluster.wait_rolled_out(namespace, "app");
+}
+
+/// Has pods report another image, as if they had pulled it before.
+fn report(cluster: &Cluster, namespace: &str, image: &str) {
+    for pod in cluster.pods(namespace, "app") {
+        let mut statuses = pod["status"]["containerStatuses"].clone();
+        statuses[0]["imageID"] = json!(image);
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{}/status", text(&pod["metadata"]["name"]));
+        assert_eq!(cluster.patch(&path, MERGE_PATCH, &json!({"status": {"containerStatuses": statuses}})).0, 200);
+    }
+}
+
+fn desk(cluster: &Cluster, registry: &Registry) -> Desk {
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    desk.configure(&format!("floor = \"50%\"\n[[registries]]\nhost = \"{}\"", registry.host()));
+    desk
+}
+
+fn row(desk: &Desk, command: &str, only: &str, code: i32) -> Value {
+    let said = desk.run(&[command, only]).ended(code).json();
+    said["rows"][0].clone()
+}
+
+#[test]
+fn a_moved_tag_is_found_explained_and_replaced() {
+    let test = "a_moved_tag_is_found_explained_and_replaced";
+    let (Some(cluster), Some(registry)) = (cluster_or_skip(test), registry_or_skip(test)) else { return };
+    let (namespace, host) = ("journey-tag", registry.host());
+    let next = registry.push("shop/app", "next", "42.0.0");
+    let before = registry.push("shop/app", "stable", "41.0.2");
+    let id = |digest: &rolldeck::domain::image::Digest| format!("{host}/shop/app@{digest}");
+    create(cluster, namespace, &format!("{host}/shop/app:stable"), &id(&next.index));
+    report(cluster, namespace, &id(&before.index));
+    let (desk, only) = (desk(cluster, &registry), format!("ns:{namespace}"));
+    let well = row(&desk, "fleet", &only, 0);
+    assert_eq!((&well["verdict"], &well["expected"]["source"]), (&json!("ok"), &json!("resolved")), "{well}");
+    assert_eq!(well["running"][0]["version"], "41.0.2", "its label says more than its tag");
+
+    // The same tag stands for another image from here on.
+    let moved = registry.push("shop/app", "stable", "42.0.0");
+    assert_eq!(moved.index, next.index);
+    let off = row(&desk, "drift", &only, 1);
+    assert_eq!((&off["verdict"], &off["off"]), (&json!("drift"), &json!(3)), "{off}");
+    let reason = text(&off["reason"]);
+    assert!(reason.contains(&format!("tag stable stands for {} now", moved.index.short(12))), "{reason}");
+    assert_eq!((&off["expected"]["version"], &off["running"][0]["version"]), (&json!("42.0.0"), &json!("41.0.2")));
+
+    // Nobody has seen it work: that takes a reason.
+    let refused = desk.run(&["plan", "replace", "app", &only]).ended(1).json();
+    assert!(
+        text(&refused["refusals"][0]["reason"]).contains("no instance of the expected image is healthy"),
+        "{refused}"
+    );
+    let (plan, code, shown) = desk.plan(&["replace", "app", &only, "--reason", "42 is out"]);
+    let check = |name: &str| {
+        let checks = shown["checks"].as_array().expect("checks");
+        checks.iter().find(|check| check["name"] == name).map(|check| text(&check["detail"])).unwrap_or_default()
+    };
+    assert!(check("registry").contains(&format!("it stands for {}", moved.index.short(12))), "{shown}");
+    assert!(check("proof").ends_with("all the same: 42 is out"), "{shown}");
+    desk.run(&["apply", &plan, "--code", &code]).operation("done", 0);
+    assert_eq!(changes(cluster, namespace).len(), 3, "three pods, one by one");
+    assert_eq!(row(&desk, "fleet", &only, 0)["verdict"], "ok");
+}
+
+#[test]
+fn whatever_document_a_pod_reports_it_is_the_same_image() {
+    let test = "whatever_document_a_pod_reports_it_is_the_same_image";
+    let (Some(cluster), Some(registry)) = (cluster_or_skip(test), registry_or_skip(test)) else { return };
+    let (namespace, host) = ("journey-documents", registry.host());
+    let pushed = registry.push("shop/app", "v41", "41.0.2");
+    let (manifest, config) = pushed.platforms[0].clone();
+    create(cluster, namespace, &format!("{host}/shop/app:v41"), &format!("{host}/shop/app@{}", pushed.index));
+    let (desk, only) = (desk(cluster, &registry), format!("ns:{namespace}"));
+    let other = format!("{host}/shop/app@{}", pushed.platforms[1].0);
+    for reported in [format!("{host}/shop/app@{manifest}"), other, config.to_string()] {
+        report(cluster, namespace, &reported);
+        let row = row(&desk, "fleet", &only, 0);
+        assert_eq!(row["verdict"], "ok", "{reported}: {row}");
+    }
+    // A declaration by the index is met by a pod that reports its platform's manifest, and by no other image.
+    report(cluster, namespace, &format!("{host}/shop/app@{manifest}"));
+    let other = registry.push("shop/app", "v42", "42.0.0");
+    for (index, code, verdict) in [(&pushed.index, 0, "ok"), (&other.index, 1, "drift")] {
+        let declared = Desk::at(&[(cluster, User::Admin, None)]);
+        declared.configure(&format!(
+            "[[registries]]\nhost = \"{host}\"\n[[expect]]\nservice = \"app\"\nimage = \"{host}/shop/app@{index}\""
+        ));
+        assert_eq!(
+            row(&declared, "drift", &only, code)["verdict"],
+            if code == 0 { Value::Null } else { json!(verdict) }
+        );
+    }
+}
+
+#[test]
+fn a_registry_that_does_not_answer_makes_nothing_wrong() {
+    let test = "a_registry_that_does_not_answer_makes_nothing_wrong";
+    let (Some(cluster), Some(registry)) = (cluster_or_skip(test), registry_or_skip(test)) else { return };
+    let (namespace, host) = ("journey-unreachable", registry.host());
+    let pushed = registry.push("shop/app", "v41", "41.0.2");
+    create(cluster, namespace, &format!("{host}/shop/app:v41"), &format!("{host}/shop/app@{}", pushed.index));
+    let (desk, only) = (desk(cluster, &registry), format!("ns:{namespace}"));
+    drop(registry);
+    wait("the registry to be gone", PATIENCE, || std::net::TcpStream::connect(&host).is_err());
+    let row = row(&desk, "drift", &only, 3);
+    assert_eq!(row["verdict"], "unknown", "{row}");
+    let reason = text(&row["reason"]);
+    assert!(reason.contains("what its tag stands for is not known") && reason.contains("does not answer"), "{reason}");
+}
+
+#[test]
+fn a_version_that_its_registry_has_no_more_is_not_gone_to() {
+    let test = "a_version_that_its_registry_has_no_more_is_not_gone_to";
+    let (Some(cluster), Some(registry)) = (cluster_or_skip(test), registry_or_skip(test)) else { return };
+    let (namespace, host) = ("journey-gone", registry.host());
+    let (v41, v42) = (registry.push("shop/app", "v41", "41.0.2"), registry.push("shop/app", "v42", "42.0.0"));
+    let image = |digest: &rolldeck::domain::image::Digest| format!("{host}/shop/app@{digest}");
+    super::rollback::versions(cluster, namespace, 3, &[&image(&v41.index), &image(&v42.index)]);
+    let (desk, only) = (desk(cluster, &registry), format!("ns:{namespace}"));
+    let (_, _, shown) = desk.plan(&["rollback", "app", &only]);
+    assert!(shown["checks"].to_string().contains("its registry has it, for linux/amd64, linux/arm64"), "{shown}");
+    registry.delete("shop/app", &v41.index);
+    let refused = desk.run(&["plan", "rollback", "app", &only]).ended(1).json();
+    assert!(text(&refused["refusals"][0]["reason"]).contains("its registry has it no more"), "{refused}");
+    let (_, _, shown) = desk.plan(&["rollback", "app", &only, "--reason", "all nodes have it"]);
+    assert!(shown["checks"].to_string().contains("all the same: all nodes have it"), "{shown}");
+}

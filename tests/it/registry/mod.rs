@@ -1,0 +1,35 @@
+//! Registries: what a real one tells, and that a hostile one learns nothing and makes nothing wrong.
+
+mod fake;
+mod hostile;
+mod real;
+
+use std::sync::Arc;
+
+use rolldeck::domain::image::ImageRef;
+use rolldeck::domain::text::Text;
+use rolldeck::registry::{Credential, Protocol, Registries, RegistrySetting};
+
+/// The secret that nobody but its registry may see.
+const SECRET: &str = "s3cret-canary";
+
+/// Registries by these names, without credentials.
+fn registries(hosts: &[&str]) -> Registries {
+    with_credential(hosts, None)
+}
+
+fn with_credential(hosts: &[&str], known: Option<&str>) -> Registries {
+    let setting =
+        |host: &&str| RegistrySetting { host: Text::new(host), protocol: Protocol::Https, token_hosts: Vec::new() };
+    let known = known.map(str::to_string);
+    let credentials = move |host: String| {
+        let is_known = known.as_ref() == Some(&host);
+        let credential = is_known.then(|| Credential { user: "robot".to_string(), secret: SECRET.to_string() });
+        Box::pin(std::future::ready(Ok(credential))) as futures::future::BoxFuture<'static, _>
+    };
+    Registries::new(hosts.iter().map(setting).collect(), Arc::new(credentials)).expect("certificates")
+}
+
+fn reference(raw: &str) -> ImageRef {
+    raw.parse().expect("a reference")
+}
