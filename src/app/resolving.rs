@@ -32,8 +32,8 @@ pub struct Resolving {
 
 #[derive(Clone, Copy, Debug)]
 enum Asked {
-    /// Nobody has answered yet.
-    UnderWay,
+    /// Nobody has answered yet; so many times in a row it was not answered before.
+    UnderWay(u32),
     /// It was answered then.
     Told(Timestamp),
     /// So many times in a row it was not, last then.
@@ -47,15 +47,17 @@ impl Resolving {
             self.revision = Some(fleet.revision());
             self.questions = fleet.questions();
         }
-        let under_way = self.asked.values().filter(|asked| matches!(asked, Asked::UnderWay)).count();
+        let under_way = self.asked.values().filter(|asked| matches!(asked, Asked::UnderWay(_))).count();
         let mut due = Vec::new();
         for question in &self.questions {
             if due.len() + under_way >= AT_ONCE {
                 break;
             }
             let key = question.canonical();
-            if self.asked.get(&key).is_none_or(|asked| asked.is_due(question, now)) {
-                self.asked.insert(key, Asked::UnderWay);
+            let asked = self.asked.get(&key);
+            if asked.is_none_or(|asked| asked.is_due(question, now)) {
+                let failures = asked.map_or(0, |asked| asked.failures());
+                self.asked.insert(key, Asked::UnderWay(failures));
                 due.push(question.clone());
             }
         }
@@ -76,12 +78,13 @@ impl Resolving {
     /// Answers have come.
     pub fn answered(&mut self, answers: &[Answer], now: Timestamp) {
         for answer in answers {
-            let asked = self.asked.entry(answer.about.canonical()).or_insert(Asked::UnderWay);
-            *asked = match (&answer.said, *asked) {
-                (Ok(_), _) => Asked::Told(now),
-                (Err(_), Asked::Failed(times, _)) => Asked::Failed(times.saturating_add(1), now),
-                (Err(_), Asked::UnderWay | Asked::Told(_)) => Asked::Failed(1, now),
+            let key = answer.about.canonical();
+            let failures = self.asked.get(&key).map_or(0, |asked| asked.failures());
+            let asked = match &answer.said {
+                Ok(_) => Asked::Told(now),
+                Err(_) => Asked::Failed(failures.saturating_add(1), now),
             };
+            self.asked.insert(key, asked);
         }
     }
 
@@ -95,10 +98,18 @@ impl Resolving {
 }
 
 impl Asked {
+    /// How many times in a row it was not answered.
+    fn failures(self) -> u32 {
+        match self {
+            Asked::UnderWay(failures) | Asked::Failed(failures, _) => failures,
+            Asked::Told(_) => 0,
+        }
+    }
+
     fn is_due(self, question: &ImageRef, now: Timestamp) -> bool {
         let since = |at: Timestamp| now.duration_since(at).unsigned_abs();
         match self {
-            Asked::UnderWay => false,
+            Asked::UnderWay(_) => false,
             // What a digest is never changes.
             Asked::Told(at) => question.digest().is_none() && since(at) >= TAG_AGE,
             Asked::Failed(times, at) => {

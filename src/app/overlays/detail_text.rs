@@ -118,9 +118,10 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
         ("operation", seen.touched_by.as_deref().and_then(Marked::of).map(|marked| last_changed(model, &marked))),
     ];
     lines.extend(facts.into_iter().filter_map(|(name, text)| text.map(|text| field(name, Meaning::Warning, text))));
+    lines.extend(registry(model, workload));
     lines.extend(containers(workload, width.saturating_sub(15)));
     lines.push(Line::new(Meaning::Title, "   versions"));
-    lines.extend(versions::lines(workload, model.now, None, width));
+    lines.extend(versions::lines(workload, model.fleet.catalog(), model.now, None, width));
     lines
 }
 
@@ -129,6 +130,45 @@ fn last_changed(model: &Model, marked: &Marked) -> String {
     let at = marked.at.map(|at| format!(", {} ago", Clock::Since.show(at, model.now))).unwrap_or_default();
     let whose = if model.operations.get(&marked.operation).is_some() { "" } else { ", on another machine" };
     format!("last changed by {} of {}{whose}{at}", marked.operation, marked.who)
+}
+
+/// What its registry says of the image that is asked for, where it is asked.
+fn registry(model: &Model, workload: &Workload) -> Vec<Line> {
+    let catalog = model.fleet.catalog();
+    let Some(asked) = workload.requested().filter(|asked| catalog.covers(asked)) else { return Vec::new() };
+    let mut lines = Vec::new();
+    if let (None, Some(tag)) = (asked.digest(), catalog.tag(asked)) {
+        let stands_for =
+            tag.digest.as_ref().map_or("nothing any more".to_string(), |digest| digest.short(12).to_string());
+        let before = match &tag.before {
+            Some((digest, until)) => {
+                format!("; it stood for {} until {} ago", digest.short(12), Clock::Since.show(*until, model.now))
+            }
+            None => String::new(),
+        };
+        let name = asked.tag().unwrap_or("latest");
+        let age = Clock::Since.show(tag.at, model.now);
+        lines.push(field("tag", Meaning::Text, format!("{name} stands for {stands_for}, heard {age} ago{before}")));
+    }
+    if let Some(why) =
+        catalog.resolve(asked).err().filter(|_| asked.digest().is_none()).or_else(|| catalog.fault(asked).cloned())
+    {
+        lines.push(field("registry", Meaning::Warning, why.to_string()));
+    }
+    let image = workload.judgement.requested.as_ref();
+    let labels = image.and_then(|image| catalog.images_of(image).next()).map(|documents| &documents.labels);
+    let facts = labels.into_iter().flat_map(|labels| {
+        [
+            ("version", &labels.version),
+            ("commit", &labels.revision),
+            ("source", &labels.source),
+            ("built", &labels.created),
+        ]
+    });
+    lines.extend(
+        facts.filter_map(|(name, text)| text.as_ref().map(|text| field(name, Meaning::Text, text.to_string()))),
+    );
+    lines
 }
 
 fn containers(workload: &Workload, cells: usize) -> Vec<Line> {

@@ -173,12 +173,17 @@ impl PlanOverlay {
     }
 }
 
+/// How old what was heard of a tag may be when something is to be done by it.
+const FRESH: Duration = Duration::from_secs(60);
+
 /// Opens a plan for a request and has providers look at its steps.
 pub(crate) fn open(model: &mut Model, mut request: PlanRequest, left_out: Vec<(WorkloadId, Text)>) -> Vec<Effect> {
     if request.goto == Goto::LastGood {
         request.aims = Aims::of(&request.scope, &model.fleet);
     }
     let plan = model.drawn(&request);
+    let tags = plan.steps().filter_map(|step| step.to.reference.clone());
+    model.resolving.ask_again(tags, model.now, FRESH);
     let effects = inspect(&plan);
     let overlay = PlanOverlay {
         awaiting: awaited(&plan),

@@ -15,6 +15,7 @@ use crate::app::screens::shown::{Shown, digest_length};
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
+use crate::domain::catalog::Catalog;
 use crate::domain::fleet::Workload;
 use crate::domain::history::Version;
 use crate::domain::id::{Uid, WorkloadId, WorkloadKind};
@@ -107,7 +108,7 @@ pub(crate) fn panel(model: &Model, overlay: &VersionsOverlay, width: usize, heig
     let Some(workload) = model.fleet.workload(&overlay.workload) else {
         return Panel { title, body: vec![Line::plain(" the workload is gone")], foot: Vec::new(), top: 0 };
     };
-    let body = lines(workload, model.now, Some(overlay.at), width);
+    let body = lines(workload, model.fleet.catalog(), model.now, Some(overlay.at), width);
     let others = overlay.chosen.workloads.len().saturating_sub(1);
     let more =
         if others > 0 { format!(" The same version in {}.", counted(others, "more workload")) } else { String::new() };
@@ -124,7 +125,13 @@ pub(crate) fn panel(model: &Model, overlay: &VersionsOverlay, width: usize, heig
 }
 
 /// One line for each version, with a title line.
-pub(crate) fn lines(workload: &Workload, now: jiff::Timestamp, cursor: Option<usize>, width: usize) -> Vec<Line> {
+pub(crate) fn lines(
+    workload: &Workload,
+    catalog: &Catalog,
+    now: jiff::Timestamp,
+    cursor: Option<usize>,
+    width: usize,
+) -> Vec<Line> {
     let versions = &workload.judgement.versions;
     let shown: Vec<Shown> = versions.iter().map(Shown::version).collect();
     let length = digest_length(shown.iter());
@@ -148,6 +155,7 @@ pub(crate) fn lines(workload: &Workload, now: jiff::Timestamp, cursor: Option<us
         let line = Line::new(Meaning::Key, if is_here { " > " } else { "   " })
             .and(own, text)
             .and(meaning, evidence)
+            .and(Meaning::Warning, gone(catalog, version))
             .and(Meaning::Dim, cause);
         lines.push(line);
     }
@@ -156,6 +164,13 @@ pub(crate) fn lines(workload: &Workload, now: jiff::Timestamp, cursor: Option<us
     }
     debug_assert!(width > 0, "a panel has cells");
     lines
+}
+
+fn gone(catalog: &Catalog, version: &Version) -> &'static str {
+    match version.reference.as_ref().is_some_and(|reference| catalog.is_gone(reference)) {
+        true => "; ! its registry has it no more",
+        false => "",
+    }
 }
 
 fn evidence(kind: WorkloadKind, version: &Version, last_good: Option<&Uid>) -> (Meaning, String) {

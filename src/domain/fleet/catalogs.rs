@@ -77,12 +77,16 @@ impl Fleet {
     }
 }
 
-/// What a workload asks for: the images of its judged containers, and that of its last good version.
+/// How many earlier versions of a workload are asked for.
+const EARLIER: usize = 3;
+
+/// What a workload asks for: the images of its judged containers, and those of its last versions.
 fn references(workload: &Workload) -> impl Iterator<Item = &ImageRef> {
     let containers = workload.seen.template.containers.iter().filter(|container| container.role.is_judged());
     let asked = containers.filter_map(|container| container.image.as_ref());
     let good = workload.last_good().and_then(|version| version.reference.as_ref());
-    asked.chain(good).filter(|reference| !reference.is_machine())
+    let earlier = workload.judgement.versions.iter().take(EARLIER).filter_map(|version| version.reference.as_ref());
+    asked.chain(good).chain(earlier).filter(|reference| !reference.is_machine())
 }
 
 /// The exact images that run in its main container, in the repository that they were asked for from.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Action, Follows, Plan, Step};
 use crate::domain::fleet::Fleet;
 use crate::domain::id::{StepId, Uid};
+use crate::domain::image::{Comparison, DigestKind, ImageId};
 use crate::domain::observation::{FieldOwner, Rollout, Strategy, TemplateHash, WorkloadSeen};
 use crate::domain::operation::loan_moved;
 use crate::domain::text::Text;
@@ -67,6 +68,7 @@ impl Step {
         }
         let mut moved = self.differences(&now);
         moved.extend(self.moved_on(workload.seen.canary.as_ref()));
+        moved.extend(self.tag_moved(fleet));
         if let Action::RestoreRevision { revision, hash, .. } = &self.action {
             match workload.revisions.iter().find(|known| known.uid == *revision) {
                 Some(known) if known.template.hash == *hash => {}
@@ -94,6 +96,16 @@ impl Step {
 }
 
 impl Step {
+    /// Whether the tag that an instance is made again from stands for another image now: what it must run then is decided anew.
+    fn tag_moved(&self, fleet: &Fleet) -> Option<Text> {
+        let is_made_again = matches!(self.action, Action::Evict { .. });
+        let tag = self.to.reference.as_ref().filter(|tag| is_made_again && tag.pinned().is_none())?;
+        let (decided, now) = (self.to.image.as_ref()?, fleet.catalog().resolve(tag).ok()??);
+        let now = ImageId::oci(now.clone(), DigestKind::Repository);
+        let is_other = fleet.catalog().compare(decided, &now) != Comparison::Same;
+        is_other.then(|| Text::new(&format!("{tag} stands for {} now", now.short(12))))
+    }
+
     /// What is different now, in words. A promotion that hurries on the rollout of its own plan has nothing left to do once that
     /// has come to its end, and is not in anybody's way.
     pub fn differences(&self, now: &Bound) -> Vec<Text> {

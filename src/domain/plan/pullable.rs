@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::choose::check;
 use super::{Check, CheckVerdict, PlanRequest, Step};
 use crate::domain::fleet::Fleet;
-use crate::domain::image::ImageRef;
+use crate::domain::image::{Comparison, Digest, DigestKind, ImageId, ImageRef};
 
 /// What there is to say of the targets of these steps. Registries that nobody asks say nothing.
 ///
@@ -42,7 +42,7 @@ pub(super) fn look(
         }
         checks.push(match target.digest() {
             Some(_) => of_digest(fleet, target, &say),
-            None => of_tag(fleet, target, now, &say),
+            None => of_tag(fleet, step, target, now, &say),
         });
     }
     Ok(checks)
@@ -62,11 +62,32 @@ fn of_digest(fleet: &Fleet, target: &ImageRef, say: &dyn Fn(CheckVerdict, &str) 
     }
 }
 
-fn of_tag(fleet: &Fleet, target: &ImageRef, now: Timestamp, say: &dyn Fn(CheckVerdict, &str) -> Check) -> Check {
+fn of_tag(
+    fleet: &Fleet,
+    step: &Step,
+    target: &ImageRef,
+    now: Timestamp,
+    say: &dyn Fn(CheckVerdict, &str) -> Check,
+) -> Check {
+    let is_another = |digest: &Digest| {
+        let stands_for = ImageId::oci(digest.clone(), DigestKind::Repository);
+        let ran = step.to.image.as_ref();
+        ran.filter(|ran| fleet.catalog().compare(ran, &stands_for) != Comparison::Same)
+    };
     match (fleet.catalog().resolve(target), fleet.catalog().tag(target)) {
         (Ok(Some(digest)), Some(tag)) => {
             let age = now.duration_since(tag.at).as_secs().max(0);
-            say(CheckVerdict::Pass, &format!("it stands for {} (asked {age} s ago)", digest.short(12)))
+            let stands_for = format!("it stands for {} (asked {age} s ago)", digest.short(12));
+            match is_another(digest) {
+                Some(ran) => {
+                    let ran = ran.short(12);
+                    say(
+                        CheckVerdict::Warn,
+                        &format!("{stands_for}, and no longer for {ran}, which ran: that does not come back"),
+                    )
+                }
+                None => say(CheckVerdict::Pass, &stands_for),
+            }
         }
         (Err(why), _) => say(CheckVerdict::Unknown, &why),
         (Ok(_), _) => say(CheckVerdict::Unknown, "its registry has not said yet what it stands for"),
