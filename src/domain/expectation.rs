@@ -8,6 +8,7 @@ use super::catalog::Catalog;
 use super::id::{PlaceId, WorkloadId};
 use super::image::{DigestKind, ImageId, ImageRef};
 use super::observation::{Role, Template};
+use super::release::Releases;
 use super::selector::glob_matches;
 use super::text::Text;
 
@@ -17,6 +18,8 @@ use super::text::Text;
 pub enum ExpectationSource {
     /// `[[expect]]` in the configuration.
     Configuration,
+    /// A release: a file that the configuration names, or `release add`.
+    Release,
     /// The annotation `rolldeck.dev/expected-image` on the workload.
     Annotation,
     /// The workload's own template, which pins an exact image.
@@ -45,6 +48,8 @@ pub struct Expectation {
     pub container: Text,
     /// The main target first, the others (a canary's) after it.
     pub targets: Vec<Target>,
+    /// Who says so, in words, where the source alone does not tell: which release, of when.
+    pub says: Option<Text>,
 }
 
 /// One `[[expect]]` of the configuration.
@@ -78,6 +83,7 @@ impl ExpectationSource {
     pub fn as_str(self) -> &'static str {
         match self {
             ExpectationSource::Configuration => "configuration",
+            ExpectationSource::Release => "release",
             ExpectationSource::Annotation => "annotation",
             ExpectationSource::Template => "template",
             ExpectationSource::Resolved => "resolved",
@@ -140,7 +146,7 @@ impl Declaration {
 ///
 /// Later declarations of the configuration win over earlier ones, so that a special case can follow the rule.
 pub fn expected_of(
-    declarations: &[Declaration],
+    (declarations, releases): (&[Declaration], &Releases),
     id: &WorkloadId,
     service: &str,
     annotation: Option<&Text>,
@@ -154,6 +160,21 @@ pub fn expected_of(
         match container_for(template, &declaration.image, declaration.container.as_ref()) {
             Ok(container) => add(&mut expected, ExpectationSource::Configuration, container, &declaration.image),
             Err(problem) => expected.problem = Some(problem),
+        }
+    }
+    if let Some(release) = releases.expected(service, &id.place) {
+        for placed in release.at(&id.place) {
+            match container_for(template, &placed.image, placed.container.as_ref()) {
+                Ok(container) => {
+                    add(&mut expected, ExpectationSource::Release, container.clone(), &placed.image);
+                    let own = expected.containers.iter_mut().find(|own| own.container == container);
+                    if let Some(own) = own.filter(|own| own.source == ExpectationSource::Release) {
+                        own.says = Some(release.says());
+                    }
+                }
+                Err(problem) if expected.containers.is_empty() => expected.problem = Some(problem),
+                Err(_) => {}
+            }
         }
     }
     if let Some(annotation) = annotation {
@@ -190,7 +211,7 @@ fn add(expected: &mut Expected, catalog: &Catalog, source: ExpectationSource, co
             Some(ImageId::oci(digest.clone(), DigestKind::Repository))
         };
         let target = Target { reference: Some(image.clone()), image: image.pinned().or_else(resolved) };
-        expected.containers.push(Expectation { source, container, targets: vec![target] });
+        expected.containers.push(Expectation { source, container, targets: vec![target], says: None });
     }
 }
 

@@ -31,6 +31,7 @@ use super::observation::{
 };
 use super::plan::Owing;
 use super::protection::{Protection, Protections};
+use super::release::Releases;
 use super::text::{Letters, Text};
 
 /// All that is known.
@@ -48,6 +49,7 @@ pub struct Fleet {
     records: HashMap<WorkloadId, OwnRecord>,
     protections: Protections,
     catalog: Catalog,
+    releases: Releases,
     /// What operations of this machine have borrowed and owe.
     loans: Vec<Owing>,
     /// Workloads that can be operated and were seen to go: one that is merely not seen may be out of our sight.
@@ -167,6 +169,7 @@ impl Fleet {
             records: HashMap::new(),
             protections: Protections::default(),
             catalog: Catalog::default(),
+            releases: Releases::default(),
             loans: Vec::new(),
             deleted: HashSet::new(),
             interned: interner::Interner::default(),

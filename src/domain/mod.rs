@@ -18,5 +18,6 @@ pub mod operation;
 pub mod plan;
 pub mod policy;
 pub mod protection;
+pub mod release;
 pub mod selector;
 pub mod text;

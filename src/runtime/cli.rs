@@ -216,11 +216,9 @@ pub enum Command {
         /// Its number, or its image as it was written
         image: String,
     },
-    /// What a version is, place by place (comes in a later version)
-    Release {
-        /// `add` or `list`
-        action: String,
-    },
+    /// What a version is, place by place
+    #[command(subcommand)]
+    Release(ReleaseCommand),
     /// Write an incident bundle (comes in a later version)
     Export,
     /// Look at the configuration
@@ -349,6 +347,39 @@ pub struct Why {
     /// For how long: 4h, 2d
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = time)]
     pub expires: Duration,
+}
+
+/// What to do with releases.
+#[derive(Debug, Subcommand)]
+pub enum ReleaseCommand {
+    /// Write down what versions are: from a release file, Packer's manifest, an image of EC2 Image Builder, `terraform show
+    /// -json`, a template of CloudFormation, a rendered Kubernetes manifest or a compose file
+    Add {
+        /// The files
+        #[arg(required = true)]
+        files: Vec<std::path::PathBuf>,
+        /// The service, where a file does not say
+        #[arg(long)]
+        service: Option<String>,
+        /// The version, where a file does not say
+        #[arg(long)]
+        version: Option<String>,
+        /// Globs over place ids, instead of what a file says
+        #[arg(long, value_delimiter = ',')]
+        places: Vec<String>,
+    },
+    /// Which release each place runs and should run, and how far behind the newest it is
+    List {
+        /// `svc:checkout place:k8s/prod-* …`; a word without a key must be a service
+        service: Vec<String>,
+    },
+    /// Take a version away again
+    Remove {
+        /// The service
+        service: String,
+        /// The version
+        version: String,
+    },
 }
 
 /// What to do with the configuration.

@@ -13,6 +13,7 @@ pub mod look;
 pub mod places;
 mod probe;
 mod registries;
+mod releases;
 pub mod session;
 pub mod startup;
 pub mod store;

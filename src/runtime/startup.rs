@@ -14,6 +14,7 @@ use super::config::{self, Config};
 use super::look::look;
 use super::places::{self, Chosen};
 use super::registries;
+use super::releases;
 use super::session::{Clock, Places, Session, channel};
 use super::store::{Beginning, Journal, Locks, Observations, Replayed, Store, StoreError, prepare, this_driver};
 use crate::app::model::Model;
@@ -22,6 +23,7 @@ use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::OperationId;
 use crate::domain::journal::Record;
+use crate::domain::release::{Release, Releases};
 use crate::domain::text::Text;
 use crate::providers::sim::{self, SimWorld};
 use crate::providers::{PlaceSpec, Surroundings};
@@ -43,6 +45,8 @@ pub struct Prepared {
     pub world: Option<Arc<SimWorld>>,
     /// The registries that may be asked, if any may.
     pub registries: Option<Registries>,
+    /// What the files of the configuration say of versions.
+    pub releases: Vec<Release>,
 }
 
 /// Whether the store works beside the loop.
@@ -75,6 +79,7 @@ pub fn read_config(options: &Options) -> anyhow::Result<Config> {
 /// Every fault, with what to do.
 pub fn check_config(options: &Options) -> anyhow::Result<String> {
     let config = read_config(options)?;
+    read_releases(&config)?;
     let surroundings = places::surroundings(options, &config);
     let mut policy = config.policy.clone();
     let chosen = places::choose(options, &config, &surroundings, &mut policy).map_err(|error| anyhow!(error))?;
@@ -116,6 +121,7 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         ));
     }
     let clock = Clock::System;
+    let released = read_releases(&config)?;
     let registries =
         registries::connect(&config.registries).map_err(|error| anyhow!("registries can't be asked: {error}"))?;
     let settings = Settings {
@@ -131,7 +137,15 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         scenario: None,
         look: look(options)?,
     };
-    Ok(Prepared { settings, specs, surroundings, state_dir, clock, world: None, registries })
+    Ok(Prepared { settings, specs, surroundings, state_dir, clock, world: None, registries, releases: released })
+}
+
+/// What the files of the configuration say of versions; a path that is not absolute is beside the configuration.
+fn read_releases(config: &Config) -> anyhow::Result<Vec<Release>> {
+    let beside = config.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let read = |file: &PathBuf| releases::read(&beside.join(file), &releases::Hints::default());
+    let releases: Vec<Vec<Release>> = config.release_files.iter().map(read).collect::<anyhow::Result<_>>()?;
+    Ok(releases.into_iter().flatten().collect())
 }
 
 /// The same for a simulated fleet. It has a state directory of its own: its operations are no record of real ones.
@@ -170,6 +184,7 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
         clock,
         world: Some(demo.world),
         registries: None,
+        releases: Vec::new(),
     })
 }
 
@@ -183,7 +198,7 @@ fn access(options: &Options) -> Access {
 /// # Errors
 /// That the state directory lies where locks do not hold, or that the system gives no thread.
 pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
-    let Prepared { mut settings, specs, surroundings, state_dir, clock, world, registries } = prepared;
+    let Prepared { mut settings, specs, surroundings, state_dir, clock, world, registries, releases } = prepared;
     let queue = channel();
     let Opened { journal, locks, records } = open_journal(&state_dir)?;
     if let Err(fault) = &journal {
@@ -219,6 +234,11 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
         Err(_) => {}
     }
     model.protect();
+    let added = journal.as_ref().map_or(Ok(Vec::new()), Journal::releases).unwrap_or_else(|fault| {
+        model.settings.notices.push(Text::new(&format!("releases that were added can't be read: {fault}")));
+        Vec::new()
+    });
+    model.fleet.set_releases(Releases::new(releases.into_iter().chain(added).collect()));
     model.operations.teach(&mut model.fleet, model.health.known());
     let open = model.operations.iter().filter(|tracked| tracked.operation.ended.is_none());
     let open: Vec<OperationId> = open.map(|tracked| tracked.operation.id.clone()).collect();

@@ -14,10 +14,18 @@ const LONGEST: u64 = 1 << 20;
 /// # Errors
 /// As the system says, or that it is no text, or longer than 1 MiB.
 pub fn read(path: &Path) -> io::Result<String> {
+    read_up_to(path, LONGEST)
+}
+
+/// The same with another bound, in bytes.
+///
+/// # Errors
+/// As the system says, or that it is no text, or longer than that.
+pub fn read_up_to(path: &Path, longest: u64) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST {
-        return Err(io::Error::other("it is longer than 1 MiB"));
+    File::open(path)?.take(longest + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > longest {
+        return Err(io::Error::other(format!("it is longer than {} MiB", longest >> 20)));
     }
     Ok(text)
 }

@@ -84,6 +84,7 @@ impl Stage {
             clock: self.clock,
             world: Some(self.world.clone()),
             registries: None,
+            releases: Vec::new(),
         };
         open(prepared, Stepping::Inline).expect("the session opens")
     }

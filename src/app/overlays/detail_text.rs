@@ -184,7 +184,11 @@ fn containers(workload: &Workload, cells: usize) -> Vec<Line> {
         if container.name == workload.judgement.main {
             match &workload.judgement.expected {
                 Some(expectation) if expectation.source != ExpectationSource::Majority => {
-                    lines.push(field("  expected", Meaning::Dim, format!("{} says:", expectation.source.as_str())));
+                    lines.push(field(
+                        "  expected",
+                        Meaning::Dim,
+                        format!("{} says:", expectation.says.as_deref().unwrap_or(expectation.source.as_str())),
+                    ));
                     let targets = expectation.targets.iter().map(|target| reference(target.reference.as_ref()));
                     lines.extend(targets.map(|target| field("", Meaning::Text, target)));
                 }

@@ -50,8 +50,14 @@ pub fn instance_rows(
     for workload in workloads {
         let template = &workload.seen.template;
         let annotation = workload.seen.expected_annotation.as_ref();
-        let expected =
-            expected_of(declarations, &workload.id, &workload.seen.service, annotation, template, fleet.catalog());
+        let expected = expected_of(
+            (declarations, fleet.releases()),
+            &workload.id,
+            &workload.seen.service,
+            annotation,
+            template,
+            fleet.catalog(),
+        );
         let seen = fleet.instances_of(workload).map(|instance| &instance.seen);
         let measure = Measure::of(&workload.seen, &workload.revisions, &expected, fleet.catalog(), seen);
         let mut instances: Vec<&Instance> = fleet.instances_of(workload).collect();

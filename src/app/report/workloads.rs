@@ -73,6 +73,8 @@ struct ExpectedImage {
     #[serde(flatten)]
     image: Image,
     source: &'static str,
+    /// Which release, of when.
+    says: Option<Text>,
 }
 
 #[derive(Debug, Serialize)]
@@ -210,10 +212,11 @@ fn row(fleet: &Fleet, policy: &Policy, now: Timestamp, workload: &Workload) -> W
     let max_age = policy.for_place(&workload.id.place).max_age;
     let Judgement { verdict, reason, tally, main, expected, running, since, marks, .. } = &workload.judgement;
     let mut targets = expected.iter().flat_map(|expected| {
-        expected
-            .targets
-            .iter()
-            .map(|target| ExpectedImage { image: target_image(workload, target), source: expected.source.as_str() })
+        expected.targets.iter().map(|target| ExpectedImage {
+            image: target_image(workload, target),
+            source: expected.source.as_str(),
+            says: expected.says.clone(),
+        })
     });
     let first = targets.next();
     WorkloadRow {

@@ -141,6 +141,7 @@ impl<'a> Measure<'a> {
         }
         let source = match expectation.source {
             ExpectationSource::Configuration => "runs another image than the configuration expects",
+            ExpectationSource::Release => "runs another image than its release names",
             ExpectationSource::Annotation => "runs another image than its annotation expects",
             ExpectationSource::Template => "runs another image than its template pins",
             ExpectationSource::Resolved => "runs another image than what its template stands for now",

@@ -80,6 +80,7 @@ fn called(asked: &ImageRef) -> String {
 fn who(expectation: &Expectation) -> &'static str {
     match expectation.source {
         ExpectationSource::Configuration => "the configuration expects",
+        ExpectationSource::Release => "its release is",
         ExpectationSource::Annotation => "its annotation expects",
         ExpectationSource::Template | ExpectationSource::Resolved | ExpectationSource::Majority => "is expected",
     }
@@ -92,6 +93,7 @@ mod tests {
     use crate::domain::expectation::expected_of;
     use crate::domain::id::{PlaceId, Uid, WorkloadId, WorkloadKind};
     use crate::domain::observation::{ContainerSpec, Role, Rollout, Strategy, Template, TemplateHash};
+    use crate::domain::release::Releases;
 
     const V41: &str = "shop/app:v41@sha256:9f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d09f2c41d0";
 
@@ -130,7 +132,14 @@ mod tests {
             let (place, name) = (PlaceId::new("k8s/eu"), workload.name.clone());
             let id = WorkloadId { place, namespace: None, kind: workload.kind, name };
             let annotation = annotation.map(Text::new);
-            let said = expected_of(&[], &id, "report", annotation.as_ref(), &workload.template, &Catalog::default());
+            let said = expected_of(
+                (&[], &Releases::default()),
+                &id,
+                "report",
+                annotation.as_ref(),
+                &workload.template,
+                &Catalog::default(),
+            );
             let banned = |_: Option<&ImageId>, _: Option<&ImageRef>| ban.map(Text::new);
             let next = next_run(&workload, &said, ("app", None), &banned).expect("it starts runs");
             assert_eq!((next.verdict, next.reason.as_str()), expected);
@@ -158,6 +167,7 @@ mod tests {
             let image = |text: &str| text.parse::<ImageRef>().expect("a reference");
             let target = Target { reference: Some(image(declared)), image: image(declared).pinned() };
             let expectation = Expectation {
+                says: None,
                 source: ExpectationSource::Configuration,
                 container: Text::new("app"),
                 targets: vec![target],

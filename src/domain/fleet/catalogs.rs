@@ -7,12 +7,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Fleet, Workload};
 use crate::domain::catalog::{Answer, Catalog};
 use crate::domain::image::{DigestKind, ImageId, ImageRef};
+use crate::domain::release::Releases;
 use crate::domain::text::Text;
 
 impl Fleet {
     /// What registries have told.
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
+    }
+
+    /// What versions are, place by place.
+    pub fn releases(&self) -> &Releases {
+        &self.releases
+    }
+
+    /// Takes over what versions are; every workload is judged again where that is something else than before.
+    pub fn set_releases(&mut self, releases: Releases) {
+        if self.releases == releases {
+            return;
+        }
+        self.releases = releases;
+        let slots = self.workloads.iter().enumerate().filter(|(_, workload)| workload.is_some());
+        self.dirty.extend(slots.map(|(slot, _)| slot as u32));
+        self.judge_dirty();
+        self.revision += 1;
     }
 
     /// Which registries are asked (globs over their hosts).
@@ -57,11 +75,9 @@ impl Fleet {
             references(workload).cloned().for_each(&mut ask);
             exact(workload).for_each(&mut ask);
         }
-        for reference in
-            self.declarations.iter().map(|declaration| &declaration.image).filter(|image| !image.is_machine())
-        {
-            ask(reference.clone());
-        }
+        let released = self.releases.iter().flat_map(|release| &release.images).map(|placed| &placed.image);
+        let declared = self.declarations.iter().map(|declaration| &declaration.image);
+        declared.chain(released).cloned().for_each(&mut ask);
         // Tags first: they decide most.
         let mut questions: Vec<ImageRef> = questions.into_values().collect();
         questions.sort_by_key(|reference| reference.digest().is_some());

@@ -47,8 +47,14 @@ impl Fleet {
         let Some(workload) = self.workloads.get(slot as usize).and_then(Option::as_ref) else { return };
         let annotation = workload.seen.expected_annotation.as_ref();
         let template = &workload.seen.template;
-        let expected =
-            expected_of(&self.declarations, &workload.id, &workload.seen.service, annotation, template, &self.catalog);
+        let expected = expected_of(
+            (&self.declarations, &self.releases),
+            &workload.id,
+            &workload.seen.service,
+            annotation,
+            template,
+            &self.catalog,
+        );
         let rows: Vec<(u32, &Instance)> = workload
             .instances
             .iter()
@@ -84,7 +90,8 @@ impl Fleet {
         let seen = Seen { learnt: &learnt, running: &running, banned: &banned };
         let mut judgement = judged.finish(workload, &expected, &seen, &own);
         let is_locked = self.lock_on(workload).is_some() || self.protections.stay_of(&workload.id).is_some();
-        judgement.labels = self.labels_of(&judgement);
+        judgement.labels = self.labels_of(workload, &judgement);
+        judgement.name_versions();
         judgement.marks.extend(is_locked.then_some(Mark::Locked));
         judgement.marks.extend(self.snooze_on(workload).map(|_| Mark::Snoozed));
         for (at, mut verdict) in verdicts {
@@ -97,15 +104,17 @@ impl Fleet {
         self.put_judgement(slot, judgement);
     }
 
-    /// What the labels of a workload's images call them, as far as a registry has told.
-    fn labels_of(&self, judgement: &Judgement) -> Vec<(ImageId, Text)> {
+    /// What releases, and else the labels of a workload's images, call them.
+    fn labels_of(&self, workload: &Workload, judgement: &Judgement) -> Vec<(ImageId, Text)> {
+        let compare = |mine: &ImageId, theirs: &ImageId| self.catalog.compare(mine, theirs);
         let targets = judgement.expected.iter().flat_map(|expected| &expected.targets);
         let images = targets.filter_map(|target| target.image.as_ref());
         let running = judgement.running.iter().filter_map(|cohort| cohort.image.as_ref());
         let versions = judgement.versions.iter().filter_map(|version| version.image.as_ref());
         let mut labels: Vec<(ImageId, Text)> = Vec::new();
         for image in images.chain(running).chain(&judgement.requested).chain(versions) {
-            if let Some(version) = self.catalog.version_of(image)
+            let of_release = self.releases.version_of(&workload.seen.service, Some(image), None, &compare);
+            if let Some(version) = of_release.or_else(|| self.catalog.version_of(image))
                 && !labels.iter().any(|(known, _)| known == image)
             {
                 labels.push((image.clone(), version.clone()));
@@ -149,6 +158,16 @@ impl Fleet {
 }
 
 impl Judgement {
+    /// What a release or a label calls an image is its name everywhere.
+    fn name_versions(&mut self) {
+        for version in &mut self.versions {
+            let named = self.labels.iter().find(|(image, _)| version.image.as_ref() == Some(image));
+            if let Some((_, name)) = named {
+                version.version = Some(name.clone());
+            }
+        }
+    }
+
     /// Whether something is off: instances, or what the next run would start.
     pub fn is_off(&self) -> bool {
         self.tally.off() > 0 || matches!(self.verdict, Verdict::Drift | Verdict::Outlier | Verdict::Quarantined)

@@ -76,7 +76,10 @@ impl Fleet {
 impl Workload {
     /// What a person calls the release that it asks for: what its template says, else the tag.
     pub fn called(&self) -> Option<Text> {
-        self.seen.template.version.clone().or_else(|| self.requested().and_then(ImageRef::version))
+        let requested = self.judgement.requested.as_ref();
+        let labelled = self.judgement.labels.iter().find(|(image, _)| Some(image) == requested);
+        let named = labelled.map(|(_, name)| name.clone()).or_else(|| self.seen.template.version.clone());
+        named.or_else(|| self.requested().and_then(ImageRef::version))
     }
 
     /// Whether two workloads ask for the same release in their main containers: the same image, or the same tag of one

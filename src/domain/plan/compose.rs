@@ -352,7 +352,14 @@ impl Draft {
             how_fast: Text::new("at its next sync"),
             keeper: None,
         });
-        for mut undoer in workload.seen.undoers.iter().cloned().chain(owners) {
+        let declared = fleet.releases().expected(&workload.seen.service, &workload.id.place);
+        let declared = declared.and_then(|release| Some((release.declared_by?, release))).map(|(by, release)| Undoer {
+            by: Text::new(by.as_str()),
+            what: Text::new(&format!("declares it ({})", release.source)),
+            how_fast: Text::new("when somebody applies it next"),
+            keeper: None,
+        });
+        for mut undoer in workload.seen.undoers.iter().cloned().chain(owners).chain(declared) {
             let keeper = undoer.keeper.as_ref().and_then(|name| fleet.keeper_named(&workload.id.place, name));
             if keeper.is_some_and(|keeper| keeper.setting == Setting::Suspended) {
                 undoer.how_fast = Text::new("not while it is suspended, as it is now");

@@ -33,6 +33,8 @@ pub struct Config {
     pub declarations: Vec<Declaration>,
     /// How careful operations are.
     pub policy: Policy,
+    /// Files that say what versions are.
+    pub release_files: Vec<PathBuf>,
     /// Registries that may be asked.
     pub registries: Vec<Registry>,
     /// Every value in force with the place it comes from.
@@ -145,6 +147,12 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Vec<Fault>> {
         root.tables("expect").iter().filter_map(|table| declaration(table, name, &mut config.origins)).collect();
     if let Some(table) = root.table("policy") {
         config.policy = policy::read(&table, name, &mut config.origins);
+    }
+    if let Some(table) = root.table("releases") {
+        let files = table.strings("files").unwrap_or_default();
+        config.release_files = files.iter().map(PathBuf::from).collect();
+        note(&mut config.origins, &table, name, "releases.files", "files", &files.join(", "));
+        table.refuse_unknown();
     }
     config.registries = root.tables("registries").iter().filter_map(registry).collect();
     root.refuse_unknown();

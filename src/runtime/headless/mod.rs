@@ -8,6 +8,7 @@ mod plans;
 mod print;
 pub mod progress;
 mod protect;
+mod releases;
 
 use std::time::Duration;
 
@@ -92,7 +93,7 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Unlock { lock } => protect::lift(&options, &lock.join(" ")),
         Command::Quarantine { image, why } => protect::quarantine(&options, &image, &why),
         Command::Unquarantine { image } => protect::lift(&options, &image),
-        Command::Release { .. } => later("release", "declare images with [[expect]] instead"),
+        Command::Release(command) => releases::run(&options, command).await,
         Command::Export => later("export", "use --output json or markdown of the other commands"),
         Command::Demo { list: true, .. } => {
             print::text(&lists::scenarios())?;

@@ -40,7 +40,10 @@ CREATE TABLE protections (
 ", "
 -- Entries know loans, promotions, probes and shares that we hold ourselves; protections know stays and snoozes: an older
 -- program must not drive them.
-SELECT 1;
+CREATE TABLE releases (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, service TEXT NOT NULL, version TEXT NOT NULL, release TEXT NOT NULL,
+    by TEXT NOT NULL, at TEXT NOT NULL, removed_at TEXT, removed_by TEXT
+) STRICT;
 "];
 
 /// The journal's database.

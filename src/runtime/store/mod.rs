@@ -8,6 +8,7 @@ mod journal;
 mod locks;
 mod observations;
 mod protections;
+mod releases;
 mod thread;
 
 pub use files::{StoreError, open_private, prepare};
