@@ -161,9 +161,9 @@ pub enum Command {
         #[arg(long = "return")]
         go_back: bool,
     },
-    /// Compare one service over its places (comes in a later version)
+    /// Print one service side by side: which places run which image, and which should
     Compare {
-        /// The service
+        /// The service, by its name
         service: String,
     },
     /// Print what changed where and when (comes in a later version)

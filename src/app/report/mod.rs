@@ -2,6 +2,7 @@
 //!
 //! Never prints. Names of fields are a promise: they are added to, not changed. Absent knowledge is `null`.
 
+mod compare;
 mod instances;
 mod operations;
 mod places;
@@ -12,6 +13,7 @@ mod workloads;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use compare::{ComparisonReport, comparison_report};
 pub use instances::{InstanceRow, instance_rows};
 pub use operations::{OperationRow, operation_row, operation_rows};
 pub use places::{PlaceRow, PlaceSummary, place_rows, place_summaries};

@@ -10,9 +10,10 @@ use super::{print, session, settle};
 use crate::app::model::Model;
 use crate::app::operations::Operations;
 use crate::app::report::{
-    InstanceRow, OperationRow, PlaceRow, Rows, WorkloadRow, instance_rows, is_complete, operation_rows, place_rows,
-    report, wanted, workload_rows,
+    ComparisonReport, InstanceRow, OperationRow, PlaceRow, Rows, WorkloadRow, comparison_report, instance_rows,
+    is_complete, operation_rows, place_rows, report, wanted, workload_rows,
 };
+use crate::domain::comparison;
 use crate::domain::drift::Verdict;
 use crate::domain::selector::{Facts, Selector};
 use crate::runtime::cli::Options;
@@ -67,6 +68,24 @@ pub(super) async fn instances(options: &Options, selector: &[String]) -> anyhow:
     }
     let table = InstanceRow::table(&rows);
     print::answer(options.output, &report(model, Rows { totals: None, rows }), || table)?;
+    tell_places(model);
+    let exit = exit_of(model);
+    session.close();
+    Ok(exit)
+}
+
+pub(super) async fn compare(options: &Options, service: &str) -> anyhow::Result<Exit> {
+    let session = read(options).await?;
+    let model = &session.model;
+    let found = model.fleet.services().map(|(name, _)| name).find(|name| name.eq_ignore_ascii_case(service));
+    let Some(comparison) = found.and_then(|service| comparison::compare(&model.fleet, service)) else {
+        // The same error as everywhere, with what there is.
+        let named = Selector::parse(&format!("svc:{service:?}"))?;
+        check_names(&named, model)?;
+        return Err(anyhow!("no service is called {service}"));
+    };
+    let answer = report(model, comparison_report(&comparison));
+    print::answer(options.output, &answer, || ComparisonReport::to_table(&comparison))?;
     tell_places(model);
     let exit = exit_of(model);
     session.close();

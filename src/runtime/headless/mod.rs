@@ -85,7 +85,7 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Resume { operation, code } => follow::resume(&options, &operation, code).await,
         Command::Abort { operation, go_back: false } => follow::abort(&options, &operation).await,
         Command::Abort { operation, go_back: true } => follow::abort_and_return(&options, &operation).await,
-        Command::Compare { .. } => later("compare", "`rolldeck fleet svc:NAME` lists the versions by place"),
+        Command::Compare { service } => lists::compare(&options, &service).await,
         Command::Timeline(_) => {
             later("timeline", "`rolldeck fleet --output json` has requested_since for each workload")
         }
