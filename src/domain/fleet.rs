@@ -3,6 +3,7 @@
 //! Never shows a half list: a list that is made again is kept aside until it is complete. Tallies are kept as changes
 //! come in (a changed workload is judged again, its old tally taken out, the new one put in), never summed for a screen.
 
+mod changed;
 mod chunks;
 mod ingest;
 mod interner;
@@ -77,6 +78,8 @@ pub struct Place {
     /// Whether it is stale only because the clock jumped: its next sign of life makes it live again.
     was_doubted: bool,
     lists: HashMap<Source, Listing>,
+    /// Its workloads that have changed since the timeline last looked.
+    changed: HashSet<WorkloadId>,
 }
 
 /// A workload with what is known and said of it.

@@ -19,3 +19,4 @@ pub mod policy;
 pub mod protection;
 pub mod selector;
 pub mod text;
+pub mod timeline;
