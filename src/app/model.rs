@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::operations::Operations;
 use super::record::HealthRecord;
 use super::settings::{Connection, Settings};
+use super::timeline::Timeline;
 use super::ui::Ui;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::PlaceId;
@@ -30,6 +31,8 @@ pub struct Model {
     pub protections: Vec<Protection>,
     /// Which versions were seen healthy, by this process and earlier ones.
     pub health: HealthRecord,
+    /// What happened in the places that are watched.
+    pub timeline: Timeline,
     /// What the operator sees.
     pub ui: Ui,
 }
@@ -51,6 +54,7 @@ impl Model {
             operations: Operations::default(),
             protections: Vec::new(),
             health: HealthRecord::default(),
+            timeline: Timeline::default(),
             ui: Ui::new(now),
         }
     }

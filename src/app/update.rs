@@ -27,12 +27,13 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Ticked(now) => {
             tick(model, now);
             let healthy = model.health.due(&model.fleet, model.now);
-            if healthy.is_empty() {
-                Vec::new()
-            } else {
+            let mut effects = Vec::new();
+            if !healthy.is_empty() {
                 model.operations.teach(&mut model.fleet, model.health.known());
-                vec![Effect::Remember(healthy)]
+                effects.push(Effect::Remember(healthy));
             }
+            effects.extend(look_back(model));
+            effects
         }
         Event::Terminal(event) => input::terminal(model, event),
         Event::Observed(batch) => {
@@ -117,6 +118,14 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         model.operations.advance(&model.fleet, &settings.policy, model.now, &settings.access)
     });
     effects
+}
+
+/// Notes what has happened since the last tick.
+fn look_back(model: &mut Model) -> Option<Effect> {
+    let before = model.timeline.revision();
+    model.timeline.look(&mut model.fleet, model.now);
+    model.ui.redraw.rows |= model.ui.screen == Screen::Timeline && model.timeline.revision() != before;
+    model.timeline.due(model.now).map(|notes| Effect::Note(Box::new(notes)))
 }
 
 /// Whether a batch only says that its place is still there, as the screen already shows.

@@ -148,6 +148,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Inspect { .. }
         | Effect::Probe { .. }
         | Effect::Remember(_)
+        | Effect::Note(_)
         | Effect::Protect { .. }
         | Effect::Lift(_)
         | Effect::Connect(_)

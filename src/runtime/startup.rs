@@ -18,10 +18,12 @@ use super::store::{Beginning, Journal, Locks, Observations, Replayed, Store, Sto
 use crate::app::model::Model;
 use crate::app::record::HealthRecord;
 use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
+use crate::app::timeline::{Kept, Timeline};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::OperationId;
 use crate::domain::journal::Record;
 use crate::domain::text::Text;
+use crate::domain::timeline::Retention;
 use crate::providers::sim::{self, SimWorld};
 use crate::providers::{PlaceSpec, Surroundings};
 
@@ -186,12 +188,24 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
             None
         }
     };
+    let mut observations = observations;
+    let kept = match (&mut observations, &settings.scenario) {
+        // A simulated fleet begins anew each time: what was seen of another one says nothing of it.
+        (Some(observations), Some(_)) => observations.begin_anew().map(|()| Kept::default()),
+        (Some(observations), None) => observations.kept(),
+        (None, _) => Ok(Kept::default()),
+    };
+    let kept = kept.unwrap_or_else(|error| {
+        settings.notices.push(Text::new(&format!("the timeline begins anew: {error}")));
+        Kept::default()
+    });
     let earlier = observations.as_ref().and_then(|observations| observations.read().ok()).unwrap_or_default();
     let driver = settings.driver.clone();
     let mut model = Model::new(settings, clock.now());
     let last = records.last().map_or(0, |record| record.sequence);
     model.operations.replay(records, |operation| locks.look(operation));
     model.health = HealthRecord::of(earlier);
+    model.timeline = Timeline::of(kept, Retention::default());
     match journal.as_ref().map(Journal::protections) {
         Ok(Ok(protections)) => model.protections = protections,
         // What can't be read protects nothing: then nothing is operated either.

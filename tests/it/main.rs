@@ -18,4 +18,5 @@ mod sim;
 mod simulation;
 mod stage;
 mod tidy;
+mod timeline;
 mod unread;

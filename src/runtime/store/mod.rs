@@ -9,6 +9,7 @@ mod locks;
 mod observations;
 mod protections;
 mod thread;
+mod timeline;
 
 pub use files::{StoreError, open_private, prepare};
 pub use journal::{Journal, Replayed, SavedPlan, WRONG_CODES};

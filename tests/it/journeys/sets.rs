@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::desk::{CRASH_LOOP, Desk, NEVER_READY, SLOW_START, V41, V42, changes, text};
-use crate::real::cluster::{Cluster, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, wait};
+use crate::real::cluster::{Cluster, MERGE_PATCH, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, wait};
 
 /// A StatefulSet or DaemonSet `app` of one namespace.
 struct Set {
