@@ -53,11 +53,16 @@ fn of_workload(
     let sent = steps.iter().filter_map(|step| operation.progress(step.id).sent_at).min();
     let began = row(
         Happened::Operation,
-        sent.unwrap_or(operation.started_at),
+        // A platform says to the second when it took a request: what asked for it stands before it all the same.
+        to_second(sent.unwrap_or(operation.started_at)),
         format!("{}; {} here{incident}", operation.plan.title, counted(instances, "instance")),
     );
     let ended = end(operation, steps).map(|(at, how)| row(Happened::Ended, at, format!("{how}; {sides}")));
     std::iter::once(began).chain(ended).collect()
+}
+
+fn to_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 /// When and how an operation ended in a workload: with its last step there, or with the operation itself.

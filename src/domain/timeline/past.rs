@@ -13,7 +13,7 @@ use crate::domain::history::Version;
 use crate::domain::text::Text;
 
 /// A version and the change that asked for it are one fact if their times are no further apart than this.
-const ONE_FACT: Duration = Duration::from_secs(60);
+const ONE_FACT: Duration = Duration::from_secs(10);
 
 /// How long a version waits for its workload to ask for it: the two come in lists of their own.
 const WAITS: Duration = Duration::from_secs(10);
@@ -115,24 +115,23 @@ fn made(present: &Present<'_>, version: &Version, before: Option<&Version>, at: 
     }
 }
 
-/// What is asked for now was asked for again, after versions that came later: an earlier one came back. Where no version is
-/// kept, what is asked for now is all that is known.
+/// What is asked for now was made before it was asked for: an earlier version came back. Where no version is kept, what is
+/// asked for now is all that is known.
 fn came_back(present: &Present<'_>, moment: &Moment, told: Told, newest: Option<Timestamp>) -> Option<Happening> {
     let since = present.since.filter(|since| moment.now.duration_since(*since).unsigned_abs() <= moment.reach)?;
     let at = since.min(moment.now);
     match present.version().filter(|_| is_asked_when_made(present.id.kind)) {
         Some(version) => {
-            let newest = newest?;
-            let was_before = match told {
+            let is_again = match told {
                 // It was asked for at the last look, and was asked for since.
-                Told::SameRequest => true,
-                Told::Nothing | Told::Request => {
-                    version.created_at.is_some_and(|created| created < newest && !is_one_fact(created, since))
-                }
+                Told::SameRequest => newest.is_some_and(|newest| since >= newest),
+                // Made long before it was asked for: an earlier one came back.
+                Told::Nothing => version.created_at.is_some_and(|made| made < since && !is_one_fact(made, since)),
+                Told::Request => false,
             };
-            (was_before && since >= newest).then(|| Happening {
+            is_again.then(|| Happening {
                 by: present.by.clone(),
-                detail: Text::new(&format!("history: it came back; {}", evidence(version))),
+                detail: Text::new(&format!("history: asked for again; {}", evidence(version))),
                 ..of_version(present, Happened::Requested, at, version)
             })
         }

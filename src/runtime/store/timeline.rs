@@ -31,8 +31,12 @@ CREATE TABLE state (
 CREATE TABLE watched (place TEXT PRIMARY KEY, first INTEGER NOT NULL, last INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
-/// A version that is noted by two processes has the same time to within this, in milliseconds.
-const ONE_FACT: i64 = 60_000;
+/// A request that two processes note has the same time to within this, in milliseconds: one may have a platform's word
+/// for it, the other only have seen it.
+const ONE_REQUEST: i64 = 60_000;
+
+/// The same of a change that kept the images: nothing but its time tells it from the next one.
+const ONE_TEMPLATE: i64 = 2_000;
 
 /// How long the states of a place are kept that is not watched any more.
 const STATES_KEPT: std::time::Duration = std::time::Duration::from_secs(180 * 24 * 3600);
@@ -150,6 +154,16 @@ fn make_room(transaction: &Transaction<'_>, notes: &Notes) -> rusqlite::Result<(
     Ok(())
 }
 
+/// A row that says the same at nearly the same time, with nothing else asked for in between.
+const SAME_REQUEST: &str = "
+SELECT 1 FROM happened AS known
+WHERE workload = ?4 AND place = ?1 AND namespace = ?2 AND kind = ?3 AND container = ?5 AND reference = ?6 AND what = ?7
+  AND abs(at - ?8) <= ?9 AND NOT EXISTS (
+    SELECT 1 FROM happened AS other
+    WHERE workload = ?4 AND place = ?1 AND namespace = ?2 AND kind = ?3 AND container = ?5 AND reference <> ?6
+      AND what = 'requested' AND other.at BETWEEN min(known.at, ?8) AND max(known.at, ?8))
+LIMIT 1";
+
 /// Whether another process has written this already.
 fn is_known(transaction: &Transaction<'_>, row: &Happening) -> rusqlite::Result<bool> {
     let (key, columns) = (Key::of(&row.workload), Columns::of(row));
@@ -171,12 +185,8 @@ fn is_known(transaction: &Transaction<'_>, row: &Happening) -> rusqlite::Result<
                 .optional()?;
             last.is_some_and(|(what, _)| what == row.what.as_str())
         }
-        Happened::Requested | Happened::Template | Happened::Operation | Happened::Ended => transaction
-            .prepare_cached(
-                "SELECT 1 FROM happened WHERE workload = ?4 AND place = ?1 AND namespace = ?2 AND kind = ?3
-                 AND container = ?5 AND reference = ?6 AND what = ?7 AND abs(at - ?8) <= ?9 LIMIT 1",
-            )?
-            .exists(params![
+        Happened::Requested | Happened::Template | Happened::Operation | Happened::Ended => {
+            transaction.prepare_cached(SAME_REQUEST)?.exists(params![
                 key.place,
                 key.namespace,
                 key.kind,
@@ -185,8 +195,9 @@ fn is_known(transaction: &Transaction<'_>, row: &Happening) -> rusqlite::Result<
                 columns.reference,
                 row.what.as_str(),
                 row.at.as_millisecond(),
-                ONE_FACT
-            ])?,
+                if row.what == Happened::Template { ONE_TEMPLATE } else { ONE_REQUEST },
+            ])?
+        }
     };
     Ok(of_it)
 }

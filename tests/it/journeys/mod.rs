@@ -13,3 +13,4 @@ pub(crate) mod relay;
 mod rollback;
 mod rollouts;
 mod sets;
+mod timeline;

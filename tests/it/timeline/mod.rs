@@ -343,7 +343,7 @@ fn a_first_start_tells_what_the_platform_remembers() {
         scene.news(),
         [
             "5000 requested v2  by -: history: revision 2: release 2",
-            "5600 requested v1 0001 by kubectl-rollout: history: it came back; revision 1: release 1",
+            "5600 requested v1 0001 by kubectl-rollout: history: asked for again; revision 1: release 1",
         ]
     );
     scene.restart(1);
@@ -392,7 +392,7 @@ fn versions_that_came_and_went_while_nobody_watched_are_told() {
         scene.news(),
         [
             "660 requested v2  by -: history: revision 2: release 2",
-            "960 requested v1 0001 by kubectl-rollout: history: it came back; revision 1: release 1",
+            "960 requested v1 0001 by kubectl-rollout: history: asked for again; revision 1: release 1",
         ]
     );
 }

@@ -105,9 +105,17 @@ fn two_processes_that_watch_one_place_write_each_fact_once() {
     one.note(&roomy(vec![row(20, Happened::Vanished, 1), row(25, Happened::Appeared, 1)], 30)).expect("written");
     other.note(&roomy(vec![row(26, Happened::Appeared, 1)], 30)).expect("written");
     check(&directory, &[1, 2, 20, 25]);
+    // Another version, and back, all within a minute.
+    let second = |second| Happening {
+        reference: Some(Text::new("registry.example/checkout:v2")),
+        ..row(second, Happened::Requested, 2)
+    };
+    one.note(&roomy(vec![second(29), row(40, Happened::Requested, 1)], 41)).expect("written");
+    other.note(&roomy(vec![second(30), row(41, Happened::Requested, 1)], 42)).expect("written");
+    check(&directory, &[1, 2, 20, 25, 29, 40]);
     // The same was asked for again, much later.
     one.note(&roomy(vec![row(500, Happened::Requested, 1)], 500)).expect("written");
-    check(&directory, &[1, 2, 20, 25, 500]);
+    check(&directory, &[1, 2, 20, 25, 29, 40, 500]);
 }
 
 #[test]
