@@ -91,6 +91,16 @@ impl Default for Retention {
     }
 }
 
+impl Retention {
+    /// How long, in words: `30d`, or hours where it is less than two days.
+    pub fn describe(&self) -> String {
+        match self.age.as_secs() {
+            seconds @ ..172_800 => format!("{}h", seconds / 3600),
+            seconds => format!("{}d", seconds / 86_400),
+        }
+    }
+}
+
 impl Happened {
     /// Everything that can happen, in the order in which it does.
     pub const ALL: [Happened; 6] = [

@@ -37,6 +37,8 @@ pub struct Prepared {
     pub surroundings: Surroundings,
     /// Where journal and log are kept.
     pub state_dir: PathBuf,
+    /// How much of the timeline is kept.
+    pub retention: Retention,
     /// Where the time comes from.
     pub clock: Clock,
     /// What a simulated fleet lives in.
@@ -126,7 +128,7 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         scenario: None,
         look: look(options)?,
     };
-    Ok(Prepared { settings, specs, surroundings, state_dir, clock, world: None })
+    Ok(Prepared { settings, specs, surroundings, state_dir, retention: config.retention, clock, world: None })
 }
 
 /// The same for a simulated fleet. It has a state directory of its own: its operations are no record of real ones.
@@ -156,7 +158,8 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
         look: look(options)?,
     };
     let surroundings = Surroundings::default();
-    Ok(Prepared { settings, specs: demo.places, surroundings, state_dir, clock, world: Some(demo.world) })
+    let retention = Retention::default();
+    Ok(Prepared { settings, specs: demo.places, surroundings, state_dir, retention, clock, world: Some(demo.world) })
 }
 
 fn access(options: &Options) -> Access {
@@ -169,7 +172,7 @@ fn access(options: &Options) -> Access {
 /// # Errors
 /// That the state directory lies where locks do not hold, or that the system gives no thread.
 pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
-    let Prepared { mut settings, specs, surroundings, state_dir, clock, world } = prepared;
+    let Prepared { mut settings, specs, surroundings, state_dir, retention, clock, world } = prepared;
     let queue = channel();
     let Opened { journal, locks, records } = open_journal(&state_dir)?;
     if let Err(fault) = &journal {
@@ -205,7 +208,7 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
     let last = records.last().map_or(0, |record| record.sequence);
     model.operations.replay(records, |operation| locks.look(operation));
     model.health = HealthRecord::of(earlier);
-    model.timeline = Timeline::of(kept, Retention::default());
+    model.timeline = Timeline::of(kept, retention);
     match journal.as_ref().map(Journal::protections) {
         Ok(Ok(protections)) => model.protections = protections,
         // What can't be read protects nothing: then nothing is operated either.

@@ -122,7 +122,7 @@ fn what_changed_in_the_last_hour_is_known_at_the_first_start() {
     let checkout = rows(&["timeline", "svc:checkout", "age>1h"]);
     assert!(!checkout.is_empty() && checkout.iter().all(|row| row["service"] == "checkout"), "{checkout:#?}");
     let markdown = run(state.path(), &["timeline", "--since", "1h", "--output", "markdown"]);
-    check(&markdown, 0, "kept for 30 days");
+    check(&markdown, 0, "kept for 30d");
     assert!(String::from_utf8_lossy(&markdown.stdout).starts_with("| AT | SERVICE | PLACE |"));
     check(&run(state.path(), &["timeline", "svc:chekout", "place:k8s/prod-eu"]), 2, "nothing is called so");
     check(&run(state.path(), &["timeline", "--since", "soon"]), 2, "ages look like");

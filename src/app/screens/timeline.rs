@@ -145,10 +145,10 @@ impl TimelineScreen {
             Some(since) => format!("watched since {}", moment(since, known.now)),
             None => "not watched yet".to_string(),
         };
-        let kept = known.timeline.retention().age.as_secs() / 86_400;
+        let kept = known.timeline.retention().describe();
         let left_out =
             if self.left_out > 0 { format!(" of {}", self.rows.len() + self.left_out) } else { String::new() };
-        format!("last hour {}, all {}{left_out}, {since}, kept {kept}d", self.last_hour, self.rows.len())
+        format!("last hour {}, all {}{left_out}, {since}, kept {kept}", self.last_hour, self.rows.len())
     }
 
     fn empty(&self, known: &Known<'_>) -> Line {

@@ -99,9 +99,9 @@ pub(super) async fn timeline(options: &Options, selector: &[String], since: Opti
     print::answer(options.output, &report(model, &body), || TimelineRow::table(&body.rows))?;
     match body.watched_since {
         Some(since) => print::progress(&format!(
-            "watched since {}; kept for {} days",
+            "watched since {}; kept for {}",
             since.strftime("%Y-%m-%d %H:%M UTC"),
-            body.kept_seconds / 86_400
+            model.timeline.retention().describe()
         )),
         None => print::progress("nothing was watched yet: no place has been seen as a whole"),
     }
