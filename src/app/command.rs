@@ -56,6 +56,8 @@ pub enum Scope {
     Instances,
     /// On Operations.
     Operations,
+    /// On Timeline.
+    Timeline,
     /// On Places.
     Places,
     /// In every overlay.
@@ -88,13 +90,14 @@ impl Risk {
 
 impl Scope {
     /// Every scope with the name of its table in keymap files, in the order of the help.
-    pub const ALL: [(Scope, &'static str); 14] = [
+    pub const ALL: [(Scope, &'static str); 15] = [
         (Scope::Global, "global"),
         (Scope::Lists, "lists"),
         (Scope::Drift, "drift"),
         (Scope::Fleet, "fleet"),
         (Scope::Instances, "instances"),
         (Scope::Operations, "operations"),
+        (Scope::Timeline, "timeline"),
         (Scope::Places, "places"),
         (Scope::Overlays, "overlays"),
         (Scope::Plan, "plan"),

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::event::ControlRequest;
 use super::filter::FilterQuestion;
 use super::record::Healthy;
+use super::timeline::Notes;
 use crate::domain::id::{OperationId, PlaceId, PlanId};
 use crate::domain::image::ImageRef;
 use crate::domain::journal::{Call, Entry};
@@ -81,6 +82,8 @@ pub enum Effect {
     Lift(u64),
     /// Note in our record which versions were seen healthy; nothing answers.
     Remember(Vec<Healthy>),
+    /// Write down what happened; nothing answers.
+    Note(Box<Notes>),
     /// Connect a place that is known and not connected.
     Connect(PlaceId),
     /// Filter and sort many rows on a worker; answer with `Event::Filtered`.

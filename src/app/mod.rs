@@ -29,6 +29,7 @@ pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod theme;
+pub mod timeline;
 pub mod ui;
 pub mod update;
 pub mod view;

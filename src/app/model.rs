@@ -10,6 +10,7 @@ use super::operations::Operations;
 use super::record::HealthRecord;
 use super::resolving::Resolving;
 use super::settings::{Connection, Settings};
+use super::timeline::Timeline;
 use super::ui::Ui;
 use crate::domain::fleet::Fleet;
 use crate::domain::id::PlaceId;
@@ -33,6 +34,8 @@ pub struct Model {
     pub health: HealthRecord,
     /// What is asked of registries.
     pub resolving: Resolving,
+    /// What happened in the places that are watched.
+    pub timeline: Timeline,
     /// What the operator sees.
     pub ui: Ui,
 }
@@ -56,6 +59,7 @@ impl Model {
             protections: Vec::new(),
             health: HealthRecord::default(),
             resolving: Resolving::default(),
+            timeline: Timeline::default(),
             ui: Ui::new(now),
         }
     }

@@ -12,6 +12,7 @@ use super::ui::Known;
 use super::widgets::paint::Line;
 use crate::domain::id::{OperationId, PlaceId, Uid, WorkloadId};
 use crate::domain::text::Text;
+use crate::domain::timeline::HappeningId;
 
 /// Which row, whatever its number is now.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,8 @@ pub(crate) enum RowId {
     Instance(u32, Uid),
     /// An operation.
     Operation(OperationId),
+    /// Something that happened.
+    Happening(HappeningId),
     /// A place.
     Place(PlaceId),
 }

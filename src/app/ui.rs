@@ -15,6 +15,7 @@ use super::overlays::Overlay;
 use super::rows::Rows;
 use super::screens::{self, Screen, Screens};
 use super::settings::Settings;
+use super::timeline::Timeline;
 use super::view;
 use super::widgets::paint::Line;
 use crate::domain::fleet::Fleet;
@@ -139,6 +140,8 @@ pub(crate) struct Known<'a> {
     pub(crate) fleet: &'a Fleet,
     /// What the journal knows.
     pub(crate) operations: &'a Operations,
+    /// What happened in the places that are watched.
+    pub(crate) timeline: &'a Timeline,
     /// Now.
     pub(crate) now: Timestamp,
 }
@@ -240,7 +243,13 @@ impl Model {
 
     /// What rows are made from.
     pub(crate) fn known(&self) -> Known<'_> {
-        Known { settings: &self.settings, fleet: &self.fleet, operations: &self.operations, now: self.now }
+        Known {
+            settings: &self.settings,
+            fleet: &self.fleet,
+            operations: &self.operations,
+            timeline: &self.timeline,
+            now: self.now,
+        }
     }
 }
 
@@ -251,8 +260,8 @@ pub fn refresh(model: &mut Model) -> Vec<Effect> {
     let mut effects = Vec::new();
     let is_news = std::mem::take(&mut model.ui.redraw.rows);
     if is_news {
-        let Model { settings, now, fleet, operations, ui, health: _, protections: _, resolving: _ } = model;
-        let known = Known { settings, fleet, operations, now: *now };
+        let Model { settings, now, fleet, operations, ui, timeline, health: _, protections: _, resolving: _ } = model;
+        let known = Known { settings, fleet, operations, timeline, now: *now };
         let changed = ui.screens.rebuild(ui.screen, &known, &mut effects);
         // What lies over the screen shows the fleet itself.
         ui.redraw.due |= changed || !ui.overlays.is_empty();

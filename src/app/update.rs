@@ -32,6 +32,7 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
                 model.operations.teach(&mut model.fleet, model.health.known());
                 effects.push(Effect::Remember(healthy));
             }
+            effects.extend(look_back(model));
             effects
         }
         Event::Terminal(event) => input::terminal(model, event),
@@ -129,6 +130,14 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
 fn resolve(model: &mut Model) -> Vec<Effect> {
     let due = model.resolving.due(&model.fleet, model.now);
     if due.is_empty() { Vec::new() } else { vec![Effect::Resolve(due)] }
+}
+
+/// Notes what has happened since the last tick.
+fn look_back(model: &mut Model) -> Option<Effect> {
+    let before = model.timeline.revision();
+    model.timeline.look(&mut model.fleet, model.now);
+    model.ui.redraw.rows |= model.ui.screen == Screen::Timeline && model.timeline.revision() != before;
+    model.timeline.due(model.now).map(|notes| Effect::Note(Box::new(notes)))
 }
 
 /// Whether a batch only says that its place is still there, as the screen already shows.

@@ -4,6 +4,7 @@
 //! come in (a changed workload is judged again, its old tally taken out, the new one put in), never summed for a screen.
 
 mod catalogs;
+mod changed;
 mod chunks;
 mod ingest;
 mod interner;
@@ -82,6 +83,8 @@ pub struct Place {
     /// Whether it is stale only because the clock jumped: its next sign of life makes it live again.
     was_doubted: bool,
     lists: HashMap<Source, Listing>,
+    /// Its workloads that have changed since the timeline last looked.
+    changed: HashSet<WorkloadId>,
 }
 
 /// A workload with what is known and said of it.

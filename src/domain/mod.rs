@@ -22,3 +22,4 @@ pub mod protection;
 pub mod release;
 pub mod selector;
 pub mod text;
+pub mod timeline;

@@ -160,7 +160,7 @@ pub struct ContainerSpec {
 }
 
 /// A stable hash over a whole template. Equal hashes are equal templates.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TemplateHash(pub Text);
 

@@ -166,8 +166,15 @@ pub enum Command {
         /// The service, by its name
         service: String,
     },
-    /// Print what changed where and when (comes in a later version)
-    Timeline(Filter),
+    /// Print what changed where and when, and who did it
+    Timeline {
+        /// What is selected
+        #[command(flatten)]
+        filter: Filter,
+        /// Only what happened within this time before now: 1h, 2d
+        #[arg(long, value_name = "TIME", value_parser = time)]
+        since: Option<Duration>,
+    },
     /// Lock workloads: no plan operates them; without a selector, print what is locked and quarantined
     Lock {
         /// `svc:checkout place:k8s/prod-*`; a word without a key is one service's name

@@ -149,6 +149,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Probe { .. }
         | Effect::Resolve(_)
         | Effect::Remember(_)
+        | Effect::Note(_)
         | Effect::Protect { .. }
         | Effect::Lift(_)
         | Effect::Connect(_)

@@ -230,8 +230,11 @@ impl Session {
     }
 
     /// Ends every watch and waits until the store has written everything.
-    pub fn close(self) {
+    pub fn close(mut self) {
         drop(self.tasks);
+        if let Some(notes) = self.model.timeline.rest(self.clock.now()) {
+            self.store.note(Box::new(notes));
+        }
         self.store.close();
     }
 
@@ -260,6 +263,7 @@ impl Session {
             }
             Effect::Resolve(references) => self.resolve(references),
             Effect::Remember(healthy) => self.store.remember(healthy),
+            Effect::Note(notes) => self.store.note(notes),
             Effect::Protect { what, reason, expires_at } => {
                 let (by, at) = (self.model.settings.driver.who.clone(), self.clock.now());
                 self.store.protect(what, Behind { reason, by, at, expires_at });

@@ -20,11 +20,13 @@ use super::store::{Beginning, Journal, Locks, Observations, Replayed, Store, Sto
 use crate::app::model::Model;
 use crate::app::record::HealthRecord;
 use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
+use crate::app::timeline::{Kept, Timeline};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::OperationId;
 use crate::domain::journal::Record;
 use crate::domain::release::{Release, Releases};
 use crate::domain::text::Text;
+use crate::domain::timeline::Retention;
 use crate::providers::sim::{self, SimWorld};
 use crate::providers::{PlaceSpec, Surroundings};
 use crate::registry::Registries;
@@ -39,6 +41,8 @@ pub struct Prepared {
     pub surroundings: Surroundings,
     /// Where journal and log are kept.
     pub state_dir: PathBuf,
+    /// How much of the timeline is kept.
+    pub retention: Retention,
     /// Where the time comes from.
     pub clock: Clock,
     /// What a simulated fleet lives in.
@@ -137,7 +141,17 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         scenario: None,
         look: look(options)?,
     };
-    Ok(Prepared { settings, specs, surroundings, state_dir, clock, world: None, registries, releases: released })
+    Ok(Prepared {
+        settings,
+        specs,
+        surroundings,
+        state_dir,
+        retention: config.retention,
+        clock,
+        world: None,
+        registries,
+        releases: released,
+    })
 }
 
 /// What the files of the configuration say of versions; a path that is not absolute is beside the configuration.
@@ -176,11 +190,13 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
         look: look(options)?,
     };
     let surroundings = Surroundings::default();
+    let retention = Retention::default();
     Ok(Prepared {
         settings,
         specs: demo.places,
         surroundings,
         state_dir,
+        retention,
         clock,
         world: Some(demo.world),
         registries: None,
@@ -198,7 +214,8 @@ fn access(options: &Options) -> Access {
 /// # Errors
 /// That the state directory lies where locks do not hold, or that the system gives no thread.
 pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
-    let Prepared { mut settings, specs, surroundings, state_dir, clock, world, registries, releases } = prepared;
+    let Prepared { mut settings, specs, surroundings, state_dir, retention, clock, world, registries, releases } =
+        prepared;
     let queue = channel();
     let Opened { journal, locks, records } = open_journal(&state_dir)?;
     if let Err(fault) = &journal {
@@ -217,12 +234,24 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
             None
         }
     };
+    let mut observations = observations;
+    let kept = match (&mut observations, &settings.scenario) {
+        // A simulated fleet begins anew each time: what was seen of another one says nothing of it.
+        (Some(observations), Some(_)) => observations.begin_anew().map(|()| Kept::default()),
+        (Some(observations), None) => observations.kept(),
+        (None, _) => Ok(Kept::default()),
+    };
+    let kept = kept.unwrap_or_else(|error| {
+        settings.notices.push(Text::new(&format!("the timeline begins anew: {error}")));
+        Kept::default()
+    });
     let earlier = observations.as_ref().and_then(|observations| observations.read().ok()).unwrap_or_default();
     let driver = settings.driver.clone();
     let mut model = Model::new(settings, clock.now());
     let last = records.last().map_or(0, |record| record.sequence);
     model.operations.replay(records, |operation| locks.look(operation));
     model.health = HealthRecord::of(earlier);
+    model.timeline = Timeline::of(kept, retention);
     match journal.as_ref().map(Journal::protections) {
         Ok(Ok(protections)) => model.protections = protections,
         // What can't be read protects nothing: then nothing is operated either.

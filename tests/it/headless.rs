@@ -92,3 +92,38 @@ fn a_configuration_without_an_end_is_refused() {
         .expect("the program was built");
     check(&output, 2, "it is longer than 1 MiB");
 }
+
+#[test]
+fn what_changed_in_the_last_hour_is_known_at_the_first_start() {
+    let state = tempfile::tempdir().expect("a directory");
+    let rows = |arguments: &[&str]| {
+        let output = run(state.path(), &[arguments, &["--output", "json", "place:k8s/prod-eu"]].concat());
+        check(&output, 0, "watched since");
+        let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!((&said["schema"], &said["complete"]), (&Value::from(1), &Value::from(true)));
+        said["rows"].as_array().expect("rows").clone()
+    };
+    let young = rows(&["timeline", "--since", "1h"]);
+    let told: Vec<[&str; 4]> = young
+        .iter()
+        .map(|row| ["service", "event", "version", "by"].map(|key| row[key].as_str().unwrap_or("-")))
+        .collect();
+    assert_eq!(told, [["checkout", "requested", "v42", "helm"], ["billing", "requested", "v8", "helm"]]);
+    let row = &young[0];
+    for key in ["at", "after", "place", "service", "namespace", "workload", "kind", "container", "event", "image"] {
+        assert!(row.get(key).is_some(), "{key}: {row}");
+    }
+    assert_eq!((row["place"].as_str(), row["workload"].as_str()), (Some("k8s/prod-eu"), Some("checkout")));
+    assert!(row["image"].as_str().is_some_and(|image| image.starts_with("sha256:")), "{row}");
+    assert!(row["detail"].as_str().is_some_and(|detail| detail.starts_with("history: revision 4: ")), "{row}");
+    let all = rows(&["timeline"]);
+    assert!(all.len() > young.len(), "{all:#?}");
+    assert!(all.is_sorted_by(|a, b| a["at"].as_str() >= b["at"].as_str()), "the newest first: {all:#?}");
+    let checkout = rows(&["timeline", "svc:checkout", "age>1h"]);
+    assert!(!checkout.is_empty() && checkout.iter().all(|row| row["service"] == "checkout"), "{checkout:#?}");
+    let markdown = run(state.path(), &["timeline", "--since", "1h", "--output", "markdown"]);
+    check(&markdown, 0, "kept for 30d");
+    assert!(String::from_utf8_lossy(&markdown.stdout).starts_with("| AT | SERVICE | PLACE |"));
+    check(&run(state.path(), &["timeline", "svc:chekout", "place:k8s/prod-eu"]), 2, "nothing is called so");
+    check(&run(state.path(), &["timeline", "--since", "soon"]), 2, "ages look like");
+}

@@ -19,4 +19,5 @@ mod sim;
 mod simulation;
 mod stage;
 mod tidy;
+mod timeline;
 mod unread;

@@ -81,6 +81,7 @@ impl Stage {
             specs: self.places.clone(),
             surroundings: Surroundings::default(),
             state_dir: state.to_path_buf(),
+            retention: rolldeck::domain::timeline::Retention::default(),
             clock: self.clock,
             world: Some(self.world.clone()),
             registries: None,

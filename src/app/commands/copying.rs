@@ -70,6 +70,7 @@ fn image_of(model: &Model, id: &RowId) -> Option<ImageId> {
             let main = instance.seen.containers.iter().find(|container| container.name == workload.judgement.main);
             main.and_then(|container| container.running.clone())
         }
+        RowId::Happening(id) => model.ui.screens.timeline.row(id)?.image.clone(),
         RowId::Operation(_) | RowId::Place(_) => None,
     }
 }
@@ -110,6 +111,7 @@ fn name(model: &Model, id: &RowId) -> String {
             _ => uid.to_string(),
         },
         RowId::Operation(id) => id.to_string(),
+        RowId::Happening(id) => id.workload().to_string(),
         RowId::Place(id) => id.to_string(),
     }
 }
@@ -162,6 +164,7 @@ fn looks(model: &Model, id: &RowId) -> Vec<String> {
             command.into_iter().collect()
         }
         RowId::Operation(id) => equivalents(model, id),
+        RowId::Happening(id) => of_workload(id.workload()).into_iter().collect(),
         RowId::Place(_) => Vec::new(),
     }
 }
@@ -176,7 +179,7 @@ fn has_commands(model: &Model) -> Result<(), Text> {
         Screen::Places => not_now("a place has no command; Enter shows what is in it"),
         _ if !all_commands(model).is_empty() => Ok(()),
         Screen::Operations => not_now("the providers named no equivalent commands"),
-        Screen::Drift | Screen::Fleet | Screen::Instances => {
+        Screen::Drift | Screen::Fleet | Screen::Instances | Screen::Timeline => {
             not_now("no command is known for it: its place has not said (yet) how to look there")
         }
     }

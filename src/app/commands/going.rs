@@ -9,7 +9,7 @@ use crate::app::overlays::{Overlay, ask};
 use crate::app::rows::{RowId, ServiceKey};
 use crate::app::screens::Screen;
 use crate::app::ui::View;
-use crate::domain::id::PlaceId;
+use crate::domain::id::{PlaceId, WorkloadId};
 use crate::domain::observation::PlaceState;
 use crate::domain::text::Text;
 
@@ -39,6 +39,22 @@ pub(crate) const COMMANDS: &[Command] = &[
         always,
         |model| go(model, Screen::Operations),
     ),
+    global("screen.timeline", "Timeline", "What changed where and when, and who did it.", always, |model| {
+        go(model, Screen::Timeline)
+    }),
+    global("timeline.last_hour", "last hour", "What changed in the last hour, anywhere.", always, |model| {
+        model.ui.visit(View { screen: Screen::Timeline, filter: "age<1h".to_string() });
+        Vec::new()
+    }),
+    Command {
+        id: "row.timeline",
+        title: "timeline",
+        doc: "What happened to this row: its service, workload, operation or place.",
+        risk: Risk::Look,
+        scope: Scope::Lists,
+        available: has_row,
+        run: look_back,
+    },
     global("screen.places", "Places", "Each place: reachable, data age, permissions, limits.", always, |model| {
         go(model, Screen::Places)
     }),
@@ -95,11 +111,7 @@ pub(crate) fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
 
 /// Shows the workloads of a service.
 pub(crate) fn go_to_service(model: &mut Model, key: &ServiceKey) {
-    let mut filter = format!("svc:{}", quoted(&key.service));
-    if let Some(Some(namespace)) = &key.namespace {
-        filter.push_str(&format!(" ns:{}", quoted(namespace)));
-    }
-    model.ui.visit(View { screen: Screen::Fleet, filter });
+    model.ui.visit(View { screen: Screen::Fleet, filter: of_service(key) });
 }
 
 /// Shows what is in a place.
@@ -126,15 +138,13 @@ fn open(model: &mut Model) -> Vec<Effect> {
     match id {
         RowId::Service(key) => go_to_service(model, &key),
         RowId::Workload(id) => {
-            let mut filter = format!("place:{}", quoted(&id.place.0));
-            if let Some(namespace) = &id.namespace {
-                filter.push_str(&format!(" ns:{}", quoted(namespace)));
-            }
             let service = model.fleet.workload(&id).map(|workload| workload.seen.service.clone());
-            filter.push_str(&format!(" svc:{} kind:{}", quoted(&service.unwrap_or_default()), id.kind));
+            let filter = of_workload(&id, &service.unwrap_or_default());
             model.ui.visit(View { screen: Screen::Instances, filter });
         }
-        RowId::Instance(..) | RowId::Operation(_) => return crate::app::overlays::detail::open(model),
+        RowId::Instance(..) | RowId::Operation(_) | RowId::Happening(_) => {
+            return crate::app::overlays::detail::open(model);
+        }
         RowId::Place(place) => {
             let known = model.fleet.place(&place).map(|known| known.state.clone());
             if known.is_none_or(|state| state == PlaceState::NotConnected) {
@@ -143,6 +153,49 @@ fn open(model: &mut Model) -> Vec<Effect> {
             }
             go_to_place(model, &place);
         }
+    }
+    Vec::new()
+}
+
+/// The filter that leaves one workload.
+fn of_workload(id: &WorkloadId, service: &str) -> String {
+    let mut filter = format!("place:{}", quoted(&id.place.0));
+    if let Some(namespace) = &id.namespace {
+        filter.push_str(&format!(" ns:{}", quoted(namespace)));
+    }
+    filter.push_str(&format!(" svc:{} kind:{}", quoted(service), id.kind));
+    filter
+}
+
+fn of_service(key: &ServiceKey) -> String {
+    let mut filter = format!("svc:{}", quoted(&key.service));
+    if let Some(Some(namespace)) = &key.namespace {
+        filter.push_str(&format!(" ns:{}", quoted(namespace)));
+    }
+    filter
+}
+
+/// Shows what happened to the row under the cursor.
+fn look_back(model: &mut Model) -> Vec<Effect> {
+    let Some(row) = model.ui.rows().listing().cursor.clone() else { return Vec::new() };
+    let of_known = |id: &WorkloadId| {
+        let service = model.fleet.workload(id).map(|workload| workload.seen.service.clone());
+        of_workload(id, &service.unwrap_or_else(|| id.name.clone()))
+    };
+    let filter = match &row {
+        RowId::Service(key) => Some(of_service(key)),
+        RowId::Workload(id) => Some(of_known(id)),
+        RowId::Instance(slot, uid) => {
+            let found = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid);
+            found.map(|(_, workload)| of_known(&workload.id))
+        }
+        RowId::Operation(id) => Some(quoted(&id.0)),
+        RowId::Happening(id) => model.ui.screens.timeline.row(id).map(|row| of_workload(&row.workload, &row.service)),
+        RowId::Place(id) => Some(format!("place:{}", quoted(&id.0))),
+    };
+    match filter {
+        Some(filter) => model.ui.visit(View { screen: Screen::Timeline, filter }),
+        None => model.ui.say_why("it is gone"),
     }
     Vec::new()
 }

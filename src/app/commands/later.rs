@@ -11,19 +11,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     later("screen.compare", "Compare", "One service side by side, place by place.", Risk::Look, Scope::Global, |_| {
         not_now("Compare comes with a later version; 2 shows every service by place")
     }),
-    later(
-        "screen.timeline",
-        "Timeline",
-        "What changed where and when, and who did it.",
-        Risk::Look,
-        Scope::Global,
-        |_| not_now("Timeline comes with a later version; Drift (1) shows what changed lately"),
-    ),
     later("row.compare", "compare", "Compares the marked rows.", Risk::Look, Scope::Lists, |_| {
         not_now("comparing comes with a later version; d shows one row with all its versions")
-    }),
-    later("row.timeline", "timeline", "What happened to this row.", Risk::Look, Scope::Lists, |_| {
-        not_now("the timeline comes with a later version; d shows the versions of this row")
     }),
     later("row.console", "console link", "Opens the row in the provider's console.", Risk::Look, Scope::Lists, |_| {
         not_now("console links come with a later version; y i copies the id")

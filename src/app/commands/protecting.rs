@@ -114,6 +114,7 @@ fn workload_there(model: &Model) -> Option<&Workload> {
             let (instance, workload) = model.fleet.instance_at(*slot)?;
             (instance.seen.uid == *uid).then_some(workload)
         }
+        RowId::Happening(id) => model.fleet.workload(id.workload()),
         RowId::Operation(_) | RowId::Place(_) => None,
     }
 }

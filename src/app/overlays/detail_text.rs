@@ -7,7 +7,7 @@ use crate::app::age::Clock;
 use crate::app::cells;
 use crate::app::model::Model;
 use crate::app::rows::{RowId, Rows as _};
-use crate::app::screens::{self, drift, operations};
+use crate::app::screens::{self, drift, operations, timeline};
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::domain::expectation::ExpectationSource;
@@ -52,6 +52,19 @@ pub(crate) fn lines(model: &Model, row: &RowId, width: usize) -> (String, Vec<Li
         RowId::Operation(id) => match model.operations.get(id) {
             Some(tracked) => (id.to_string(), operations::detail(model, tracked)),
             None => gone(id.to_string()),
+        },
+        RowId::Happening(id) => match model.ui.screens.timeline.row(id) {
+            Some(row) => {
+                let mut lines = timeline::detail(model, row);
+                lines.push(Line::default());
+                lines.push(Line::new(Meaning::Title, " the workload now"));
+                lines.extend(match model.fleet.workload(&row.workload) {
+                    Some(workload) => of_workload(model, workload, width),
+                    None => vec![Line::new(Meaning::Warning, "   it is gone, or not seen")],
+                });
+                (row.workload.to_string(), lines)
+            }
+            None => gone(id.workload().to_string()),
         },
         RowId::Place(id) => match model.fleet.place(id) {
             Some(place) => (id.to_string(), of_place(model, place)),

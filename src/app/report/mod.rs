@@ -8,6 +8,7 @@ mod operations;
 mod places;
 mod plan;
 mod table;
+mod timeline;
 mod workloads;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ pub use operations::{OperationRow, operation_row, operation_rows};
 pub use places::{PlaceRow, PlaceSummary, place_rows, place_summaries};
 pub use plan::{PlanReport, plan_report};
 pub use table::Table;
+pub use timeline::{TimelineBody, TimelineRow, timeline};
 pub use workloads::{Totals, WorkloadRow, workload_rows};
 
 use super::model::Model;

@@ -10,6 +10,7 @@ pub(crate) mod operations;
 pub(crate) mod page;
 pub(crate) mod places;
 pub(crate) mod shown;
+pub(crate) mod timeline;
 pub(crate) mod totals;
 
 use jiff::Timestamp;
@@ -27,7 +28,7 @@ use crate::domain::drift::{Mark, Tally, Verdict};
 use crate::domain::fleet::{Place, Workload};
 use crate::domain::id::WorkloadId;
 
-/// Which screen. Compare and Timeline come with a later version.
+/// Which screen. Compare comes with a later version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Screen {
     /// What is off, how badly, since when; under it what changed lately.
@@ -39,6 +40,8 @@ pub enum Screen {
     Instances,
     /// Running and finished operations.
     Operations,
+    /// What changed where and when, and who did it.
+    Timeline,
     /// Every place.
     Places,
 }
@@ -50,16 +53,18 @@ pub(crate) struct Screens {
     pub(crate) fleet: fleet::FleetScreen,
     pub(crate) instances: instances::InstancesScreen,
     pub(crate) operations: operations::OperationsScreen,
+    pub(crate) timeline: timeline::TimelineScreen,
     pub(crate) places: places::PlacesScreen,
 }
 
 impl Screen {
     /// Every screen with its key, in the order of the keys. A new screen is a file and a line here.
-    pub const ALL: [(Screen, &'static str); 5] = [
+    pub const ALL: [(Screen, &'static str); 6] = [
         (Screen::Drift, "1"),
         (Screen::Fleet, "2"),
         (Screen::Instances, "4"),
         (Screen::Operations, "5"),
+        (Screen::Timeline, "6"),
         (Screen::Places, "7"),
     ];
 
@@ -70,6 +75,7 @@ impl Screen {
             Screen::Fleet => "FLEET",
             Screen::Instances => "INSTANCES",
             Screen::Operations => "OPERATIONS",
+            Screen::Timeline => "TIMELINE",
             Screen::Places => "PLACES",
         }
     }
@@ -81,6 +87,7 @@ impl Screen {
             Screen::Fleet => Scope::Fleet,
             Screen::Instances => Scope::Instances,
             Screen::Operations => Scope::Operations,
+            Screen::Timeline => Scope::Timeline,
             Screen::Places => Scope::Places,
         }
     }
@@ -92,6 +99,7 @@ impl Screen {
                 &["plan.replace", "plan.rollback", "plan.pick", "row.open", "detail.open", "filter.edit"]
             }
             Screen::Operations => &["operation.pause", "operation.stop", "operation.take", "detail.open", "pane.next"],
+            Screen::Timeline => &["timeline.last_hour", "filter.edit", "row.timeline", "detail.open", "order.next"],
             Screen::Places => &["row.open", "detail.open", "filter.edit"],
         }
     }
@@ -105,6 +113,7 @@ impl Screens {
             Screen::Fleet => &self.fleet,
             Screen::Instances => &self.instances,
             Screen::Operations => &self.operations,
+            Screen::Timeline => &self.timeline,
             Screen::Places => &self.places,
         }
     }
@@ -116,6 +125,7 @@ impl Screens {
             Screen::Fleet => &mut self.fleet,
             Screen::Instances => &mut self.instances,
             Screen::Operations => &mut self.operations,
+            Screen::Timeline => &mut self.timeline,
             Screen::Places => &mut self.places,
         }
     }
@@ -127,6 +137,7 @@ impl Screens {
             Screen::Fleet => self.fleet.rebuild(known),
             Screen::Instances => self.instances.rebuild(known, effects),
             Screen::Operations => self.operations.rebuild(known),
+            Screen::Timeline => self.timeline.rebuild(known),
             Screen::Places => self.places.rebuild(known),
         };
         self.of_mut(screen).follow_cursor();
@@ -141,6 +152,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
         Screen::Fleet => fleet::draw(model, area, buffer),
         Screen::Instances => instances::draw(model, area, buffer),
         Screen::Operations => operations::draw(model, area, buffer),
+        Screen::Timeline => timeline::draw(model, area, buffer),
         Screen::Places => places::draw(model, area, buffer),
     }
 }
@@ -211,6 +223,7 @@ pub(crate) fn copied(model: &Model, id: &RowId) -> Option<(Vec<&'static str>, Ve
         RowId::Workload(id) => fleet::copied(&known, id),
         RowId::Instance(slot, _) => instances::copied(&known, *slot),
         RowId::Operation(id) => operations::copied(model, id),
+        RowId::Happening(id) => timeline::copied(model, id),
         RowId::Place(id) => places::copied(&known, id),
     }
 }

@@ -49,6 +49,7 @@ impl Fleet {
             keepers: super::keepers::Keepers::default(),
             was_doubted: false,
             lists: std::collections::HashMap::new(),
+            changed: HashSet::new(),
         });
         self.revision += 1;
     }
@@ -65,6 +66,7 @@ impl Fleet {
         if has_answered {
             self.places[usize::from(place)].heard(at);
         }
+        self.note_changed(place);
         self.judge_dirty();
         self.revision += 1;
     }
@@ -253,6 +255,7 @@ impl Fleet {
                 if changed_name {
                     self.workload_slots.remove(&workload.id);
                     self.workload_slots.insert(id.clone(), slot);
+                    self.places[usize::from(place)].changed.insert(workload.id.clone());
                 }
                 if workload.seen.service != seen.service {
                     let moved = std::mem::take(&mut workload.judgement.tally);

@@ -114,6 +114,7 @@ impl Fleet {
         let tally = workload.judgement.tally;
         let row = &mut self.places[usize::from(place)];
         row.tally = row.tally.minus(tally);
+        row.changed.insert(workload.id.clone());
         self.count_service(&workload.seen.service, tally, Tally::default());
         self.owners.remove(&(place, workload.seen.uid.clone()));
         for revision in &workload.revisions {

@@ -7,6 +7,7 @@ mod reader;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 use toml::de::DeTable;
@@ -15,7 +16,9 @@ use crate::app::fault::{Fault, did_you_mean};
 use crate::domain::expectation::{Declaration, ServiceKeys};
 use crate::domain::image::ImageRef;
 use crate::domain::policy::{Confirm, Policy};
+use crate::domain::selector::duration;
 use crate::domain::text::{Text, counted};
+use crate::domain::timeline::Retention;
 use crate::providers;
 use crate::runtime::text_file;
 use reader::{Faults, Table};
@@ -35,6 +38,8 @@ pub struct Config {
     pub policy: Policy,
     /// Files that say what versions are.
     pub release_files: Vec<PathBuf>,
+    /// How much of the timeline is kept.
+    pub retention: Retention,
     /// Registries that may be asked.
     pub registries: Vec<Registry>,
     /// Every value in force with the place it comes from.
@@ -154,6 +159,13 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Vec<Fault>> {
         note(&mut config.origins, &table, name, "releases.files", "files", &files.join(", "));
         table.refuse_unknown();
     }
+    if let Some(table) = root.table("timeline") {
+        if let Some(age) = table.parsed("keep", "a time of an hour or more, like \"30d\"", keep) {
+            config.retention.age = age;
+            note(&mut config.origins, &table, name, "timeline.keep", "keep", &config.retention.describe());
+        }
+        table.refuse_unknown();
+    }
     config.registries = root.tables("registries").iter().filter_map(registry).collect();
     root.refuse_unknown();
     add_defaults(&mut config);
@@ -266,6 +278,15 @@ fn registry(table: &Table<'_, '_>) -> Option<Registry> {
     Some(Registry { host: Text::new(&host?), plain_http, token_hosts })
 }
 
+/// What the screen asks for with one key is kept.
+fn keep(raw: &str) -> Result<Duration, String> {
+    match duration(raw) {
+        Ok(age) if age >= Duration::from_secs(3600) => Ok(age),
+        Ok(_) => Err(format!("`{raw}` is less than the hour that Timeline shows")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 fn add_defaults(config: &mut Config) {
     let base = config.policy.base;
     let defaults = [
@@ -277,6 +298,7 @@ fn add_defaults(config: &mut Config) {
         ("policy.step_timeout", format!("{}s", base.step_timeout.as_secs())),
         ("policy.watch", "60s on screen, 10s without one".to_string()),
         ("policy.changed_lately", format!("{}s", config.policy.changed_lately.as_secs())),
+        ("timeline.keep", config.retention.describe()),
     ];
     for (key, value) in defaults {
         if !config.origins.iter().any(|setting| setting.key == key) {
@@ -312,6 +334,11 @@ mod tests {
                 "1:1: an expectation needs a `service`\n    hint: service = \"checkout\"",
                 "2:9: `sha256:12` is no digest: it must be sha256: followed by 64 hexadecimal digits\n    hint: like registry/repository:tag@sha256:…",
             ],
+        );
+        check("[timeline]\nkeep = \"90d\"", &[]);
+        check(
+            "[timeline]\nkeep = \"5m\"",
+            &["2:8: `5m` is less than the hour that Timeline shows\n    hint: a time of an hour or more, like \"30d\""],
         );
         check(
             "[[policy.freeze]]\nfrom = \"tomorrow\"\nuntil = \"2027-01-04T08:00:00Z\"",

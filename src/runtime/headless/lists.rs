@@ -1,6 +1,8 @@
-//! `drift`, `fleet`, `instances`, `places`, `operations`: read, print, go.
+//! `drift`, `fleet`, `instances`, `timeline`, `places`, `operations`: read, print, go.
 //!
 //! Never waits longer than the time-out: what has not answered by then is `complete: false`.
+
+use std::time::Duration;
 
 use anyhow::anyhow;
 use fuzzy_matcher::FuzzyMatcher;
@@ -10,8 +12,8 @@ use super::{print, session, settle};
 use crate::app::model::Model;
 use crate::app::operations::Operations;
 use crate::app::report::{
-    ComparisonReport, InstanceRow, OperationRow, PlaceRow, Rows, WorkloadRow, comparison_report, instance_rows,
-    is_complete, operation_rows, place_rows, report, wanted, workload_rows,
+    ComparisonReport, InstanceRow, OperationRow, PlaceRow, Rows, TimelineRow, WorkloadRow, comparison_report,
+    instance_rows, is_complete, operation_rows, place_rows, report, timeline as timeline_of, wanted, workload_rows,
 };
 use crate::domain::comparison;
 use crate::domain::drift::Verdict;
@@ -102,6 +104,30 @@ pub(super) async fn places(options: &Options) -> anyhow::Result<Exit> {
     let exit = exit_of(model);
     session.close();
     Ok(exit)
+}
+
+pub(super) async fn timeline(options: &Options, selector: &[String], since: Option<Duration>) -> anyhow::Result<Exit> {
+    let selector = Selector::parse(&selector.join(" "))?;
+    let session = read(options).await?;
+    let model = &session.model;
+    let body = timeline_of(model, &selector, since.map(|since| model.now - since), &mut fuzzy());
+    if body.rows.is_empty() {
+        check_names(&selector, model)?;
+    }
+    let (is_kept, exit) = (body.watched_since.is_some(), exit_of(model));
+    print::answer(options.output, &report(model, &body), || TimelineRow::table(&body.rows))?;
+    match body.watched_since {
+        Some(since) => print::progress(&format!(
+            "watched since {}; kept for {}",
+            since.strftime("%Y-%m-%d %H:%M UTC"),
+            model.timeline.retention().describe()
+        )),
+        None => print::progress("nothing was watched yet: no place has been seen as a whole"),
+    }
+    tell_places(model);
+    session.close();
+    // What was kept survives the loss of its places: then it is an answer, of which a part may be missing.
+    Ok(if exit == Exit::Error && is_kept { Exit::Partial } else { exit })
 }
 
 pub(super) fn operations(options: &Options) -> anyhow::Result<Exit> {

@@ -60,6 +60,7 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Instances(filter) => lists::instances(&options, &filter.selector).await,
         Command::Places => lists::places(&options).await,
         Command::Operations => lists::operations(&options),
+        Command::Timeline { filter, since } => lists::timeline(&options, &filter.selector, since).await,
         Command::Plan(PlanCommand::Replace { target, oldest, random }) => {
             plans::replace(&options, target, oldest, random).await
         }
@@ -86,9 +87,6 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Abort { operation, go_back: false } => follow::abort(&options, &operation).await,
         Command::Abort { operation, go_back: true } => follow::abort_and_return(&options, &operation).await,
         Command::Compare { service } => lists::compare(&options, &service).await,
-        Command::Timeline(_) => {
-            later("timeline", "`rolldeck fleet --output json` has requested_since for each workload")
-        }
         Command::Lock { selector, why } => protect::lock(&options, &selector, &why).await,
         Command::Unlock { lock } => protect::lift(&options, &lock.join(" ")),
         Command::Quarantine { image, why } => protect::quarantine(&options, &image, &why),
@@ -130,9 +128,11 @@ pub(super) async fn settle(session: &mut Session, limit: Duration) {
     let deadline = tokio::time::Instant::now() + limit;
     while !is_settled(session) {
         if tokio::time::timeout_at(deadline, session.turn()).await.is_err() {
-            return;
+            break;
         }
     }
+    // What has happened since an earlier process looked is noted now, however short this one lives.
+    session.tell_time();
 }
 
 fn is_settled(session: &Session) -> bool {

@@ -10,6 +10,7 @@ mod observations;
 mod protections;
 mod releases;
 mod thread;
+mod timeline;
 
 pub use files::{StoreError, open_private, prepare};
 pub use journal::{Journal, Replayed, SavedPlan, WRONG_CODES};

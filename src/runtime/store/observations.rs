@@ -1,4 +1,4 @@
-//! `observations.db`: which versions were seen healthy. Written in batches, not synced: it may be lost and built again.
+//! `observations.db`: which versions were seen healthy, and what happened (`timeline`). Written in batches, not synced: it may be lost and built again.
 //!
 //! Never a reason to stop: a damaged file is set aside, and that is said.
 
@@ -8,27 +8,31 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::files::{StoreError, open};
+use super::timeline;
 use crate::app::record::Healthy;
 use crate::domain::id::{PlaceId, WorkloadId, WorkloadKind};
 use crate::domain::observation::TemplateHash;
 use crate::domain::text::Text;
 
 /// Each one adds; none is ever changed after a release.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE healthy (
     place TEXT NOT NULL, namespace TEXT NOT NULL, kind TEXT NOT NULL, workload TEXT NOT NULL, template TEXT NOT NULL,
     first_seen TEXT NOT NULL, last_seen TEXT NOT NULL,
     PRIMARY KEY (place, namespace, kind, workload, template)
 ) STRICT, WITHOUT ROWID;
-"];
+",
+    timeline::TABLES,
+];
 
 /// How long a version is remembered that is not seen any more.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(180 * 24 * 3600);
 
 /// The observations' database.
 pub struct Observations {
-    connection: Connection,
-    path: PathBuf,
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
 }
 
 impl Observations {
@@ -47,7 +51,7 @@ impl Observations {
                     |error: std::io::Error| StoreError::Write { path: path.clone(), reason: error.to_string() };
                 std::fs::rename(&path, &aside).map_err(failed)?;
                 let note = format!(
-                    "the record of healthy versions was set aside as {} and begins anew: {error}",
+                    "the record of healthy versions and the timeline were set aside as {} and begins anew: {error}",
                     aside.display()
                 );
                 Ok((Observations::at(&path)?, Some(Text::new(&note))))

@@ -18,6 +18,7 @@ use super::observations::Observations;
 use super::protections::Behind;
 use crate::app::event::{ControlRequest, Event, StoreEvent};
 use crate::app::record::Healthy;
+use crate::app::timeline::Notes;
 use crate::domain::id::OperationId;
 use crate::domain::journal::{Driver, Entry, Record};
 use crate::domain::operation::Alive;
@@ -45,6 +46,7 @@ enum Order {
     Release(OperationId),
     Ask(OperationId, ControlRequest),
     Remember(Vec<Healthy>),
+    Note(Box<Notes>),
     Protect(Protected, Behind),
     Lift(u64, Text, Timestamp),
 }
@@ -122,6 +124,11 @@ impl Store {
     /// Notes which versions were seen healthy.
     pub fn remember(&self, healthy: Vec<Healthy>) {
         self.order(Order::Remember(healthy));
+    }
+
+    /// Notes what happened.
+    pub fn note(&self, notes: Box<Notes>) {
+        self.order(Order::Note(notes));
     }
 
     /// Looks for what other processes wrote, where no thread does so by itself.
@@ -218,10 +225,12 @@ impl Worker {
             }
             Order::Release(operation) => self.locks.release(&operation),
             Order::Remember(healthy) => {
-                if let Some(Err(error)) = self.observations.as_mut().map(|observations| observations.write(&healthy)) {
-                    tracing::error!(%error, "the record of healthy versions is not written any more");
-                    self.observations = None;
-                }
+                let written = self.observations.as_mut().map(|observations| observations.write(&healthy));
+                self.give_up_after(written);
+            }
+            Order::Note(notes) => {
+                let written = self.observations.as_mut().map(|observations| observations.note(&notes));
+                self.give_up_after(written);
             }
             Order::Protect(what, why) => {
                 let written = self.journal.protect(&what, &why).map(|_| ());
@@ -237,6 +246,14 @@ impl Worker {
                     self.failed(operation, &error.to_string());
                 }
             }
+        }
+    }
+
+    /// What was observed may be lost; that it is not written any more is said once.
+    fn give_up_after(&mut self, written: Option<Result<(), StoreError>>) {
+        if let Some(Err(error)) = written {
+            tracing::error!(%error, "healthy versions and the timeline are not written any more");
+            self.observations = None;
         }
     }
 

@@ -14,3 +14,4 @@ mod rollback;
 mod rollouts;
 mod sets;
 mod tags;
+mod timeline;

@@ -6,6 +6,7 @@ mod fleets;
 mod journeys;
 mod plans;
 mod svg;
+mod timeline;
 mod truth;
 mod words;
 mod world;
@@ -113,11 +114,13 @@ fn a_running_operation_is_named_on_every_screen() {
 #[test]
 fn the_other_screens() {
     let mut world = fleets::incident();
-    for (key, name) in [("2", "fleet"), ("4", "instances"), ("7", "places"), ("5", "operations-none")] {
+    for (key, name) in
+        [("2", "fleet"), ("4", "instances"), ("6", "timeline"), ("7", "places"), ("5", "operations-none")]
+    {
         world.press(key);
         world.settle();
         check(name, &mut world);
-        if name != "operations-none" {
+        if !matches!(name, "operations-none" | "timeline") {
             picture(name, &mut world, 100, 24);
         }
     }
@@ -138,7 +141,7 @@ fn what_lies_over_a_screen() {
     check("pending", &mut world);
     world.press("q");
     check("unbound", &mut world);
-    world.press("t");
+    world.press("c");
     check("later", &mut world);
 }
 
@@ -156,7 +159,7 @@ fn without_colours_nothing_but_bold_dim_underline_and_reverse_is_used() {
     let mut world = fleets::operation_half_way();
     let mono = rolldeck::app::theme::Theme::default().on(rolldeck::app::theme::Palette::Mono);
     world.model.settings.look.theme = mono;
-    for keys in ["1", "2", "4", "5", "7", "?", "esc"] {
+    for keys in ["1", "2", "4", "5", "6", "7", "?", "esc"] {
         world.press(keys);
         world.settle();
         let buffer = world.frame(80, 24);
@@ -167,7 +170,9 @@ fn without_colours_nothing_but_bold_dim_underline_and_reverse_is_used() {
 #[test]
 fn every_frame_is_ascii_where_the_data_is() {
     let mut world = fleets::operation_half_way();
-    for keys in ["1", "2", "4", "5", "7", "?", "esc", ":", "esc", "1", "d", "esc", "B", "esc", "r", "esc"] {
+    for keys in
+        ["1", "2", "4", "5", "6", "d", "esc", "7", "?", "esc", ":", "esc", "1", "d", "esc", "B", "esc", "r", "esc"]
+    {
         world.press(keys);
         world.settle();
         let shown = text(&world.frame(200, 50));

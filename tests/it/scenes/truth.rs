@@ -14,13 +14,13 @@ use super::world::World;
 
 impl World {
     /// Whether what happened since the last frame makes a new one.
-    fn is_drawn_again(&mut self) -> bool {
+    pub(crate) fn is_drawn_again(&mut self) -> bool {
         let _ = refresh(&mut self.model);
         self.model.take_redraw()
     }
 
     /// The lines of the frame at this size.
-    fn lines(&mut self, width: u16, height: u16) -> Vec<String> {
+    pub(crate) fn lines(&mut self, width: u16, height: u16) -> Vec<String> {
         let buffer = self.frame(width, height);
         super::text(&buffer).lines().map(str::to_string).collect()
     }

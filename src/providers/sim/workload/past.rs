@@ -27,12 +27,14 @@ impl Workload {
             .as_ref()
             .and_then(|tag| editions.iter().position(|(edition, _)| edition.tag.as_deref() == Some(tag.get_ref())));
         let last = asked.unwrap_or(editions.len().saturating_sub(1));
+        let since = at.since.map_or(editions[last].1, |since| ticks(since.0));
+        // The version that is asked for was made here when it was asked for here.
+        let age_of = |index: usize, age: Tick| if index == last { since } else { age };
         let revisions: Vec<Revision> = editions[..=last]
             .iter()
             .enumerate()
-            .map(|(index, (edition, age))| Revision::new(edition.clone(), index as u64 + 1, -age))
+            .map(|(index, (edition, age))| Revision::new(edition.clone(), index as u64 + 1, -age_of(index, *age)))
             .collect();
-        let since = at.since.map_or(editions[last].1, |since| ticks(since.0));
         let generation = revisions.len() as u64;
         let mut workload = Workload {
             desired: at.replicas,
