@@ -7,7 +7,7 @@ use super::commands;
 use super::effect::Effect;
 use super::model::Model;
 use super::overlays::{ask, detail, help, palette, plan, plan_choices, scroll, versions};
-use super::screens::places;
+use super::screens::{compare, places};
 use crate::domain::text::Text;
 
 /// One thing that can be done.
@@ -56,6 +56,8 @@ pub enum Scope {
     Instances,
     /// On Operations.
     Operations,
+    /// On Compare.
+    Compare,
     /// On Timeline.
     Timeline,
     /// On Places.
@@ -90,13 +92,14 @@ impl Risk {
 
 impl Scope {
     /// Every scope with the name of its table in keymap files, in the order of the help.
-    pub const ALL: [(Scope, &'static str); 15] = [
+    pub const ALL: [(Scope, &'static str); 16] = [
         (Scope::Global, "global"),
         (Scope::Lists, "lists"),
         (Scope::Drift, "drift"),
         (Scope::Fleet, "fleet"),
         (Scope::Instances, "instances"),
         (Scope::Operations, "operations"),
+        (Scope::Compare, "compare"),
         (Scope::Timeline, "timeline"),
         (Scope::Places, "places"),
         (Scope::Overlays, "overlays"),
@@ -144,6 +147,7 @@ pub static COMMANDS: &[&[Command]] = &[
     commands::planning::COMMANDS,
     commands::steering::COMMANDS,
     commands::protecting::COMMANDS,
+    compare::COMMANDS,
     places::COMMANDS,
     commands::later::COMMANDS,
     scroll::COMMANDS,

@@ -27,6 +27,8 @@ pub(crate) enum RowId {
     Operation(OperationId),
     /// Something that happened.
     Happening(HappeningId),
+    /// An image, on Compare.
+    Image(Text),
     /// A place.
     Place(PlaceId),
 }

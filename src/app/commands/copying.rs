@@ -71,6 +71,7 @@ fn image_of(model: &Model, id: &RowId) -> Option<ImageId> {
             main.and_then(|container| container.running.clone())
         }
         RowId::Happening(id) => model.ui.screens.timeline.row(id)?.image.clone(),
+        RowId::Image(name) => model.ui.screens.compare.image(name).cloned(),
         RowId::Operation(_) | RowId::Place(_) => None,
     }
 }
@@ -112,6 +113,7 @@ fn name(model: &Model, id: &RowId) -> String {
         },
         RowId::Operation(id) => id.to_string(),
         RowId::Happening(id) => id.workload().to_string(),
+        RowId::Image(name) => name.to_string(),
         RowId::Place(id) => id.to_string(),
     }
 }
@@ -125,7 +127,7 @@ fn rows(model: &mut Model) -> Vec<Effect> {
 
 fn markdown(model: &mut Model) -> Vec<Effect> {
     let chosen = model.ui.rows().chosen();
-    let rows: Vec<(Vec<&str>, Vec<String>)> = chosen.iter().filter_map(|id| screens::copied(model, id)).collect();
+    let rows: Vec<(Vec<String>, Vec<String>)> = chosen.iter().filter_map(|id| screens::copied(model, id)).collect();
     let Some((titles, _)) = rows.first() else { return Vec::new() };
     let mut text = format!("| {} |\n|{}\n", titles.join(" | "), "---|".repeat(titles.len()));
     for (_, cells) in &rows {
@@ -165,7 +167,7 @@ fn looks(model: &Model, id: &RowId) -> Vec<String> {
         }
         RowId::Operation(id) => equivalents(model, id),
         RowId::Happening(id) => of_workload(id.workload()).into_iter().collect(),
-        RowId::Place(_) => Vec::new(),
+        RowId::Image(_) | RowId::Place(_) => Vec::new(),
     }
 }
 
@@ -179,6 +181,7 @@ fn has_commands(model: &Model) -> Result<(), Text> {
         Screen::Places => not_now("a place has no command; Enter shows what is in it"),
         _ if !all_commands(model).is_empty() => Ok(()),
         Screen::Operations => not_now("the providers named no equivalent commands"),
+        Screen::Compare => not_now("an image has no command; y d copies its digest"),
         Screen::Drift | Screen::Fleet | Screen::Instances | Screen::Timeline => {
             not_now("no command is known for it: its place has not said (yet) how to look there")
         }

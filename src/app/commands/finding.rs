@@ -117,7 +117,9 @@ fn has_panes(model: &Model) -> Result<(), Text> {
         Screen::Drift if model.ui.rows().len() > 0 => Ok(()),
         Screen::Operations if model.ui.rows().len() > 0 => Ok(()),
         Screen::Drift | Screen::Operations => not_now("there are no rows"),
-        Screen::Fleet | Screen::Instances | Screen::Timeline | Screen::Places => not_now("this screen has one pane"),
+        Screen::Fleet | Screen::Compare | Screen::Instances | Screen::Timeline | Screen::Places => {
+            not_now("this screen has one pane")
+        }
     }
 }
 
@@ -136,7 +138,7 @@ fn next_pane(model: &mut Model) -> Vec<Effect> {
                 Pane::Steps => Pane::List,
             };
         }
-        Screen::Fleet | Screen::Instances | Screen::Timeline | Screen::Places => {}
+        Screen::Fleet | Screen::Compare | Screen::Instances | Screen::Timeline | Screen::Places => {}
     }
     Vec::new()
 }

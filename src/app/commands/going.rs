@@ -7,7 +7,7 @@ use crate::app::effect::Effect;
 use crate::app::model::Model;
 use crate::app::overlays::{Overlay, ask};
 use crate::app::rows::{RowId, ServiceKey};
-use crate::app::screens::Screen;
+use crate::app::screens::{Screen, compare};
 use crate::app::ui::View;
 use crate::domain::id::{PlaceId, WorkloadId};
 use crate::domain::observation::PlaceState;
@@ -25,6 +25,21 @@ pub(crate) const COMMANDS: &[Command] = &[
     global("screen.fleet", "Fleet", "Every service by place: versions, expected, counts, ages.", always, |model| {
         go(model, Screen::Fleet)
     }),
+    global("screen.compare", "Compare", "One service side by side: which places run which image.", always, |model| {
+        go(model, Screen::Compare)
+    }),
+    Command {
+        id: "row.compare",
+        title: "compare",
+        doc: "Shows the service of the row side by side, place by place.",
+        risk: Risk::Look,
+        scope: Scope::Lists,
+        available: |model| service_there(model).map(|_| ()),
+        run: |model| match service_there(model) {
+            Ok(service) => compare::open(model, service),
+            Err(_) => Vec::new(),
+        },
+    },
     global(
         "screen.instances",
         "Instances",
@@ -142,6 +157,11 @@ fn open(model: &mut Model) -> Vec<Effect> {
             let filter = of_workload(&id, &service.unwrap_or_default());
             model.ui.visit(View { screen: Screen::Instances, filter });
         }
+        RowId::Image(_) => {
+            if let Some(filter) = model.ui.screens.compare.filter_of_row() {
+                model.ui.visit(View { screen: Screen::Instances, filter });
+            }
+        }
         RowId::Instance(..) | RowId::Operation(_) | RowId::Happening(_) => {
             return crate::app::overlays::detail::open(model);
         }
@@ -191,6 +211,7 @@ fn look_back(model: &mut Model) -> Vec<Effect> {
         }
         RowId::Operation(id) => Some(quoted(&id.0)),
         RowId::Happening(id) => model.ui.screens.timeline.row(id).map(|row| of_workload(&row.workload, &row.service)),
+        RowId::Image(_) => model.ui.screens.compare.filter_of_row(),
         RowId::Place(id) => Some(format!("place:{}", quoted(&id.0))),
     };
     match filter {
@@ -277,4 +298,19 @@ fn can_suspend(model: &Model) -> Result<(), Text> {
     } else {
         Ok(())
     }
+}
+
+/// The service of the row under the cursor.
+fn service_there(model: &Model) -> Result<Text, Text> {
+    has_row(model)?;
+    let service = match model.ui.rows().listing().cursor.as_ref() {
+        Some(RowId::Service(key)) => Some(key.service.clone()),
+        Some(RowId::Workload(id)) => model.fleet.workload(id).map(|workload| workload.seen.service.clone()),
+        Some(RowId::Instance(slot, _)) => {
+            model.fleet.instance_at(*slot).map(|(_, workload)| workload.seen.service.clone())
+        }
+        Some(RowId::Happening(id)) => model.ui.screens.timeline.row(id).map(|row| row.service.clone()),
+        Some(RowId::Operation(_) | RowId::Image(_) | RowId::Place(_)) | None => None,
+    };
+    service.ok_or_else(|| Text::new("no service is meant by this row; c on Drift, Fleet or Instances compares one"))
 }

@@ -8,12 +8,6 @@ use crate::domain::text::Text;
 
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
-    later("screen.compare", "Compare", "One service side by side, place by place.", Risk::Look, Scope::Global, |_| {
-        not_now("Compare comes with a later version; 2 shows every service by place")
-    }),
-    later("row.compare", "compare", "Compares the marked rows.", Risk::Look, Scope::Lists, |_| {
-        not_now("comparing comes with a later version; d shows one row with all its versions")
-    }),
     later("row.console", "console link", "Opens the row in the provider's console.", Risk::Look, Scope::Lists, |_| {
         not_now("console links come with a later version; y i copies the id")
     }),

@@ -99,7 +99,7 @@ pub(crate) fn choose(model: &Model, goto: &Goto) -> Chosen {
                 let found = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid);
                 chosen.workloads.extend(found.map(|(_, workload)| workload.id.clone()));
             }
-            RowId::Operation(_) | RowId::Happening(_) | RowId::Place(_) => {}
+            RowId::Operation(_) | RowId::Happening(_) | RowId::Image(_) | RowId::Place(_) => {}
         }
     }
     chosen.workloads.sort();
@@ -124,7 +124,7 @@ pub(crate) fn can_plan(model: &Model) -> Result<(), Text> {
             not_now("the rows of this filter are still looked for")
         }
         Screen::Drift | Screen::Fleet | Screen::Instances => Ok(()),
-        Screen::Operations | Screen::Timeline | Screen::Places => {
+        Screen::Compare | Screen::Operations | Screen::Timeline | Screen::Places => {
             not_now("plans are made on Drift (1), Fleet (2) and Instances (4)")
         }
     }
@@ -165,7 +165,9 @@ fn owing(model: &Model) -> Result<Vec<Owing>, Text> {
         (Screen::Operations, Some(RowId::Operation(id))) => {
             model.operations.debts().filter(|(owes, _)| *owes == id).collect()
         }
-        (Screen::Operations | Screen::Timeline | Screen::Places, _) | (_, None) => model.operations.debts().collect(),
+        (Screen::Compare | Screen::Operations | Screen::Timeline | Screen::Places, _) | (_, None) => {
+            model.operations.debts().collect()
+        }
         (Screen::Drift | Screen::Fleet | Screen::Instances, Some(_)) => {
             let meant = choose(model, &Goto::GiveBack(Vec::new())).workloads;
             model.operations.debts().filter(|(_, debt)| meant.contains(&debt.workload)).collect()

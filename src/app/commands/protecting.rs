@@ -115,7 +115,7 @@ fn workload_there(model: &Model) -> Option<&Workload> {
             (instance.seen.uid == *uid).then_some(workload)
         }
         RowId::Happening(id) => model.fleet.workload(id.workload()),
-        RowId::Operation(_) | RowId::Place(_) => None,
+        RowId::Operation(_) | RowId::Image(_) | RowId::Place(_) => None,
     }
 }
 
@@ -137,6 +137,9 @@ fn quoted(value: &str) -> String {
 
 /// The image that is bad there: what runs and should not, else what is asked for.
 fn image_there(model: &Model) -> Option<ImageId> {
+    if let Some(RowId::Image(name)) = &model.ui.rows().listing().cursor {
+        return model.ui.screens.compare.image(name).cloned();
+    }
     if let Some(RowId::Instance(slot, uid)) = &model.ui.rows().listing().cursor {
         let (instance, workload) = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid)?;
         let main = instance.seen.containers.iter().find(|container| container.name == workload.judgement.main);

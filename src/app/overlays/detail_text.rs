@@ -7,7 +7,7 @@ use crate::app::age::Clock;
 use crate::app::cells;
 use crate::app::model::Model;
 use crate::app::rows::{RowId, Rows as _};
-use crate::app::screens::{self, drift, operations, timeline};
+use crate::app::screens::{self, compare, drift, operations, timeline};
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::domain::expectation::ExpectationSource;
@@ -66,6 +66,7 @@ pub(crate) fn lines(model: &Model, row: &RowId, width: usize) -> (String, Vec<Li
             }
             None => gone(id.workload().to_string()),
         },
+        RowId::Image(name) => (name.to_string(), compare::detail(model, name)),
         RowId::Place(id) => match model.fleet.place(id) {
             Some(place) => (id.to_string(), of_place(model, place)),
             None => gone(id.to_string()),

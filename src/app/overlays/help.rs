@@ -95,6 +95,7 @@ pub(crate) fn heading(scope: Scope) -> &'static str {
         Scope::Fleet => "on Fleet",
         Scope::Instances => "on Instances",
         Scope::Operations => "on Operations",
+        Scope::Compare => "on Compare",
         Scope::Timeline => "on Timeline",
         Scope::Places => "on Places",
         Scope::Overlays => "in every overlay",

@@ -79,7 +79,7 @@ enum Block {
 
 const ORDERS: &[&str] = &["worst", "service", "off", "since"];
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column<'_>] = &[
     Column { title: "SERVICE", least: 8, most: 40, align: Align::Left, rank: 0 },
     Column { title: "PLACE", least: 11, most: 40, align: Align::Left, rank: 0 },
     Column { title: "OFF", least: 5, most: 12, align: Align::Left, rank: 0 },
@@ -90,7 +90,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "READY", least: 5, most: 14, align: Align::Left, rank: 4 },
 ];
 
-const WIDE: &[Column] = &[
+const WIDE: &[Column<'_>] = &[
     Column { title: "MARKS", least: 5, most: 30, align: Align::Left, rank: 6 },
     Column { title: "SAYS", least: 8, most: 13, align: Align::Left, rank: 6 },
     Column { title: "NAMESPACE", least: 5, most: 20, align: Align::Left, rank: 7 },

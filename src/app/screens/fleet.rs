@@ -34,7 +34,7 @@ pub(crate) struct FleetScreen {
 
 const ORDERS: &[&str] = &["service", "worst", "place", "newest"];
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column<'_>] = &[
     Column { title: "SERVICE", least: 8, most: 40, align: Align::Left, rank: 0 },
     Column { title: "PLACE", least: 11, most: 40, align: Align::Left, rank: 0 },
     Column { title: "RUNNING", least: 20, most: 70, align: Align::Left, rank: 0 },
@@ -46,7 +46,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "MARKS", least: 5, most: 30, align: Align::Left, rank: 5 },
 ];
 
-const WIDE: &[Column] = &[
+const WIDE: &[Column<'_>] = &[
     Column { title: "SAYS", least: 8, most: 13, align: Align::Left, rank: 6 },
     Column { title: "NAMESPACE", least: 5, most: 20, align: Align::Left, rank: 6 },
     Column { title: "WORKLOAD", least: 8, most: 40, align: Align::Left, rank: 7 },

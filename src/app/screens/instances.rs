@@ -82,7 +82,7 @@ impl Asked {
     }
 }
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column<'_>] = &[
     Column { title: "INSTANCE", least: 14, most: 60, align: Align::Middle, rank: 0 },
     Column { title: "PLACE", least: 11, most: 40, align: Align::Left, rank: 4 },
     Column { title: "EXPECTED", least: 16, most: 40, align: Align::Left, rank: 5 },
@@ -93,7 +93,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "PHASE", least: 7, most: 9, align: Align::Left, rank: 3 },
 ];
 
-const WIDE: &[Column] = &[
+const WIDE: &[Column<'_>] = &[
     Column { title: "SERVICE", least: 8, most: 40, align: Align::Left, rank: 7 },
     Column { title: "NAMESPACE", least: 5, most: 20, align: Align::Left, rank: 8 },
     Column { title: "RESTARTS", least: 4, most: 8, align: Align::Right, rank: 9 },

@@ -3,6 +3,7 @@
 //! Never changed from outside but through `Rows`. Start with `drift`.
 
 pub(crate) mod clock;
+pub(crate) mod compare;
 pub(crate) mod drift;
 pub(crate) mod fleet;
 pub(crate) mod instances;
@@ -28,7 +29,7 @@ use crate::domain::drift::{Mark, Tally, Verdict};
 use crate::domain::fleet::{Place, Workload};
 use crate::domain::id::WorkloadId;
 
-/// Which screen. Compare comes with a later version.
+/// Which screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Screen {
     /// What is off, how badly, since when; under it what changed lately.
@@ -36,6 +37,8 @@ pub enum Screen {
     Drift,
     /// Every service by place.
     Fleet,
+    /// One service side by side.
+    Compare,
     /// Every instance.
     Instances,
     /// Running and finished operations.
@@ -51,6 +54,7 @@ pub enum Screen {
 pub(crate) struct Screens {
     pub(crate) drift: drift::DriftScreen,
     pub(crate) fleet: fleet::FleetScreen,
+    pub(crate) compare: compare::CompareScreen,
     pub(crate) instances: instances::InstancesScreen,
     pub(crate) operations: operations::OperationsScreen,
     pub(crate) timeline: timeline::TimelineScreen,
@@ -59,9 +63,10 @@ pub(crate) struct Screens {
 
 impl Screen {
     /// Every screen with its key, in the order of the keys. A new screen is a file and a line here.
-    pub const ALL: [(Screen, &'static str); 6] = [
+    pub const ALL: [(Screen, &'static str); 7] = [
         (Screen::Drift, "1"),
         (Screen::Fleet, "2"),
+        (Screen::Compare, "3"),
         (Screen::Instances, "4"),
         (Screen::Operations, "5"),
         (Screen::Timeline, "6"),
@@ -73,6 +78,7 @@ impl Screen {
         match self {
             Screen::Drift => "DRIFT",
             Screen::Fleet => "FLEET",
+            Screen::Compare => "COMPARE",
             Screen::Instances => "INSTANCES",
             Screen::Operations => "OPERATIONS",
             Screen::Timeline => "TIMELINE",
@@ -85,6 +91,7 @@ impl Screen {
         match self {
             Screen::Drift => Scope::Drift,
             Screen::Fleet => Scope::Fleet,
+            Screen::Compare => Scope::Compare,
             Screen::Instances => Scope::Instances,
             Screen::Operations => Scope::Operations,
             Screen::Timeline => Scope::Timeline,
@@ -98,6 +105,7 @@ impl Screen {
             Screen::Drift | Screen::Fleet | Screen::Instances => {
                 &["plan.replace", "plan.rollback", "plan.pick", "row.open", "detail.open", "filter.edit"]
             }
+            Screen::Compare => &["compare.next", "row.open", "compare.right", "image.quarantine", "filter.edit"],
             Screen::Operations => &["operation.pause", "operation.stop", "operation.take", "detail.open", "pane.next"],
             Screen::Timeline => &["timeline.last_hour", "filter.edit", "row.timeline", "detail.open", "order.next"],
             Screen::Places => &["row.open", "detail.open", "filter.edit"],
@@ -111,6 +119,7 @@ impl Screens {
         match screen {
             Screen::Drift => &self.drift,
             Screen::Fleet => &self.fleet,
+            Screen::Compare => &self.compare,
             Screen::Instances => &self.instances,
             Screen::Operations => &self.operations,
             Screen::Timeline => &self.timeline,
@@ -123,6 +132,7 @@ impl Screens {
         match screen {
             Screen::Drift => &mut self.drift,
             Screen::Fleet => &mut self.fleet,
+            Screen::Compare => &mut self.compare,
             Screen::Instances => &mut self.instances,
             Screen::Operations => &mut self.operations,
             Screen::Timeline => &mut self.timeline,
@@ -135,6 +145,7 @@ impl Screens {
         let changed = match screen {
             Screen::Drift => self.drift.rebuild(known),
             Screen::Fleet => self.fleet.rebuild(known),
+            Screen::Compare => self.compare.rebuild(known),
             Screen::Instances => self.instances.rebuild(known, effects),
             Screen::Operations => self.operations.rebuild(known),
             Screen::Timeline => self.timeline.rebuild(known),
@@ -150,6 +161,7 @@ pub(crate) fn draw(model: &Model, area: Rect, buffer: &mut Buffer) {
     match model.ui.screen {
         Screen::Drift => drift::draw(model, area, buffer),
         Screen::Fleet => fleet::draw(model, area, buffer),
+        Screen::Compare => compare::draw(model, area, buffer),
         Screen::Instances => instances::draw(model, area, buffer),
         Screen::Operations => operations::draw(model, area, buffer),
         Screen::Timeline => timeline::draw(model, area, buffer),
@@ -216,14 +228,16 @@ pub(crate) fn marks(marks: &[Mark]) -> String {
 }
 
 /// The titles and cells of a row with everything that its screen knows, for copies; digests in full.
-pub(crate) fn copied(model: &Model, id: &RowId) -> Option<(Vec<&'static str>, Vec<String>)> {
+pub(crate) fn copied(model: &Model, id: &RowId) -> Option<(Vec<String>, Vec<String>)> {
     let known = model.known();
-    match id {
+    let (titles, cells) = match id {
+        RowId::Image(name) => return compare::copied(model, name),
         RowId::Service(key) => drift::copied(model, key),
         RowId::Workload(id) => fleet::copied(&known, id),
         RowId::Instance(slot, _) => instances::copied(&known, *slot),
         RowId::Operation(id) => operations::copied(model, id),
         RowId::Happening(id) => timeline::copied(model, id),
         RowId::Place(id) => places::copied(&known, id),
-    }
+    }?;
+    Some((titles.into_iter().map(ToString::to_string).collect(), cells))
 }

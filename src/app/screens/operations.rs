@@ -45,7 +45,7 @@ pub(crate) enum Pane {
     Steps,
 }
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column<'_>] = &[
     Column { title: "OPERATION", least: 8, most: 14, align: Align::Left, rank: 0 },
     Column { title: "STATE", least: 11, most: 11, align: Align::Left, rank: 0 },
     Column { title: "WHAT", least: 10, most: 90, align: Align::Left, rank: 0 },

@@ -109,7 +109,7 @@ pub(crate) struct Page<'a> {
     /// What the right end of the filter line says.
     pub(crate) counts: String,
     /// The columns.
-    pub(crate) columns: &'a [Column],
+    pub(crate) columns: &'a [Column<'a>],
     /// The visible lines.
     pub(crate) lines: Vec<TableLine>,
     /// What stands where there are no lines.

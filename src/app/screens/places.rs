@@ -43,7 +43,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     run: connect,
 }];
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column<'_>] = &[
     Column { title: "PLACE", least: 10, most: 50, align: Align::Left, rank: 0 },
     Column { title: "STATE", least: 9, most: 13, align: Align::Left, rank: 0 },
     Column { title: "AGE", least: 4, most: 5, align: Align::Left, rank: 0 },
@@ -54,7 +54,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "NOTES", least: 10, most: 80, align: Align::Left, rank: 3 },
 ];
 
-const WIDE: &[Column] = &[Column { title: "CALLS/MIN", least: 9, most: 9, align: Align::Right, rank: 6 }];
+const WIDE: &[Column<'_>] = &[Column { title: "CALLS/MIN", least: 9, most: 9, align: Align::Right, rank: 6 }];
 
 impl Rows for PlacesScreen {
     fn listing(&self) -> &Listing {

@@ -53,7 +53,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 const ORDERS: &[&str] = &["newest", "service", "place"];
 
-const COLUMNS: &[Column] = &[
+const COLUMNS: &[Column<'_>] = &[
     Column { title: "AT (UTC)", least: 9, most: 12, align: Align::Left, rank: 0 },
     Column { title: "AGO", least: 3, most: 4, align: Align::Left, rank: 4 },
     Column { title: "SERVICE", least: 8, most: 40, align: Align::Left, rank: 0 },
@@ -64,7 +64,7 @@ const COLUMNS: &[Column] = &[
     Column { title: "DETAIL", least: 16, most: 120, align: Align::Left, rank: 5 },
 ];
 
-const WIDE: &[Column] = &[
+const WIDE: &[Column<'_>] = &[
     Column { title: "WORKLOAD", least: 8, most: 50, align: Align::Left, rank: 6 },
     Column { title: "CONTAINER", least: 5, most: 20, align: Align::Left, rank: 7 },
     Column { title: "ASKED AS", least: 12, most: 120, align: Align::Left, rank: 8 },

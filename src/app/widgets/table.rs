@@ -14,9 +14,9 @@ const GUTTER: u16 = 3;
 
 /// One column.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
+pub(crate) struct Column<'a> {
     /// Its title.
-    pub(crate) title: &'static str,
+    pub(crate) title: &'a str,
     /// It is never narrower than this.
     pub(crate) least: u16,
     /// It is never wider than this.
@@ -79,7 +79,7 @@ pub(crate) enum TableLine {
 }
 
 /// Draws titles and lines.
-pub(crate) fn draw(buffer: &mut Buffer, area: Rect, columns: &[Column], lines: &[TableLine], theme: &Theme) {
+pub(crate) fn draw(buffer: &mut Buffer, area: Rect, columns: &[Column<'_>], lines: &[TableLine], theme: &Theme) {
     let widths = widths(columns, lines, area.width.saturating_sub(GUTTER));
     let mut x = area.x + GUTTER;
     paint::line(buffer, area.x, area.y, GUTTER, &Line::new(Meaning::Title, " S "), theme);
@@ -98,7 +98,7 @@ pub(crate) fn draw(buffer: &mut Buffer, area: Rect, columns: &[Column], lines: &
     }
 }
 
-fn draw_row(buffer: &mut Buffer, area: Rect, row: &Row, columns: &[Column], widths: &[Option<u16>], theme: &Theme) {
+fn draw_row(buffer: &mut Buffer, area: Rect, row: &Row, columns: &[Column<'_>], widths: &[Option<u16>], theme: &Theme) {
     let cursor = if row.cursor == Cursor::Here { ">" } else { " " };
     let mark = if row.mark == Mark::Marked { "+" } else { " " };
     let gutter = Line::new(Meaning::Key, cursor).and(row.glyph.0, row.glyph.1.to_string()).and(Meaning::Marked, mark);
@@ -129,7 +129,7 @@ fn fit(text: &str, align: Align, width: u16) -> String {
 
 /// The width of each column; `None` where it is left out. Columns are as wide as what they show, then give way, the
 /// widest first, then are left out.
-fn widths(columns: &[Column], lines: &[TableLine], space: u16) -> Vec<Option<u16>> {
+fn widths(columns: &[Column<'_>], lines: &[TableLine], space: u16) -> Vec<Option<u16>> {
     let mut wanted: Vec<u16> = columns.iter().map(|column| cells::width(column.title) as u16).collect();
     for row in lines.iter().filter_map(|line| if let TableLine::Row(row) = line { Some(row) } else { None }) {
         for (width, (_, text)) in wanted.iter_mut().zip(&row.cells) {

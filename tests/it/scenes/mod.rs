@@ -115,7 +115,7 @@ fn a_running_operation_is_named_on_every_screen() {
 fn the_other_screens() {
     let mut world = fleets::incident();
     for (key, name) in
-        [("2", "fleet"), ("4", "instances"), ("6", "timeline"), ("7", "places"), ("5", "operations-none")]
+        [("2", "fleet"), ("3", "compare"), ("4", "instances"), ("6", "timeline"), ("7", "places"), ("5", "operations-none")]
     {
         world.press(key);
         world.settle();
@@ -141,7 +141,7 @@ fn what_lies_over_a_screen() {
     check("pending", &mut world);
     world.press("q");
     check("unbound", &mut world);
-    world.press("c");
+    world.press("o");
     check("later", &mut world);
 }
 

@@ -85,3 +85,22 @@ fn a_reason_is_typed_beside_the_code_and_makes_another_plan() {
     world.press("enter");
     assert!(world.code().is_some_and(|again| again != code), "{}", world.screen());
 }
+
+/// One service side by side, from its row, and back: places that have no room come into sight.
+#[test]
+fn c_compares_the_service_of_a_row_and_enter_shows_who_runs_an_image() {
+    let mut world = fleets::incident();
+    world.press("c");
+    world.settle();
+    let screen = world.screen();
+    assert!(screen.contains("COMPARE") && screen.contains("checkout: 2 images"), "{screen}");
+    assert!(screen.contains("= 2") && screen.contains("> 10"), "expected and asked for: {screen}");
+    world.press("tab");
+    world.settle();
+    assert!(!world.screen().contains("checkout: 2 images"), "another service: {}", world.screen());
+    world.press("backtab");
+    world.settle();
+    world.press("enter");
+    world.settle();
+    assert!(world.screen().contains("INSTANCES") && world.screen().contains("digest:"), "{}", world.screen());
+}
