@@ -16,9 +16,10 @@ use rolldeck::app::event::{Event, TerminalEvent};
 use rolldeck::app::filter::{self, FilterQuestion};
 use rolldeck::app::model::Model;
 use rolldeck::app::settings::{Access, Connection, Look, PlaceSetting, Settings};
+use rolldeck::app::timeline::{Kept, Timeline};
 use rolldeck::app::{ui, update, view};
 use rolldeck::domain::expectation::ServiceKeys;
-use rolldeck::domain::id::{PlaceId, Uid, WorkloadKind};
+use rolldeck::domain::id::{PlaceId, Uid, WorkloadId, WorkloadKind};
 use rolldeck::domain::image::{DigestKind, ImageId, ImageRef};
 use rolldeck::domain::journal::Driver;
 use rolldeck::domain::observation::{
@@ -27,6 +28,7 @@ use rolldeck::domain::observation::{
 };
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::text::Text;
+use rolldeck::domain::timeline::{Happened, Happening, Retention};
 
 const PLACES: usize = 10;
 const WORKLOADS: usize = 1_000;
@@ -223,8 +225,80 @@ fn benches(criterion: &mut Criterion) {
             );
         });
     }
+    timeline(criterion, &mut model);
     criterion
         .bench_function("snapshot of 100k instances", |bencher| bencher.iter(|| black_box(model.fleet.snapshot())));
+}
+
+/// What the timeline costs: a tick where nothing changed, a tick after a pod of one workload was replaced, a first look at
+/// everything, and its screen with as many rows as are kept.
+fn timeline(criterion: &mut Criterion, model: &mut Model) {
+    let tick = |model: &mut Model| {
+        let now = model.now + Duration::from_secs(1);
+        update::update(model, Event::Ticked(now)).len()
+    };
+    criterion.bench_function("tick, nothing changed", |bencher| bencher.iter(|| black_box(tick(model))));
+    let (mut one, mut other) = (workload(7, model.now), workload(7, model.now - Duration::from_secs(1)));
+    let place = PlaceId::new("k8s/place-3");
+    let mut report = |model: &mut Model| {
+        std::mem::swap(&mut one, &mut other);
+        let (place, fetched_at) = (place.clone(), model.now);
+        update::update(model, Event::Observed(Batch { place, fetched_at, observations: one.clone() })).len()
+    };
+    criterion.bench_function("a workload of ten pods changed", |bencher| bencher.iter(|| black_box(report(model))));
+    criterion.bench_function("a workload of ten pods changed, with the tick after it", |bencher| {
+        bencher.iter(|| black_box(report(model) + tick(model)));
+    });
+    criterion.bench_function("first look at 10k workloads of 100k instances", |bencher| {
+        let look = |mut model: Model| {
+            tick(&mut model);
+            model
+        };
+        bencher.iter_batched(fleet, look, BatchSize::PerIteration);
+    });
+    let kept = Kept { rows: (0..100_000).map(|number| happening(number, model.now)).collect(), ..Kept::default() };
+    model.timeline = Timeline::of(kept, Retention::default());
+    press(model, '6');
+    settle(model);
+    criterion.bench_function("frame timeline 200x50, 100k rows", |bencher| bencher.iter(|| black_box(draw(model))));
+    let mut fill = |words: &str| {
+        press(model, '/');
+        update::update(model, Event::Terminal(TerminalEvent::Pasted(words.to_string())));
+        let effects = ui::refresh(model).len();
+        model.take_redraw();
+        let escape = KeyEvent::new(KeyCode::Esc, KeyModifiers::NONE);
+        update::update(model, Event::Terminal(TerminalEvent::Pressed(escape)));
+        effects + ui::refresh(model).len()
+    };
+    for words in ["svc:service-00*", "age<1h", "kubectl"] {
+        criterion.bench_function(&format!("timeline of 100k rows by `{words}`, and all again"), |bencher| {
+            bencher.iter(|| black_box(fill(words)));
+        });
+    }
+}
+
+fn happening(number: u64, now: Timestamp) -> Happening {
+    let digest = format!("sha256:{:064x}", number % 5_000).parse().expect("a digest");
+    let name = format!("service-{:04}", number % 1_000);
+    let workload = WorkloadId {
+        place: PlaceId::new(&format!("k8s/place-{}", number % 10)),
+        namespace: Some(Text::new("shop")),
+        kind: WorkloadKind::Deployment,
+        name: Text::new(&name),
+    };
+    Happening {
+        at: now - Duration::from_secs(20 * number),
+        after: None,
+        workload,
+        service: Text::new(&name),
+        what: Happened::ALL[usize::try_from(number % 6).unwrap_or(0)],
+        container: None,
+        image: Some(ImageId::oci(digest, DigestKind::Repository)),
+        reference: Some(Text::new("registry.example/shop/service:v41")),
+        version: Some(Text::new("v41")),
+        by: Some(Text::new("kubectl-set")),
+        detail: Text::new("v40 -> v41; revision 7"),
+    }
 }
 
 criterion_group! {

@@ -157,7 +157,13 @@ impl TimelineScreen {
             (0, Some(since)) => {
                 Line::new(Meaning::Dim, format!(" nothing has changed since {} UTC", moment(since, known.now)))
             }
-            (left_out, _) => Line::new(Meaning::Dim, format!(" nothing of {left_out} is left by the filter")),
+            (left_out, _) => {
+                let kept = known.timeline.retention().describe();
+                Line::new(
+                    Meaning::Dim,
+                    format!(" nothing is left by the filter, of {left_out} rows of the last {kept}"),
+                )
+            }
         }
     }
 

@@ -240,7 +240,10 @@ fn asked(before: &Known, present: &Present<'_>, moment: &Moment) -> Vec<Happenin
             reference: main.map(|main| main.reference.clone()),
             version: main.and_then(|main| main.version.clone()),
             by: present.by.clone(),
-            detail: words("the same images, another template".to_string()),
+            detail: words(match before.asked.iter().find(|was| present.asked_in(&was.container).is_none()) {
+                Some(was) => format!("without the container {}", was.container),
+                None => "the same images, another template".to_string(),
+            }),
             ..row(present, Happened::Template, at)
         });
     }
