@@ -59,6 +59,8 @@ pub enum Effect {
         operation: OperationId,
         /// The wave, from 1.
         wave: u16,
+        /// Which of the probes of its place, from 0.
+        number: u16,
         /// Whom, and what.
         probe: Probe,
     },

@@ -34,6 +34,8 @@ pub enum Event {
         operation: OperationId,
         /// The wave, from 1.
         wave: u16,
+        /// Which of the probes of its place, from 0.
+        number: u16,
         /// What it said.
         answer: Asked,
     },

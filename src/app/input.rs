@@ -160,7 +160,16 @@ fn pasted(model: &mut Model, text: &str) {
     }
 }
 
+/// How many characters a field takes: what is longer nobody reads.
+const LONGEST: usize = 1_000;
+
 fn change(model: &mut Model, how: impl FnOnce(&mut String)) {
+    let how = |typed: &mut String| {
+        how(typed);
+        if let Some((end, _)) = typed.char_indices().nth(LONGEST) {
+            typed.truncate(end);
+        }
+    };
     match &mut model.ui.entry {
         Some(
             Entry::Incident(typed)

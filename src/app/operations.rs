@@ -275,8 +275,8 @@ impl Operations {
                 });
                 next = entry.map(|entry| Waiting { entry, request: None, source: Source::Decided });
             }
-            if is_ours && let Some((wave, probe)) = tracked.gates.next_probe() {
-                effects.push(Effect::Probe { operation: tracked.operation.id.clone(), wave, probe });
+            if is_ours && let Some((wave, number, probe)) = tracked.gates.next_probe() {
+                effects.push(Effect::Probe { operation: tracked.operation.id.clone(), wave, number, probe });
             }
             if let Some(waiting) = next {
                 let (operation, entry) = (tracked.operation.id.clone(), Box::new(waiting.entry.clone()));
@@ -288,9 +288,9 @@ impl Operations {
     }
 
     /// A probe has answered for a wave.
-    pub fn probed(&mut self, operation: &OperationId, wave: u16, answer: Asked) {
+    pub fn probed(&mut self, operation: &OperationId, (wave, number): (u16, u16), answer: Asked) {
         if let Some(tracked) = self.tracked.get_mut(operation) {
-            tracked.gates.probed(wave, answer);
+            tracked.gates.probed(wave, number, answer);
         }
     }
 

@@ -97,8 +97,8 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             model.ui.touch();
             Vec::new()
         }
-        Event::Probed { operation, wave, answer } => {
-            model.operations.probed(&operation, wave, answer);
+        Event::Probed { operation, wave, number, answer } => {
+            model.operations.probed(&operation, (wave, number), answer);
             model.ui.touch();
             Vec::new()
         }

@@ -57,6 +57,8 @@ pub struct Operation {
     pub mode: Mode,
     /// What it still owes.
     pub debts: Vec<Debt>,
+    /// What it has owed and owes no longer, other than by its own release: what, and how that came.
+    pub paid: Vec<(Text, Text)>,
     /// Whether an operator has asked for the way back once it has stopped.
     pub returns: bool,
     /// How and when it ended.
@@ -140,6 +142,7 @@ impl Operation {
             healthy_waves: Vec::new(),
             mode: Mode::Running,
             debts: Vec::new(),
+            paid: Vec::new(),
             returns: false,
             ended: None,
             last_sequence: record.sequence,

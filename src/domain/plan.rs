@@ -84,6 +84,9 @@ pub struct Plan {
     pub checks: Vec<Check>,
     /// Why it can't start; a plan with refusals has no code.
     pub refusals: Vec<Refusal>,
+    /// Why it goes where it otherwise may not, in the words of whoever made it.
+    #[serde(default)]
+    pub reason: Option<Text>,
     /// Who would undo it.
     pub will_be_undone_by: Vec<UndoneBy>,
     /// What a stop in the middle leaves.

@@ -101,9 +101,9 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Asks {
     /// A program with its arguments: 0 is a yes.
-    Command(Vec<Text>),
+    Command(Vec<String>),
     /// An address, read once: a status from 200 to 299 is a yes.
-    Http(Text),
+    Http(String),
 }
 
 impl Probe {
@@ -111,22 +111,41 @@ impl Probe {
     pub fn describe(&self) -> String {
         match &self.asks {
             Asks::Command(words) => match words.split_first() {
-                Some((program, [])) => program.to_string(),
-                Some((program, arguments)) => format!("{program} with {}", counted(arguments.len(), "argument")),
+                Some((program, [])) => Text::new(program).to_string(),
+                Some((program, arguments)) => {
+                    format!("{} with {}", Text::new(program), counted(arguments.len(), "argument"))
+                }
                 None => String::new(),
             },
-            Asks::Http(address) => {
-                let shown = address.split(['?', '#']).next().unwrap_or_default();
-                match shown.split_once("://").map(|(scheme, rest)| (scheme, rest.split_once('/').unwrap_or((rest, ""))))
-                {
-                    Some((scheme, (host, path))) => {
-                        format!("{scheme}://{}/{path}", host.rsplit('@').next().unwrap_or_default())
-                    }
-                    None => shown.to_string(),
-                }
-            }
+            // Its query may be a secret too.
+            Asks::Http(address) => Text::new(address.split(['?', '#']).next().unwrap_or_default()).to_string(),
         }
     }
+
+    /// What it said, without what it was given: whatever is asked may say it all back.
+    pub fn without_secrets(&self, said: &str) -> String {
+        let given: Vec<&str> = match &self.asks {
+            Asks::Command(words) => words.iter().skip(1).map(String::as_str).collect(),
+            Asks::Http(address) => address.split_once('?').map(|(_, query)| query).into_iter().collect(),
+        };
+        let mut shown = said.to_string();
+        for secret in given.into_iter().flat_map(secrets_in) {
+            shown = shown.replace(secret, "[left out]");
+        }
+        shown
+    }
+}
+
+/// The parts of a text that may be secrets: what stands behind an equals sign, and what looks like no word.
+fn secrets_in(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.' | '~' | '+' | '/');
+    let values = text.split(['&', ' ', '\'', '"', '\n', ';']).filter_map(|pair| Some(pair.split_once('=')?.1));
+    let values = values.filter(|value| value.len() >= 4);
+    let tokens = text.split(move |letter| !is_part(letter)).filter(|token| {
+        let has = |test: fn(char) -> bool| token.chars().any(test);
+        token.len() >= 8 && has(|letter| letter.is_ascii_digit()) && has(|letter| letter.is_ascii_alphabetic())
+    });
+    values.chain(tokens)
 }
 
 impl Freeze {
@@ -145,7 +164,7 @@ pub struct Policy {
     pub rules: Vec<PolicyRule>,
     /// When nothing moves on.
     pub freezes: Vec<Freeze>,
-    /// Who is asked before a wave counts as healthy; the first that is about its place.
+    /// Who is asked before a wave counts as healthy: all that are about its place.
     pub probes: Vec<Probe>,
     /// Globs over place ids: waves follow this order, unnamed places last, by name.
     pub order: Vec<Text>,
@@ -216,11 +235,11 @@ impl Policy {
         })
     }
 
-    /// Who is asked before a wave in a place counts as healthy, if somebody is.
-    pub fn probe_at(&self, place: &PlaceId) -> Option<&Probe> {
-        self.probes
-            .iter()
-            .find(|probe| probe.places.is_empty() || probe.places.iter().any(|glob| glob_matches(glob, &place.0)))
+    /// Who is asked before a wave in a place counts as healthy: each of them must say yes.
+    pub fn probes_at<'a>(&'a self, place: &'a PlaceId) -> impl Iterator<Item = &'a Probe> {
+        let is_there =
+            |probe: &&Probe| probe.places.is_empty() || probe.places.iter().any(|glob| glob_matches(glob, &place.0));
+        self.probes.iter().filter(is_there)
     }
 
     /// Where in the order of waves a place stands; equal ranks are sorted by name.

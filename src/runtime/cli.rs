@@ -105,6 +105,13 @@ pub enum Command {
         /// As AWS's files have it
         command: String,
     },
+    /// Run a program away from the terminal
+    #[command(name = super::away::NAME, hide = true)]
+    Away {
+        /// The program and its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Open the cockpit on a simulated fleet
     Demo {
         /// Which one

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use crossterm::event::{Event as TerminalInput, KeyEventKind};
+use futures::FutureExt as _;
 use tokio::time::Instant;
 
 use super::headless::{Exit, follow_all};
@@ -78,21 +79,14 @@ async fn interact(
             drawn_at = Instant::now();
             is_awaited = false;
         }
+        if keyboard.drop_flood() {
+            session.notice(
+                "more keys came at once than anybody types, and were dropped: paste into a field that takes it",
+            );
+        }
         let is_due = session.model.is_dirty();
         let mut effects = tokio::select! {
             biased;
-            pressed = keyboard.next() => match pressed {
-                Some(pressed) => {
-                    is_awaited = true;
-                    session.tell_time();
-                    if let TerminalInput::Resize(columns, rows) = pressed {
-                        canvas = Canvas::new(columns, rows);
-                    }
-                    terminal_event(pressed).map(|event| session.give(Event::Terminal(event))).unwrap_or_default()
-                }
-                // The terminal is gone; asking it again would only spin.
-                None => session.give(Event::Process(ProcessEvent::TerminalLost)),
-            },
             asked = signals.next() => {
                 is_awaited = true;
                 match asked {
@@ -102,6 +96,23 @@ async fn interact(
                     Asked::Continue => bring_back(session, screen),
                 }
             }
+            pressed = keyboard.next() => match pressed {
+                Some(pressed) => {
+                    is_awaited = true;
+                    session.tell_time();
+                    if let TerminalInput::Resize(columns, rows) = pressed {
+                        canvas = Canvas::new(columns, rows);
+                    }
+                    let mut effects =
+                        terminal_event(pressed).map(|event| session.give(Event::Terminal(event))).unwrap_or_default();
+                    // What else is there has its turn after each key: a flood of them delays neither the journal nor a stop that
+                    // another process asks for.
+                    effects.extend(session.turn().now_or_never().into_iter().flatten());
+                    effects
+                }
+                // The terminal is gone; asking it again would only spin.
+                None => session.give(Event::Process(ProcessEvent::TerminalLost)),
+            },
             effects = session.turn() => effects,
             () = tokio::time::sleep_until(drawn_at + FRAME), if is_due => Vec::new(),
         };

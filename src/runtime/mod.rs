@@ -3,6 +3,7 @@
 //! Never decides: it turns effects into work and work into events. Start with `session` (the loop that the cockpit and
 //! the headless commands share), then `store`.
 
+pub mod away;
 pub mod cli;
 pub mod cockpit;
 pub mod config;
@@ -33,6 +34,7 @@ use headless::Exit;
 pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     // One provider of cryptography for the whole process; the second call of a test binary finds the first one there.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    away::know_program();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let Cli { mut options, command } = cli;
     let ended = match command {
@@ -52,6 +54,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Exit> {
     // Everything that must be written is written. What is still asked (a name of a resolver that does not answer, a file on
     // a disk that hangs) is not waited for.
     runtime.shutdown_background();
+    away::end_all();
     ended
 }
 

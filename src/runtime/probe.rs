@@ -9,9 +9,9 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::terminal::end_group;
+use super::away::{self, Group};
 use crate::domain::id::OperationId;
 use crate::domain::operation::Asked;
 use crate::domain::policy::{Asks, Probe};
@@ -24,43 +24,42 @@ const SHOWN: usize = 200;
 
 /// Asks it; no answer in time is a no.
 pub(super) async fn ask(probe: &Probe, operation: &OperationId, wave: u16) -> Asked {
-    match &probe.asks {
+    let answer = match &probe.asks {
         Asks::Command(words) => command(words, probe.timeout, operation, wave).await,
         Asks::Http(address) => {
-            let late = || Asked::Failed(Text::new(&format!("no answer within {} s", probe.timeout.as_secs())));
+            let late = || Err(format!("no answer within {} s", probe.timeout.as_secs().max(1)));
             tokio::time::timeout(probe.timeout, http(address)).await.unwrap_or_else(|_| late())
         }
+    };
+    let shown = |said: String| Text::new(&probe.without_secrets(&said));
+    match answer {
+        Ok(said) => Asked::Passed(shown(said)),
+        Err(said) => Asked::Failed(shown(said)),
     }
 }
 
-async fn command(words: &[Text], limit: Duration, operation: &OperationId, wave: u16) -> Asked {
-    let Some((program, arguments)) = words.split_first() else {
-        return Asked::Failed(Text::new("it names no program"));
-    };
-    let mut command = Command::new(program.as_str());
-    command.args(arguments.iter().map(Text::as_str));
+async fn command(words: &[String], limit: Duration, operation: &OperationId, wave: u16) -> Result<String, String> {
+    let Some((program, arguments)) = words.split_first() else { return Err("it names no program".to_string()) };
+    let mut command = away::command(program);
+    command.args(arguments);
     command.env("ROLLDECK_OPERATION", operation.0.as_str()).env("ROLLDECK_WAVE", wave.to_string());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).process_group(0);
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => return Asked::Failed(Text::new(&format!("{program} can't be run: {error}"))),
-    };
-    let leader = child.id();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| format!("{program} can't be run: {error}"))?;
+    // With all that it has started: when it takes too long, and when nobody waits any more.
+    let group = Group::of(child.id());
     let ended = tokio::time::timeout(limit, to_its_end(&mut child)).await;
     match ended {
-        Ok((Ok(status), said)) if status.success() => Asked::Passed(said),
-        Ok((Ok(status), said)) => Asked::Failed(Text::new(&format!("{status}: {said}"))),
-        Ok((Err(error), _)) => Asked::Failed(Text::new(&format!("it can't be waited for: {error}"))),
-        Err(_) => {
-            // With all that it has started.
-            leader.into_iter().for_each(end_group);
-            Asked::Failed(Text::new(&format!("it did not end within {} s", limit.as_secs())))
+        Ok((Ok(status), said)) => {
+            group.let_go();
+            if status.success() { Ok(said) } else { Err(format!("{status}: {said}")) }
         }
+        Ok((Err(error), _)) => Err(format!("it can't be waited for: {error}")),
+        Err(_) => Err(format!("it did not end within {} s", limit.as_secs().max(1))),
     }
 }
 
 /// Both of its outputs, then its status.
-async fn to_its_end(child: &mut Child) -> (std::io::Result<std::process::ExitStatus>, Text) {
+async fn to_its_end(child: &mut Child) -> (std::io::Result<std::process::ExitStatus>, String) {
     let (out, err) = tokio::join!(read(child.stdout.take()), read(child.stderr.take()));
     (child.wait().await, shortened(&[out, err].concat()))
 }
@@ -76,26 +75,18 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     bytes
 }
 
-async fn http(address: &str) -> Asked {
-    let failed = |why: String| Asked::Failed(Text::new(&why));
+async fn http(address: &str) -> Result<String, String> {
     let roots = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
-    let connector = match roots {
-        Ok(roots) => roots.https_or_http().enable_http1().build(),
-        Err(error) => return failed(format!("no certificates of this machine can be read: {error}")),
-    };
-    let client: Client<_, Empty<&[u8]>> = Client::builder(TokioExecutor::new()).build(connector);
-    let address = match address.parse() {
-        Ok(address) => address,
-        Err(error) => return failed(format!("it is no address: {error}")),
-    };
-    let response = match client.get(address).await {
-        Ok(response) => response,
-        Err(error) => return failed(format!("no answer: {}", chain(&error))),
-    };
+    let roots = roots.map_err(|error| format!("no certificates of this machine can be read: {error}"))?;
+    let client: Client<_, Empty<&[u8]>> =
+        Client::builder(TokioExecutor::new()).build(roots.https_or_http().enable_http1().build());
+    let address = address.parse().map_err(|error| format!("it is no address: {error}"))?;
+    let response = client.get(address).await.map_err(|error| format!("no answer: {}", chain(&error)))?;
     let status = response.status();
     let mut body = response.into_body();
     let mut bytes = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| format!("status {}, and its answer breaks off: {error}", status.as_u16()))?;
         if let Ok(data) = frame.into_data() {
             bytes.extend_from_slice(&data);
         }
@@ -103,16 +94,16 @@ async fn http(address: &str) -> Asked {
             break;
         }
     }
-    let said = Text::new(&format!("status {}: {}", status.as_u16(), shortened(&bytes)));
-    if status.is_success() { Asked::Passed(said) } else { Asked::Failed(said) }
+    let said = format!("status {}: {}", status.as_u16(), shortened(&bytes));
+    if status.is_success() { Ok(said) } else { Err(said) }
 }
 
 /// The end of what was said: there a program says why.
-fn shortened(bytes: &[u8]) -> Text {
+fn shortened(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim();
     let from = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(at, _)| at);
-    Text::new(&text[from..])
+    text[from..].to_string()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -130,7 +121,7 @@ mod tests {
     use super::*;
 
     async fn asked(words: &[&str], limit: u64) -> Asked {
-        let words = words.iter().map(|word| Text::new(word)).collect();
+        let words = words.iter().map(ToString::to_string).collect();
         let probe = Probe { places: Vec::new(), asks: Asks::Command(words), timeout: Duration::from_millis(limit) };
         ask(&probe, &OperationId(Text::new("o-1")), 2).await
     }
@@ -151,10 +142,24 @@ mod tests {
         assert!(matches!(&long, Asked::Passed(text) if text.len() <= SHOWN), "{long:?}");
     }
 
+    /// What is written on several lines is run on several lines: a comment at its top must not swallow the rest.
+    #[tokio::test]
+    async fn a_script_of_several_lines_is_run_as_it_is_written() {
+        let said = asked(&["sh", "-c", "# is it up?\necho asked\nexit 3\n"], 5000).await;
+        assert_eq!(said, Asked::Failed(Text::new("exit status: 3: asked")));
+    }
+
+    #[tokio::test]
+    async fn what_it_was_given_is_not_told_by_what_it_says() {
+        let said =
+            asked(&["sh", "-c", "echo with $1 $2 $3", "smoke", "token=S3CRETvalue", "abc123def456", "checkout"], 5000);
+        assert_eq!(said.await, Asked::Passed(Text::new("with token=[left out] [left out] checkout")));
+    }
+
     #[tokio::test]
     async fn one_that_does_not_end_is_ended_with_what_it_has_started() {
         let asked = asked(&["sh", "-c", "sleep 60 & sleep 60"], 200).await;
-        assert_eq!(asked, Asked::Failed(Text::new("it did not end within 0 s")));
+        assert_eq!(asked, Asked::Failed(Text::new("it did not end within 1 s")));
     }
 
     #[tokio::test]
@@ -172,8 +177,8 @@ mod tests {
                 stream.write_all(answer.as_bytes()).await.expect("heard");
             }
         });
-        assert_eq!(http(&address).await, Asked::Passed(Text::new("status 200: fine")));
-        assert_eq!(http(&address).await, Asked::Failed(Text::new("status 503: overload!")));
-        assert!(matches!(http(&address).await, Asked::Failed(why) if why.starts_with("no answer")));
+        assert_eq!(http(&address).await, Ok("status 200: fine".to_string()));
+        assert_eq!(http(&address).await, Err("status 503: overload!".to_string()));
+        assert!(matches!(http(&address).await, Err(why) if why.starts_with("no answer")));
     }
 }

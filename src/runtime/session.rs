@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::probe;
@@ -25,7 +25,7 @@ use crate::app::settings::{Access, Connection};
 use crate::app::update::update;
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
 use crate::domain::image::ImageRef;
-use crate::domain::journal::Call;
+use crate::domain::journal::{Call, Entry};
 use crate::domain::observation::{Batch, Observation, PlaceState};
 use crate::domain::plan::{Check, CheckVerdict, Inspection, Step};
 use crate::domain::text::Text;
@@ -103,6 +103,8 @@ pub struct Session {
     known: Places,
     ticks: Interval,
     front: Vec<Effect>,
+    /// Who is asked for an operation that has not ended.
+    probes: HashMap<OperationId, Vec<AbortHandle>>,
     /// Everything that runs beside the loop; it ends with the session.
     tasks: JoinSet<()>,
 }
@@ -157,6 +159,7 @@ impl Session {
             known,
             ticks,
             front: Vec::new(),
+            probes: HashMap::new(),
             tasks: JoinSet::new(),
         };
         let wanted = session.model.settings.places.iter().filter(|setting| setting.connection == Connection::Wanted);
@@ -246,6 +249,10 @@ impl Session {
     fn execute(&mut self, effect: Effect) {
         match effect {
             Effect::Append { operation, entry, request } => {
+                // Whoever is asked for an operation that is over says it to nobody.
+                if matches!(*entry, Entry::Ended { .. }) {
+                    self.probes.remove(&operation).into_iter().flatten().for_each(|probe| probe.abort());
+                }
                 self.store.append(operation, self.clock.now(), entry, request)
             }
             Effect::Claim(operation) => self.store.claim(operation),
@@ -253,13 +260,14 @@ impl Session {
             Effect::Ask { operation, request } => self.store.ask(operation, request),
             Effect::Execute { operation, call, step, who } => self.send(operation, call, *step, who),
             Effect::Inspect { plan, steps } => self.inspect(&plan, steps),
-            Effect::Probe { operation, wave, probe } => {
-                let sender = self.sender.clone();
-                self.tasks.spawn(async move {
+            Effect::Probe { operation, wave, number, probe } => {
+                let (sender, id) = (self.sender.clone(), operation.clone());
+                let asked = self.tasks.spawn(async move {
                     let answer = probe::ask(&probe, &operation, wave).await;
                     // The loop is gone only while the process ends; the next driver asks again.
-                    let _ = sender.send(Event::Probed { operation, wave, answer });
+                    let _ = sender.send(Event::Probed { operation, wave, number, answer });
                 });
+                self.probes.entry(id).or_default().push(asked);
             }
             Effect::Resolve(references) => self.resolve(references),
             Effect::Remember(healthy) => self.store.remember(healthy),

@@ -176,8 +176,13 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
     };
     let mut places: Vec<PlaceSetting> = demo.places.iter().map(setting).collect();
     places::narrow(options, &mut places).map_err(|error| anyhow!(error))?;
+    // A configuration that is named is obeyed, as far as a simulated fleet has a use for it; the usual one is about real places.
+    let policy = match &options.config {
+        Some(file) => config::read(file)?.policy,
+        None => demo.policy,
+    };
     let settings = Settings {
-        policy: demo.policy,
+        policy,
         declarations: demo.declarations,
         service_keys: ServiceKeys::default(),
         places,

@@ -195,7 +195,14 @@ fn can_write_off(model: &Model) -> Result<(), Text> {
     match (&operation.ended, operation.debts.is_empty()) {
         (None, _) => not_now("it has not ended: what it owes may still be given back"),
         (Some(_), true) => not_now("it owes nothing"),
-        (Some(_), false) => Ok(()),
+        (Some(_), false) => match operation.debts.iter().find(|debt| debt.can_be_given_back(&model.fleet)) {
+            None => Ok(()),
+            Some(debt) => {
+                let key = if debt.owing().is_some() { "D" } else { "r, or u," };
+                let why = format!("{}: {}, and {key} can give it back", debt.workload, debt.what());
+                Err(Text::new(&why))
+            }
+        },
     }
 }
 

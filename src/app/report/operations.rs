@@ -24,6 +24,16 @@ pub struct OperationRow {
     ended_at: Option<Timestamp>,
     steps: Vec<StepRow>,
     debts: Vec<DebtRow>,
+    /// What was owed and is no longer: given back by somebody else, or written off.
+    paid: Vec<PaidRow>,
+    /// Why its plan goes where it otherwise may not.
+    because: Option<Text>,
+}
+
+#[derive(Debug, Serialize)]
+struct PaidRow {
+    what: Text,
+    how: Text,
 }
 
 #[derive(Debug, Serialize)]
@@ -88,6 +98,8 @@ pub fn operation_row(tracked: &Tracked) -> OperationRow {
                 due: debt.due(),
             })
             .collect(),
+        paid: operation.paid.iter().map(|(what, how)| PaidRow { what: what.clone(), how: how.clone() }).collect(),
+        because: operation.plan.reason.clone(),
     }
 }
 
@@ -133,6 +145,12 @@ impl OperationRow {
         for debt in &self.debts {
             let due = debt.due.map(|due| format!(", to be given back by {due}")).unwrap_or_default();
             text.push_str(&format!("  owed: {}: {} since {}{due}\n", debt.workload, debt.what, debt.since));
+        }
+        for paid in &self.paid {
+            text.push_str(&format!("  owed no longer: {}: {}\n", paid.what, paid.how));
+        }
+        if let Some(because) = &self.because {
+            text.push_str(&format!("  because: {because}\n"));
         }
         if let Some(code) = &self.resume_code {
             text.push_str(&format!("  go on with: rolldeck resume {} --code {code}\n", self.operation));

@@ -144,6 +144,11 @@ impl Totals {
 }
 
 impl WorkloadRow {
+    /// Whether instances are missing or not healthy.
+    pub fn is_unhealthy(&self) -> bool {
+        self.healthy < self.total
+    }
+
     /// Whether something is off: instances, or what the next run would start.
     pub fn is_off(&self) -> bool {
         self.off > 0 || self.verdict > Verdict::Mixed

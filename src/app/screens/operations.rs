@@ -264,6 +264,12 @@ pub(crate) fn detail(model: &Model, tracked: &Tracked) -> Vec<Line> {
     if let Some(incident) = &operation.incident {
         lines.push(Line::plain(format!("   incident {incident}")));
     }
+    if let Some(reason) = &operation.plan.reason {
+        lines.push(Line::plain(format!("   because: {reason}")));
+    }
+    for (what, how) in &operation.paid {
+        lines.push(Line::new(Meaning::Warning, format!("   owed no longer: {what}: {how}")));
+    }
     lines.push(Line::new(
         Meaning::Dim,
         format!(

@@ -67,6 +67,24 @@ impl Debt {
         }
     }
 
+    /// Whether a place that answers shows what is owed as it was left, so that it can be given back: who writes it off then leaves
+    /// it so, and nobody remembers.
+    pub fn can_be_given_back(&self, fleet: &Fleet) -> bool {
+        if !fleet.place(self.place()).is_some_and(|place| place.state.is_live()) {
+            return false;
+        }
+        let workload = || fleet.workload(&self.workload).map(|workload| &workload.seen);
+        match &self.owed {
+            Owed::Hold => workload().is_some_and(|seen| seen.rollout == Rollout::Paused),
+            Owed::Loan(Loan { what: Borrowed::Keeper { keeper, uid, to, .. }, .. }) => {
+                fleet.keeper(keeper).is_some_and(|seen| seen.uid == *uid && seen.setting == *to)
+            }
+            Owed::Loan(Loan { what: Borrowed::Pace { to, .. }, .. }) => {
+                workload().is_some_and(|seen| seen.strategy == *to)
+            }
+        }
+    }
+
     /// What a plan would give back; `None` for a hold, which another plan lets go.
     pub fn owing(&self) -> Option<Owing> {
         Some(Owing { workload: self.workload.clone(), loan: self.loan()?.clone() })
@@ -217,6 +235,9 @@ impl Operation {
     /// Somebody else let go of what we held, or gave back what we borrowed. It is not taken again by itself: that would be
     /// a fight.
     pub(super) fn apply_paid(&mut self, workload: &WorkloadId, loan: Option<&Loan>, how: &Text) {
+        for debt in self.debts.iter().filter(|debt| debt.is_for(workload, loan)) {
+            self.paid.push((Text::new(&format!("{}: {}", debt.workload, debt.what())), how.clone()));
+        }
         self.debts.retain(|debt| !debt.is_for(workload, loan));
         if loan.is_some() {
             return;

@@ -20,7 +20,7 @@ use crate::domain::id::{StepId, Uid, WorkloadId};
 use crate::domain::journal::{Call, Entry, Outcome};
 use crate::domain::keeper::{Borrowed, Loan, Setting};
 use crate::domain::observation::{Health, Phase, Rollout};
-use crate::domain::plan::{Action, Floor, Follows, Step, is_stuck};
+use crate::domain::plan::{Action, Floor, Follows, Step, Way, is_stuck};
 use crate::domain::policy::Policy;
 use crate::domain::text::{Text, counted};
 
@@ -53,7 +53,7 @@ pub struct Gates {
     pub(super) first_since: BTreeMap<StepId, Timestamp>,
     pub(super) first_sick_since: BTreeMap<StepId, Timestamp>,
     /// Who was asked about a wave, and what came of it.
-    pub(super) probes: BTreeMap<u16, Asked>,
+    pub(super) probes: BTreeMap<(u16, u16), Asked>,
     /// Why the next step waits, for the screen.
     pub waiting_for: Option<Text>,
 }
@@ -323,6 +323,10 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
         gates.waiting_for = Some(Text::new(&format!("{}: {}", step.workload, stay.why_stays())));
         return None;
     }
+    if let Some(why) = forbidden_since(operation, world, step) {
+        gates.waiting_for = Some(why);
+        return None;
+    }
     let progress = operation.progress(step.id);
     if progress.blocked_at.is_some() {
         let since = *gates.blocked_since.entry(step.id).or_insert(world.now);
@@ -373,6 +377,24 @@ fn start(operation: &Operation, gates: &mut Gates, world: &World<'_>, step: &Ste
         present = world.fleet.instances_of(workload).map(|instance| instance.seen.uid.clone()).collect();
     }
     Some(Entry::Sent { call: Call::Step(step.id), present })
+}
+
+/// What has come since the plan was made and keeps a step from being sent: a quarantine of its target, a freeze of its place. As
+/// when a plan is made, a reason and a way back pass.
+fn forbidden_since(operation: &Operation, world: &World<'_>, step: &Step) -> Option<Text> {
+    let plan = &operation.plan;
+    if !step.action.replaces() || plan.reason.is_some() || plan.reverses.is_some() {
+        return None;
+    }
+    let ban = world.fleet.protections().quarantine_of(step.to.image.as_ref(), step.to.reference.as_ref());
+    if let Some(ban) = ban {
+        return Some(Text::new(&format!("its target is quarantined {}: lift that, or stop it (x s)", ban.describe())));
+    }
+    let freeze = world.policy.freeze_at(&step.workload.place, world.now).filter(|_| plan.way != Way::Back);
+    freeze.map(|freeze| {
+        let until = freeze.describe();
+        Text::new(&format!("{} is frozen {until}; x s stops it, x z goes back", step.workload.place))
+    })
 }
 
 /// Why what a step changes would be put back at once: somebody has let those act again who were suspended for it.

@@ -26,11 +26,11 @@ pub enum Asked {
 }
 
 impl Gates {
-    /// The probe that should be asked now, and for which wave. From then on it is under way.
-    pub fn next_probe(&mut self) -> Option<(u16, Probe)> {
-        let (number, asked) = self.probes.iter_mut().find(|(_, asked)| matches!(asked, Asked::Wanted(_)))?;
+    /// The probe that should be asked now, for which wave, and which of its place's it is. From then on it is under way.
+    pub fn next_probe(&mut self) -> Option<(u16, u16, Probe)> {
+        let (key, asked) = self.probes.iter_mut().find(|(_, asked)| matches!(asked, Asked::Wanted(_)))?;
         match std::mem::replace(asked, Asked::UnderWay) {
-            Asked::Wanted(probe) => Some((*number, probe)),
+            Asked::Wanted(probe) => Some((key.0, key.1, probe)),
             Asked::UnderWay | Asked::Passed(_) | Asked::Failed(_) => None,
         }
     }
@@ -42,37 +42,39 @@ impl Gates {
 
     /// The same for one wave.
     pub(super) fn forget_answer(&mut self, wave: u16) {
-        if self.probes.get(&wave).is_some_and(|asked| !matches!(asked, Asked::UnderWay)) {
-            self.probes.remove(&wave);
-        }
+        self.probes.retain(|(of, _), asked| *of != wave || matches!(asked, Asked::UnderWay));
     }
 
     /// A probe has answered.
-    pub fn probed(&mut self, wave: u16, answer: Asked) {
-        if matches!(self.probes.get(&wave), Some(Asked::UnderWay)) {
-            self.probes.insert(wave, answer);
+    pub fn probed(&mut self, wave: u16, number: u16, answer: Asked) {
+        if matches!(self.probes.get(&(wave, number)), Some(Asked::UnderWay)) {
+            self.probes.insert((wave, number), answer);
         }
     }
 }
 
-/// A wave whose bake is over: whether its probe says so too.
+/// A wave whose bake is over: whether its probes say so too, each of them.
 pub(super) fn after_bake(gates: &mut Gates, world: &World<'_>, number: u16, place: &PlaceId, steps: &[&Step]) -> Baked {
-    let Some(probe) = world.policy.probe_at(place) else { return Baked::Through };
-    match gates.probes.entry(number).or_insert_with(|| Asked::Wanted(probe.clone())) {
-        Asked::Wanted(_) | Asked::UnderWay => {
-            gates.waiting_for =
-                Some(Text::new(&format!("wave {number} is healthy; its probe is asked: {}", probe.describe())));
-            Baked::NotYet
-        }
-        Asked::Passed(_) => Baked::Through,
-        Asked::Failed(said) => {
-            let reason = Text::new(&format!("the probe of wave {number} says no ({}): {said}", probe.describe()));
-            match steps.iter().rev().find(|step| step.action.replaces()).or(steps.last()) {
-                Some(step) => Baked::Failed(Entry::Failed { step: step.id, reason }),
-                None => Baked::Through,
+    let mut all_said = Baked::Through;
+    for (which, probe) in world.policy.probes_at(place).enumerate() {
+        let asked = gates.probes.entry((number, which as u16)).or_insert_with(|| Asked::Wanted(probe.clone()));
+        match asked {
+            Asked::Wanted(_) | Asked::UnderWay => {
+                let text = format!("wave {number} is healthy; its probe is asked: {}", probe.describe());
+                gates.waiting_for = Some(Text::new(&text));
+                all_said = Baked::NotYet;
+            }
+            Asked::Passed(_) => {}
+            Asked::Failed(said) => {
+                let reason = Text::new(&format!("the probe of wave {number} says no ({}): {said}", probe.describe()));
+                match steps.iter().rev().find(|step| step.action.replaces()).or(steps.last()) {
+                    Some(step) => return Baked::Failed(Entry::Failed { step: step.id, reason }),
+                    None => return Baked::Through,
+                }
             }
         }
     }
+    all_said
 }
 
 impl Operation {

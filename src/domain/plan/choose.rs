@@ -172,7 +172,8 @@ fn stay(fleet: &Fleet, workload: &Workload) -> Choice {
                 // The platform comes to them, but for those that it waits for.
                 Rollout::Progressing => is_stuck(workload, instance),
                 Rollout::Stable | Rollout::Paused | Rollout::Failed(_) => {
-                    is_of_another(workload, instance) || instance.is_off(workload)
+                    is_of_another(workload, instance)
+                        || (instance.is_off(workload) && !runs_requested(workload, instance))
                 }
             }
     };
@@ -238,6 +239,13 @@ fn set_image(request: &PlanRequest, fleet: &Fleet, workload: &Workload, image: &
     }
     let action = Action::SetImage { container, image: image.clone() };
     roll_to_image(request, workload, roll(workload, action, to), checks)
+}
+
+/// Whether an instance runs just what its template asks for: however bad that is, it would be made again as it is.
+fn runs_requested(workload: &Workload, instance: &Instance) -> bool {
+    let main = instance.seen.containers.iter().find(|seen| seen.name == workload.judgement.main);
+    let running = main.and_then(|container| container.running.as_ref());
+    running.is_some() && running == workload.judgement.requested.as_ref()
 }
 
 /// A step that sets an image, on the way that its kind goes.

@@ -20,8 +20,8 @@ use super::tempo::strategy_for;
 use super::waves::{FAST, waves};
 use super::words::{abort_leaves, title};
 use super::{
-    Check, CheckVerdict, First, Follows, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, Tempo, UndoneBy,
-    Verb, Way, short_name,
+    Check, CheckVerdict, First, Follows, Goto, Pace, Plan, PlanRequest, Reach, Refusal, Scope, Step, Suspend, Tempo,
+    UndoneBy, Verb, Way, short_name,
 };
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, WorkloadId, WorkloadKind};
@@ -160,7 +160,10 @@ impl Draft {
         if let Goto::GiveBack(owing) = &request.goto {
             return match lend::still_needed(fleet, workload, owing, busy) {
                 Some(reason) => self.refuse(Some(workload), &reason, "stop or finish that operation first (screen 5)"),
-                None => self.take(choose(request, fleet, workload), workload),
+                None => {
+                    self.undone_by.extend(lend::set_loose(fleet, workload, owing));
+                    self.take(choose(request, fleet, workload), workload)
+                }
             };
         }
         if let Some(lock) = fleet.lock_on(workload) {
@@ -305,14 +308,19 @@ impl Draft {
             let ban = fleet.protections().quarantine_of(step.to.image.as_ref(), step.to.reference.as_ref());
             if let Some(ban) = ban {
                 let what = format!("it goes to an image that is quarantined {}", ban.describe());
-                match &request.reason {
+                // Whoever takes an operation back gets what was there, whatever it is.
+                let said = request.reason.clone().or_else(|| {
+                    let is_back = matches!(request.goto, Goto::Before(_));
+                    is_back.then(|| Text::new("it is the way back from an operation"))
+                });
+                match said {
                     Some(reason) => {
                         let detail = format!("{}: {what}; all the same: {reason}", step.workload);
-                        self.check("quarantine", CheckVerdict::Warn, detail);
+                        return self.check("quarantine", CheckVerdict::Warn, detail);
                     }
                     None => {
                         let workload = fleet.workload(&step.workload);
-                        self.refuse(workload, &what, "say why: Alt-w, or --reason; or lift the quarantine");
+                        return self.refuse(workload, &what, "say why: Alt-w, or --reason; or lift the quarantine");
                     }
                 }
             }
@@ -403,7 +411,10 @@ impl Draft {
         };
         for undone in &mut self.undone_by {
             if self.borrows.iter().any(|step| step.suspends(undone)) {
-                undone.undoer.how_fast = Text::new("not while this plan has it suspended");
+                undone.undoer.how_fast = Text::new(match request.suspend {
+                    Suspend::UntilDone => "not while this plan has it suspended: it acts again at the end",
+                    Suspend::Nobody | Suspend::UntilGivenBack => "not while this plan has it suspended",
+                });
             }
         }
         let content =
@@ -411,11 +422,10 @@ impl Draft {
         let confirm = workloads.iter().map(|workload| policy.for_place(&workload.id.place).confirm).max();
         let abort_leaves = abort_leaves(request, &self.steps, &self.borrows);
         let waves = waves(self.steps.clone(), &self.borrows, &self.returns, policy, request.pace);
-        let places: BTreeSet<&PlaceId> = self.steps.iter().map(|step| &step.workload.place).collect();
-        let probes = places.into_iter().filter_map(|place| Some((place.clone(), policy.probe_at(place)?)));
-        for (place, probe) in probes.collect::<Vec<_>>() {
-            if verb != Verb::GiveBack {
-                let limit = probe.timeout.as_secs();
+        let places: BTreeSet<PlaceId> = self.steps.iter().map(|step| step.workload.place.clone()).collect();
+        for place in places.iter().filter(|_| verb != Verb::GiveBack) {
+            for probe in policy.probes_at(place) {
+                let limit = probe.timeout.as_secs().max(1);
                 let detail =
                     format!("{place}: its wave counts as healthy once this says so: {} ({limit} s)", probe.describe());
                 self.check("probe", CheckVerdict::Pass, detail);
@@ -450,6 +460,7 @@ impl Draft {
             pace: request.pace,
             checks: self.checks,
             refusals: self.refusals,
+            reason: request.reason.clone(),
             will_be_undone_by: self.undone_by,
             abort_leaves: Text::new(&abort_leaves),
             confirm: confirm.unwrap_or(Confirm::Code),

@@ -130,6 +130,13 @@ pub(super) fn look(
         more if roll.is_some() && more > 0 => format!("; up to {more} run on top meanwhile"),
         _ => String::new(),
     };
+    if healthy < left {
+        let detail = format!(
+            "only {healthy} of {desired} are healthy now; its strategy takes {} at most, the floor is {needed}{more}",
+            desired.saturating_sub(left)
+        );
+        return found(CheckVerdict::Warn, detail);
+    }
     found(CheckVerdict::Pass, format!("at least {left} of {desired} stay, the floor is {needed}{more}"))
 }
 

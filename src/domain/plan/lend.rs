@@ -12,8 +12,8 @@ use super::{
 };
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{StepId, WorkloadId};
-use crate::domain::keeper::{Borrowed, KeeperSeen, Loan, Setting};
-use crate::domain::observation::Strategy;
+use crate::domain::keeper::{Borrowed, KeeperId, KeeperSeen, Loan, Setting};
+use crate::domain::observation::{Strategy, Undoer};
 use crate::domain::policy::{Minimum, Policy};
 use crate::domain::text::Text;
 
@@ -84,19 +84,44 @@ pub(super) fn still_needed(
     let own = owing.iter().filter(|owed| owed.workload == workload.id);
     own.into_iter().find_map(|owed| {
         let Borrowed::Keeper { keeper, .. } = &owed.loan.what else { return None };
-        let names_it = |other: &&Workload| {
-            let names = other.seen.undoers.iter().filter_map(|undoer| undoer.keeper.as_ref());
-            names.into_iter().any(|name| {
-                let named = fleet.keeper_named(&other.id.place, name);
-                named.is_some_and(|seen| seen.id(&other.id.place) == *keeper)
-            })
-        };
-        let of_place = fleet.workloads().filter(|other| other.id.place == keeper.place);
-        of_place.filter(names_it).find_map(|other| {
+        kept_by(fleet, keeper).into_iter().find_map(|(other, _)| {
             let operation = busy(&other.id)?;
             Some(format!("operation {operation} is driving {}, and {keeper} would undo it", other.id))
         })
     })
+}
+
+/// What a keeper keeps: each workload that names it, and what it says of it.
+fn kept_by<'a>(fleet: &'a Fleet, keeper: &KeeperId) -> Vec<(&'a Workload, &'a Undoer)> {
+    let of_place = fleet.workloads().filter(|other| other.id.place == keeper.place);
+    let named = of_place.filter_map(|other| {
+        let names_it = |undoer: &&Undoer| {
+            let named = undoer.keeper.as_ref().and_then(|name| fleet.keeper_named(&other.id.place, name));
+            named.is_some_and(|seen| seen.id(&other.id.place) == *keeper)
+        };
+        Some((other, other.seen.undoers.iter().find(names_it)?))
+    });
+    named.collect()
+}
+
+/// Who acts again once this is given back, and on what: it may put back what was taken away.
+pub(super) fn set_loose(fleet: &Fleet, workload: &Workload, owing: &[Owing]) -> Vec<UndoneBy> {
+    let own = owing.iter().filter(|owed| owed.workload == workload.id);
+    let loose = own.filter_map(|owed| match &owed.loan.what {
+        Borrowed::Keeper { keeper, from: Setting::Acts, .. } => Some(keeper),
+        Borrowed::Keeper { .. } | Borrowed::Pace { .. } => None,
+    });
+    let undone = loose.flat_map(|keeper| kept_by(fleet, keeper)).map(|(kept, undoer)| UndoneBy {
+        place: kept.id.place.clone(),
+        workload: kept.id.clone(),
+        undoer: Undoer {
+            how_fast: Text::new(&format!("{}, once it acts again", undoer.how_fast)),
+            // It is not suspended first: this plan lets it go.
+            keeper: None,
+            ..undoer.clone()
+        },
+    });
+    undone.collect()
 }
 
 /// The steps that give back what operations owe for the sake of a workload.

@@ -168,7 +168,7 @@ fn policy(scenario: &Scenario) -> Policy {
     let mut policy = Policy { order: scene.order.iter().map(|glob| Text::new(glob)).collect(), ..Policy::default() };
     policy.base.floor_percent = scene.floor.map_or(policy.base.floor_percent, |floor| floor.0);
     policy.base.bake = scene.bake.map_or(policy.base.bake, |bake| bake.0);
-    policy.watch = Some(policy.base.bake);
+    policy.watch = Some(scene.watch.map_or(policy.base.bake, |watch| watch.0));
     policy.base.step_timeout = scene.step_timeout.map_or(policy.base.step_timeout, |limit| limit.0);
     let easy = scenario.places.iter().filter(|place| !place.production).map(|place| PolicyRule {
         places: Text::new(place.id.get_ref()),

@@ -59,6 +59,8 @@ pub struct ScenePolicy {
     pub bake: Option<Span>,
     /// `10m`.
     pub step_timeout: Option<Span>,
+    /// How long it is watched before an operation counts as done; else as long as a wave bakes.
+    pub watch: Option<Span>,
     /// Globs over places, in the order of the waves.
     #[serde(default)]
     pub order: Vec<String>,

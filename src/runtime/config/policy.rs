@@ -1,5 +1,6 @@
 //! The `[policy]` table, its exceptions and its freezes.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -73,16 +74,21 @@ fn probe(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Optio
     let places = table.strings("places").unwrap_or_default();
     let (command, http) = (table.strings("command"), table.string("http"));
     let timeout = time(table, "timeout").unwrap_or(PROBE_TIMEOUT);
+    if timeout.is_zero() {
+        table.fault_at("timeout", "nothing answers in no time", "timeout = \"30s\"");
+    }
     table.refuse_unknown();
     let asks = match (command, http) {
-        (Some(words), None) if !words.is_empty() => Asks::Command(words.iter().map(|word| Text::new(word)).collect()),
-        (None, Some(address)) if address.starts_with("http://") || address.starts_with("https://") => {
-            Asks::Http(Text::new(&address))
+        (Some(words), None) if words.first().is_some_and(|program| !program.trim().is_empty()) => {
+            Asks::Command(beside(words, file))
         }
-        (None, Some(_)) => {
-            table.fault_at("http", "it is no address", "http = \"https://checkout.example/healthz\"");
-            return None;
-        }
+        (None, Some(address)) => match why_no_address(&address) {
+            None => Asks::Http(address),
+            Some(why) => {
+                table.fault_at("http", why, "http = \"https://checkout.example/healthz\"");
+                return None;
+            }
+        },
         (Some(_) | None, _) => {
             table.fault(
                 "a probe needs either `command` or `http`",
@@ -95,6 +101,29 @@ fn probe(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Optio
     let key = if matches!(probe.asks, Asks::Http(_)) { "http" } else { "command" };
     note(origins, table, file, "policy.probe", key, &probe.describe());
     Some(probe)
+}
+
+/// A program that is named by a path of its own is beside the configuration, wherever rolldeck is started.
+fn beside(mut words: Vec<String>, file: &str) -> Vec<String> {
+    let folder = Path::new(file).parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let (Some(folder), Some(program)) = (folder, words.first_mut())
+        && program.contains('/')
+        && Path::new(program.as_str()).is_relative()
+    {
+        *program = folder.join(&program).display().to_string();
+    }
+    words
+}
+
+fn why_no_address(address: &str) -> Option<&'static str> {
+    let Ok(uri) = address.parse::<http::Uri>() else { return Some("it is no address") };
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http" | "https"), Some(authority)) if authority.as_str().contains('@') => {
+            Some("user and password of an address are not sent; ask by a `command` that has them")
+        }
+        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => None,
+        _ => Some("it is no address"),
+    }
 }
 
 fn freeze(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Option<Freeze> {

@@ -43,7 +43,7 @@ pub(super) async fn workloads(options: &Options, selector: &[String], which: Whi
     let is_off = rows.iter().any(|row| row.is_off() && !row.is_snoozed());
     let is_unknown = rows.iter().any(|row| row.verdict == Verdict::Unknown);
     if which == Which::NotOk {
-        rows.retain(|row| row.verdict != Verdict::Ok);
+        rows.retain(|row| row.verdict != Verdict::Ok || row.is_unhealthy());
     }
     let table = WorkloadRow::table(&rows);
     let answer = report(model, Rows { totals: Some(totals), rows });
@@ -176,7 +176,8 @@ pub(super) fn fuzzy() -> impl FnMut(&str, &Facts<'_>) -> bool {
 
 /// A name that nothing has was mistyped: "nothing is off" would be a dangerous answer. Where places are silent nobody can
 /// tell, and the exit code says so already.
-fn check_names(selector: &Selector, model: &Model) -> anyhow::Result<()> {
+/// A name that nothing has is mistyped, and not a selection of nothing.
+pub(super) fn check_names(selector: &Selector, model: &Model) -> anyhow::Result<()> {
     let Some(names) = selector.names().filter(|_| is_complete(model)) else { return Ok(()) };
     let mut fuzzy = fuzzy();
     let is_there = model.fleet.workloads().any(|workload| names.is_match(&workload.facts(&[]), &mut fuzzy));

@@ -17,6 +17,7 @@ use anyhow::anyhow;
 pub use follow::follow_all;
 pub use print::Exit;
 
+use super::away;
 use super::cli::{Cli, Command, ConfigCommand, Options, PlanCommand};
 use super::credential_process;
 use super::log;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
     let options = cli.options;
     match command {
         Command::CredentialProcess { command } => credential_process::run(&command),
+        Command::Away { words } => away::run(&words),
         Command::Config(ConfigCommand::Check) => {
             print::line(&check_config(&options)?)?;
             Ok(Exit::Done)
@@ -68,8 +70,8 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
             plans::rollback(&options, target, to, to_revision, image_only).await
         }
         Command::Snooze { selector, why } => protect::snooze(&options, &selector, &why).await,
-        Command::Unsnooze { snooze } => protect::lift(&options, &snooze.join(" ")),
-        Command::WriteOff { operation, reason } => plans::write_off(&options, &operation, &reason),
+        Command::Unsnooze { snooze } => protect::lift(&options, &["snooze"], &snooze.join(" ")),
+        Command::WriteOff { operation, reason } => plans::write_off(&options, &operation, &reason).await,
         Command::Plan(PlanCommand::Promote { target, full: false }) => {
             plans::promote(&options, target, Stride::Next).await
         }
@@ -88,9 +90,9 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Abort { operation, go_back: true } => follow::abort_and_return(&options, &operation).await,
         Command::Compare { service } => lists::compare(&options, &service).await,
         Command::Lock { selector, why } => protect::lock(&options, &selector, &why).await,
-        Command::Unlock { lock } => protect::lift(&options, &lock.join(" ")),
+        Command::Unlock { lock } => protect::lift(&options, &["lock", "stay"], &lock.join(" ")),
         Command::Quarantine { image, why } => protect::quarantine(&options, &image, &why),
-        Command::Unquarantine { image } => protect::lift(&options, &image),
+        Command::Unquarantine { image } => protect::lift(&options, &["quarantine"], &image),
         Command::Release(command) => releases::run(&options, command).await,
         Command::Export => later("export", "use --output json or markdown of the other commands"),
         Command::Demo { list: true, .. } => {

@@ -9,7 +9,9 @@ use anyhow::anyhow;
 
 use super::follow::{find, open};
 use super::{journal, print, session, settle};
+use crate::app::operations::Operations;
 use crate::app::report::{PlanReport, plan_report, report, wanted};
+use crate::domain::id::OperationId;
 use crate::domain::operation::Debt;
 use crate::domain::plan::{Aims, Change, Goto, Owing, Pace, Pick, PlanRequest, Reach, Scope, Stride, Suspend, Tempo};
 use crate::domain::policy::Minimum;
@@ -18,6 +20,7 @@ use crate::domain::text::Text;
 use crate::runtime::cli::{Options, PlanTarget, SuspendArg};
 use crate::runtime::headless::print::Exit;
 use crate::runtime::session::{Session, inspect_all};
+use crate::runtime::startup::{Opened, open_journal, state_dir_of};
 use crate::runtime::store::this_driver;
 
 pub(super) async fn replace(
@@ -112,21 +115,48 @@ pub(super) async fn give_back(options: &Options, operation: &str, valid: Duratio
 }
 
 /// Writes off what an ended operation owes and nobody can give back. Nothing is sent.
-pub(super) fn write_off(options: &Options, operation: &str, reason: &str) -> anyhow::Result<Exit> {
+pub(super) async fn write_off(options: &Options, operation: &str, reason: &str) -> anyhow::Result<Exit> {
     if options.read_only {
         return Err(anyhow!("nothing is written down with --read-only"));
     }
     if reason.trim().is_empty() {
         return Err(anyhow!("a reason is needed, others will read it: --reason \"…\""));
     }
-    let (session, id) = open(options, operation)?;
-    let mut operation = find(&session, &id)?.operation.clone();
-    session.close();
+    let id = OperationId(Text::new(operation));
+    // Where it belongs may be gone with its place: then there is nothing to look at.
+    let fleet = match session(options) {
+        Ok(mut session) => {
+            settle(&mut session, options.timeout).await;
+            Some(session)
+        }
+        Err(error) => {
+            print::progress(&format!("nothing is looked at: {error:#}"));
+            None
+        }
+    };
+    let Opened { locks, records, .. } = open_journal(&state_dir_of(options)?)?;
+    let mut operations = Operations::default();
+    operations.replay(records, |id| locks.look(id));
+    let found = operations.get(&id).map(|tracked| tracked.operation.clone());
+    let Some(mut operation) = found else {
+        return Err(anyhow!("there is no operation {id} on this machine; `rolldeck operations` lists them"));
+    };
     if operation.ended.is_none() {
         return Err(anyhow!("{id} has not ended; what it owes may still be given back"));
     }
     if operation.debts.is_empty() {
         return Err(anyhow!("{id} owes nothing"));
+    }
+    let seen = |debt: &&Debt| fleet.as_ref().is_some_and(|session| debt.can_be_given_back(&session.model.fleet));
+    if let Some(debt) = operation.debts.iter().find(seen) {
+        let command = match debt.owing() {
+            Some(_) => format!("rolldeck plan give-back {id}"),
+            None => format!("rolldeck plan reverse {id}"),
+        };
+        return Err(anyhow!("{}: {}, and can be given back: {command}", debt.workload, debt.what()));
+    }
+    if let Some(session) = fleet {
+        session.close();
     }
     let mut journal = journal(options)?;
     let now = jiff::Timestamp::now();

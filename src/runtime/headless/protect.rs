@@ -6,15 +6,18 @@ use anyhow::anyhow;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{journal, plans, print, session, settle};
+use super::{journal, lists, plans, print, session, settle};
 use crate::app::report::Table;
 use crate::domain::image::ImageRef;
 use crate::domain::protection::{LEAST, Protected, Protection};
 use crate::domain::selector::Selector;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 use crate::runtime::cli::{Options, Why};
 use crate::runtime::headless::print::Exit;
 use crate::runtime::store::Behind;
+
+/// How long a selector that is kept may be.
+const LONGEST: usize = 1_000;
 
 /// A protection as scripts see it.
 #[derive(Debug, Serialize)]
@@ -56,57 +59,94 @@ async fn selected(
     what: fn(Text) -> Protected,
 ) -> anyhow::Result<Exit> {
     let text = selector.join(" ");
+    if text.trim().is_empty() {
+        return Err(anyhow!("nothing is named; name a service, or what is meant: svc:pay place:k8s/prod-*"));
+    }
+    // What is kept would be cut, and mean something else than what was looked at.
+    if text.len() > LONGEST || text.contains(char::is_control) {
+        return Err(anyhow!("a selector has {LONGEST} characters at most, on one line; use globs"));
+    }
     let selector = Selector::parse(&text)?;
     let mut session = session(options)?;
     settle(&mut session, options.timeout).await;
     plans::check_words(&selector, &session)?;
+    lists::check_names(&selector, &session.model)?;
+    let is_name =
+        &mut |word: &str, facts: &crate::domain::selector::Facts<'_>| facts.service.eq_ignore_ascii_case(word);
+    let covered = session.model.fleet.workloads().filter(|workload| {
+        let images = workload.image_texts();
+        let images: Vec<&str> = images.iter().map(Text::as_str).collect();
+        selector.is_match(&workload.facts(&images), is_name)
+    });
+    let covered = counted(covered.count(), "workload");
     let by = session.model.settings.driver.who.clone();
     session.close();
-    protect(options, what(Text::new(&text)), why, by)
+    protect(options, what(Text::new(&text)), why, by, &format!("; it covers {covered} now"))
 }
 
 /// Bans an image.
 pub(super) fn quarantine(options: &Options, image: &str, why: &Why) -> anyhow::Result<Exit> {
-    let digits = image.rsplit('@').next().unwrap_or(image).trim_start_matches("sha256:");
-    let is_digest = image.starts_with("sha256:");
+    let digits = image.rsplit(['@', ':']).next().unwrap_or(image);
+    let image = image.trim();
+    let is_digest = image.to_ascii_lowercase().starts_with("sha256:");
     let is_whole = !is_digest && image.contains([':', '/', '@']) && image.parse::<ImageRef>().is_ok();
     if digits.len() < LEAST && !is_whole {
         return Err(anyhow!("{image} could be more than one image; give {LEAST} digits of its digest or more"));
     }
+    let is_machine = image.starts_with("ami-");
+    let is_hex = digits.trim_start_matches("ami-").bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_whole && !is_hex {
+        return Err(anyhow!("{image} is no digest, no machine image and no whole reference: it would ban nothing"));
+    }
+    // Registries write digests in small letters, and so do clouds their ids.
+    let image = if is_whole && !is_machine { image.to_string() } else { image.to_ascii_lowercase() };
     let who = crate::runtime::store::this_driver(Timestamp::now()).who;
-    protect(options, Protected::Quarantine(Text::new(image)), why, who)
+    protect(options, Protected::Quarantine(Text::new(&image)), why, who, "")
 }
 
-/// Lifts a protection by its number, or by what it was written as.
-pub(super) fn lift(options: &Options, named: &str) -> anyhow::Result<Exit> {
+/// Lifts protections of these kinds by number, or by what they were written as.
+pub(super) fn lift(options: &Options, kinds: &[&str], named: &str) -> anyhow::Result<Exit> {
+    if options.read_only {
+        return Err(anyhow!("nothing is lifted with --read-only"));
+    }
     let journal = journal(options)?;
     let number = named.parse::<u64>().ok();
-    let is_meant =
-        |protection: &&Protection| number == Some(protection.number) || protection.what.as_texts().1.as_str() == named;
+    let is_meant = |protection: &&Protection| {
+        let (kind, target) = protection.what.as_texts();
+        kinds.contains(&kind) && (number == Some(protection.number) || target.as_str() == named)
+    };
     let known = journal.protections()?;
     let meant: Vec<&Protection> = known.iter().filter(is_meant).collect();
     if meant.is_empty() {
-        return Err(anyhow!("nothing is protected as {named}; `rolldeck lock` lists what is"));
+        let kinds = kinds.join(" or ");
+        return Err(anyhow!("there is no {kinds} {named}; `rolldeck lock` lists all that is protected"));
     }
     let by = crate::runtime::store::this_driver(Timestamp::now()).who;
+    let (mut rows, mut words) = (Vec::new(), String::new());
     for protection in meant {
         journal.lift(protection.number, &by, Timestamp::now())?;
-        print::line(&format!("{} is lifted; it was {}", name(protection), protection.describe()))?;
+        words.push_str(&format!("{} is lifted; it was {}\n", name(protection), protection.describe()));
+        rows.push(row(protection.clone()));
     }
+    print::answer_text(options.output, &answer(rows), &words)?;
     Ok(Exit::Done)
 }
 
-fn protect(options: &Options, what: Protected, why: &Why, by: Text) -> anyhow::Result<Exit> {
+fn protect(options: &Options, what: Protected, why: &Why, by: Text, covers: &str) -> anyhow::Result<Exit> {
     if options.read_only {
         return Err(anyhow!("nothing is written down with --read-only"));
     }
     let Some(reason) = why.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty()) else {
         return Err(anyhow!("a reason is needed, others will read it: --reason \"…\""));
     };
+    if why.expires < std::time::Duration::from_secs(60) {
+        return Err(anyhow!("it would be over before anybody sees it: --expires takes a minute or more"));
+    }
     let at = Timestamp::now();
     let behind = Behind { reason: Text::new(reason), by, at, expires_at: Some(at + why.expires) };
     let protection = journal(options)?.protect(&what, &behind)?;
-    print::line(&format!("{}: {}; of this machine alone", name(&protection), protection.describe()))?;
+    let words = format!("{}: {}{covers}; of this machine alone\n", name(&protection), protection.describe());
+    print::answer_text(options.output, &answer(vec![row(protection)]), &words)?;
     Ok(Exit::Done)
 }
 
@@ -131,8 +171,12 @@ fn list(options: &Options) -> anyhow::Result<Exit> {
             until,
         ]);
     }
-    print::answer(options.output, &Answer { schema: 1, at: now, complete: true, rows }, || table)?;
+    print::answer(options.output, &answer(rows), || table)?;
     Ok(Exit::Done)
+}
+
+fn answer(rows: Vec<Row>) -> Answer {
+    Answer { schema: 1, at: Timestamp::now(), complete: true, rows }
 }
 
 fn row(protection: Protection) -> Row {

@@ -51,6 +51,11 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// Somebody has moved or deleted it while it was open.
+    #[error(
+        "{0} was moved or deleted while it was in use: nothing more is written or sent; put it back, or end this process and start again"
+    )]
+    Moved(PathBuf),
     /// Another process has it for longer than anybody should.
     #[error("{0} is busy: another process holds it; try again")]
     Busy(PathBuf),

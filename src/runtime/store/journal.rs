@@ -50,6 +50,8 @@ CREATE TABLE releases (
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
+    /// Which file that was when it was opened: device and number.
+    file: Option<(u64, u64)>,
 }
 
 /// What could be read of a journal.
@@ -79,7 +81,9 @@ impl Journal {
     /// As `StoreError` says; the caller opens read-only instead.
     pub fn open(directory: &Path) -> Result<Journal, StoreError> {
         let path = directory.join("journal.db");
-        Ok(Journal { connection: open(&path, MIGRATIONS)?, path })
+        let connection = open(&path, MIGRATIONS)?;
+        let file = file_at(&path);
+        Ok(Journal { connection, path, file })
     }
 
     /// Opens the journal only to read it, as after a newer program wrote it.
@@ -88,7 +92,9 @@ impl Journal {
     /// `Damaged` if it is no database.
     pub fn open_to_read(directory: &Path) -> Result<Journal, StoreError> {
         let path = directory.join("journal.db");
-        Ok(Journal { connection: open_to_read(&path)?, path })
+        let connection = open_to_read(&path)?;
+        let file = file_at(&path);
+        Ok(Journal { connection, path, file })
     }
 
     /// Writes one entry and syncs it; with it the request that it takes up is marked as taken, and a plan that it starts
@@ -104,6 +110,7 @@ impl Journal {
         entry: &Entry,
         request: Option<u64>,
     ) -> Result<Record, StoreError> {
+        self.is_in_place()?;
         let json = serde_json::to_string(entry).map_err(|error| self.unwritable(error.to_string()))?;
         let path = self.path.clone();
         let unwritten = |error: rusqlite::Error| write_error(&path, &error);
@@ -185,6 +192,14 @@ impl Journal {
     pub fn data_version(&self) -> Result<i64, StoreError> {
         let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0));
         version.map_err(|error| self.damaged(error.to_string()))
+    }
+
+    /// Whether its file is where it was opened: what is written to another place nobody else would ever read.
+    ///
+    /// # Errors
+    /// `Moved` if it is not.
+    pub fn is_in_place(&self) -> Result<(), StoreError> {
+        if self.file == file_at(&self.path) { Ok(()) } else { Err(StoreError::Moved(self.path.clone())) }
     }
 
     /// Leaves a request for the process that drives an operation.
@@ -333,6 +348,13 @@ fn parse_request(text: &str) -> Option<ControlRequest> {
     }
 }
 
+/// Which file is there: device and number.
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let found = std::fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,6 +362,20 @@ mod tests {
 
     fn entry(reason: &str) -> Entry {
         Entry::Ended { outcome: Outcome::Stopped, reason: Text::new(reason) }
+    }
+
+    /// What is written to a file that nobody finds any more is no record.
+    #[test]
+    fn a_journal_that_was_moved_away_takes_no_more_entries() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journal = Journal::open(folder.path()).expect("opens");
+        let (id, at) = (OperationId(Text::new("o-1")), "2026-11-26T12:00:00Z".parse().expect("a time"));
+        let entry = Entry::WaveHealthy { wave: 1 };
+        journal.append(&id, at, &entry, None).expect("it is in its place");
+        std::fs::rename(folder.path().join("journal.db"), folder.path().join("aside.db")).expect("moved");
+        assert!(matches!(journal.append(&id, at, &entry, None), Err(StoreError::Moved(_))));
+        drop(Journal::open(folder.path()).expect("another one is made"));
+        assert!(matches!(journal.append(&id, at, &entry, None), Err(StoreError::Moved(_))), "that is not ours");
     }
 
     #[test]

@@ -170,6 +170,8 @@ struct Worker {
     /// Requests that the loop knows of.
     told: BTreeSet<u64>,
     is_broken: bool,
+    /// Whether it was said that the journal is not where it was.
+    is_moved: bool,
     /// As last told.
     protections: Option<Vec<Protection>>,
 }
@@ -189,6 +191,7 @@ impl Worker {
             data_version: None,
             told: BTreeSet::new(),
             is_broken: false,
+            is_moved: false,
             protections: None,
         }
     }
@@ -284,6 +287,10 @@ impl Worker {
 
     /// What other processes wrote, asked and hold.
     fn look(&mut self) {
+        if let (Err(error), false) = (self.journal.is_in_place(), self.is_moved) {
+            self.is_moved = true;
+            self.tell(StoreEvent::Unreadable(Text::new(&error.to_string())));
+        }
         let version = self.journal.data_version().ok();
         if version != self.data_version || self.data_version.is_none() {
             self.read_news();

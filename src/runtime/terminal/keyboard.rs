@@ -17,6 +17,9 @@ use tokio::sync::mpsc;
 
 use super::screen::size;
 
+/// More keys than this that wait are no typing.
+const FLOOD: usize = 1_000;
+
 /// What the operator does at the terminal. Dropping it leaves further keys to whoever reads next.
 pub struct Keyboard {
     inputs: mpsc::UnboundedReceiver<Event>,
@@ -42,6 +45,14 @@ impl Keyboard {
         let read = move || read(&terminal, &abandoned, &sender);
         std::thread::Builder::new().name("keyboard".to_string()).spawn(read)?;
         Ok(Keyboard { inputs, window, _listening: listening })
+    }
+
+    /// Drops what was typed ahead if that is more than a person types; whether it was. A terminal that brackets what is pasted
+    /// hands it over in one piece.
+    pub fn drop_flood(&mut self) -> bool {
+        let is_flood = self.inputs.len() > FLOOD;
+        while is_flood && self.inputs.try_recv().is_ok() {}
+        is_flood
     }
 
     /// The next key, paste or size; `None` when the terminal is gone.
