@@ -9,7 +9,8 @@ use rolldeck::domain::journal::{Entry, Outcome, Request};
 use rolldeck::domain::keeper::Setting;
 use rolldeck::domain::operation::{Debt, StepState};
 use rolldeck::domain::plan::{Action, Gate, Goto, Owing, Plan, PlanRequest, Scope, Suspend, Tempo};
-use rolldeck::domain::policy::Minimum;
+use rolldeck::domain::policy::{Freeze, Minimum};
+use rolldeck::domain::protection::{Protected, Protection};
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
 use rolldeck::providers::sim::{Fault, Intervention};
@@ -454,4 +455,80 @@ async fn a_workload_that_makes_none_on_top_is_only_ever_slowed_down() {
             }
         }
     }
+}
+
+/// What came after the plan was made keeps its next step from being sent, as it would have kept the plan from being made.
+#[tokio::test(start_paused = true)]
+async fn a_quarantine_or_a_freeze_that_came_after_the_plan_keeps_its_steps() {
+    for with_reason in [None, Some("the nodes have it")] {
+        let state = tempfile::tempdir().expect("a directory");
+        let stage = Stage::open(&KEPT.replace("reverted_by = { by = \"Argo CD\", after = \"30s\" }\n", ""));
+        let mut session = process(&stage, state.path()).await;
+        let scope = Scope::Matching(Selector::parse("app").expect("a selector"));
+        let request = PlanRequest::of(Goto::Revision(1), scope, Duration::from_secs(600));
+        let reason = with_reason.map(Text::new);
+        let plan = session.model.plan(&PlanRequest { minimum: Some(Minimum::AsItIs), reason, ..request });
+        let image = plan.steps().next().and_then(|step| step.to.image.clone()).expect("known");
+        session.model.protections = vec![Protection {
+            number: 1,
+            what: Protected::Quarantine(Text::new(image.as_str())),
+            reason: Text::new("loses orders"),
+            by: Text::new("bob"),
+            at: session.model.now,
+            expires_at: None,
+        }];
+        session.model.fleet.set_protections(rolldeck::domain::protection::Protections::holding(
+            &session.model.protections,
+            session.model.now,
+        ));
+        let id = start(&mut session, plan);
+        if with_reason.is_some() {
+            ended(&mut session, &id).await;
+            assert_eq!(stage.world.calls().len(), 1, "somebody has said why");
+            continue;
+        }
+        let waits = |session: &Session| {
+            let tracked = session.model.operations.get(&id);
+            tracked.and_then(|tracked| tracked.gates.waiting_for.clone()).unwrap_or_default()
+        };
+        until(&mut session, "it says so", |session| waits(session).contains("is quarantined by bob")).await;
+        assert_eq!(stage.world.calls().len(), 0);
+        session.model.fleet.set_protections(Default::default());
+        session.model.protections.clear();
+        let now = session.model.now;
+        session.model.settings.policy.freezes = vec![Freeze {
+            places: Vec::new(),
+            from: now,
+            until: now + Duration::from_secs(60),
+            reason: Text::new("the sale"),
+        }];
+        until(&mut session, "the freeze keeps it", |session| waits(session).contains("is frozen until")).await;
+        assert_eq!(stage.world.calls().len(), 0);
+        ended(&mut session, &id).await;
+        assert_eq!(stage.world.calls().len(), 1, "it goes on when that is over");
+    }
+}
+
+/// What somebody can give back is not forgotten by a key.
+#[tokio::test(start_paused = true)]
+async fn a_debt_is_written_off_only_where_nothing_can_be_given_back() {
+    let state = tempfile::tempdir().expect("a directory");
+    let stage = Stage::open(KEPT);
+    let mut session = process(&stage, state.path()).await;
+    let plan = plan(&session, Suspend::UntilGivenBack, Minimum::AsItIs);
+    let id = start(&mut session, plan);
+    assert_eq!(ended(&mut session, &id).await, Outcome::Done);
+    let can_be = |session: &Session| operation(session, &id).debts[0].can_be_given_back(&session.model.fleet);
+    assert!(can_be(&session));
+    let owing: Vec<Owing> = operation(&session, &id).debts.iter().filter_map(Debt::owing).collect();
+    let app = deployment("k8s/a", "shop", "app");
+    let request = PlanRequest::of(Goto::GiveBack(owing), Scope::Exactly(vec![app.clone()]), Duration::from_secs(600));
+    let loose = session.model.plan(&request).will_be_undone_by;
+    assert!(loose[0].undoer.how_fast.ends_with("once it acts again"), "it says whom it sets loose: {loose:?}");
+    session.model.fleet.mark_all_stale("the link is down");
+    assert!(!can_be(&session), "nobody can tell");
+    session.model.operations.write_off(&id, Text::new("written off by ana: the cluster is gone"));
+    until(&mut session, "it is", |session| operation(session, &id).debts.is_empty()).await;
+    let paid = &operation(&session, &id).paid;
+    assert_eq!(paid[0].1, "written off by ana: the cluster is gone", "and that is told: {paid:?}");
 }
