@@ -51,6 +51,11 @@ pub enum Effect {
         /// Who started the operation.
         who: Text,
     },
+    /// Write the incident down; answer with `Event::Exported`.
+    Export {
+        /// What happened since then.
+        since: Timestamp,
+    },
     /// Ask registries what these are; answer with `Event::Resolved`, in any order.
     Resolve(Vec<ImageRef>),
     /// Ask whether a wave is well; answer with `Event::Probed`.

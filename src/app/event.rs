@@ -39,6 +39,8 @@ pub enum Event {
         /// What it said.
         answer: Asked,
     },
+    /// The incident was written down, where; or why not.
+    Exported(Result<Text, Text>),
     /// Registries have answered.
     Resolved(Vec<Answer>),
     /// A worker finished a filter.

@@ -102,6 +102,14 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             model.ui.touch();
             Vec::new()
         }
+        Event::Exported(written) => {
+            match written {
+                Ok(files) => model.ui.say(&format!("written: {files}")),
+                Err(why) => model.ui.say_why(&why),
+            }
+            model.ui.touch();
+            Vec::new()
+        }
         Event::Resolved(answers) => {
             model.resolving.answered(&answers, model.now);
             model.fleet.learn(answers);

@@ -242,6 +242,15 @@ impl Policy {
         self.probes.iter().filter(is_there)
     }
 
+    /// Every glob over places that it names, each once.
+    pub fn globs(&self) -> impl Iterator<Item = &str> {
+        let of_rules = self.rules.iter().map(|rule| &rule.places);
+        let of_probes = self.probes.iter().flat_map(|probe| &probe.places);
+        let of_freezes = self.freezes.iter().flat_map(|freeze| &freeze.places);
+        let all = of_rules.chain(of_probes).chain(of_freezes).chain(&self.order).map(Text::as_str);
+        all.collect::<std::collections::BTreeSet<&str>>().into_iter()
+    }
+
     /// Where in the order of waves a place stands; equal ranks are sorted by name.
     pub fn rank(&self, place: &PlaceId) -> usize {
         self.order.iter().position(|glob| glob_matches(glob, &place.0)).unwrap_or(self.order.len())

@@ -233,8 +233,15 @@ pub enum Command {
     /// What a version is, place by place
     #[command(subcommand)]
     Release(ReleaseCommand),
-    /// Write an incident bundle (comes in a later version)
-    Export,
+    /// Write an incident down, as Markdown and JSON: what is off, what changed, operations and their plans
+    Export {
+        /// What happened within this time before now: 1h, 2d
+        #[arg(long, value_name = "TIME", value_parser = time, default_value = "24h")]
+        since: Duration,
+        /// Where the two files are written
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        directory: std::path::PathBuf,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),

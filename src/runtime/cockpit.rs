@@ -9,6 +9,7 @@ use crossterm::event::{Event as TerminalInput, KeyEventKind};
 use futures::FutureExt as _;
 use tokio::time::Instant;
 
+use super::headless::progress::progress;
 use super::headless::{Exit, follow_all};
 use super::log;
 use super::session::Session;
@@ -17,7 +18,9 @@ use crate::app::effect::Effect;
 use crate::app::event::{Event, ProcessEvent, TerminalEvent};
 use crate::app::ui::refresh;
 use crate::app::view::draw;
+use crate::domain::operation::Alive;
 use crate::domain::text::Text;
+use crate::domain::text::counted;
 
 /// Under load the screen is drawn this often; a key is answered at once.
 const FRAME: Duration = Duration::from_millis(100);
@@ -47,8 +50,23 @@ pub async fn run(mut session: Session) -> anyhow::Result<Exit> {
         Next::Detach => follow_all(session, signals).await,
         Next::GoOn | Next::Quit => {
             session.last_answers().await;
+            tell_left(&session);
             session.close();
             Ok(Exit::Done)
+        }
+    }
+}
+
+/// What is left half way by whoever ended this process: nobody sees the banner any more.
+fn tell_left(session: &Session) {
+    for tracked in session.model.operations.iter() {
+        let operation = &tracked.operation;
+        if operation.ended.is_none() && tracked.alive == Alive::Here {
+            let owes = counted(operation.debts.len(), "debt");
+            progress(&format!(
+                "{0} is interrupted, with {owes}: `rolldeck resume {0}` goes on, `rolldeck abort {0}` stops it",
+                operation.id
+            ));
         }
     }
 }
@@ -158,6 +176,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Execute { .. }
         | Effect::Inspect { .. }
         | Effect::Probe { .. }
+        | Effect::Export { .. }
         | Effect::Resolve(_)
         | Effect::Remember(_)
         | Effect::Note(_)

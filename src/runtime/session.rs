@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use super::export;
 use super::probe;
 use super::store::Behind;
 use super::store::Store;
@@ -270,6 +272,12 @@ impl Session {
                 self.probes.entry(id).or_default().push(asked);
             }
             Effect::Resolve(references) => self.resolve(references),
+            Effect::Export { since } => {
+                let written = export::write(&self.model, since, Path::new("."));
+                let said = written.map(|files| Text::new(&files.map(|file| file.display().to_string()).join(", ")));
+                // The receiving end lives in this very struct.
+                let _ = self.sender.send(Event::Exported(said.map_err(|error| Text::new(&format!("{error:#}")))));
+            }
             Effect::Remember(healthy) => self.store.remember(healthy),
             Effect::Note(notes) => self.store.note(notes),
             Effect::Protect { what, reason, expires_at } => {

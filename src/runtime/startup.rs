@@ -22,9 +22,10 @@ use crate::app::record::HealthRecord;
 use crate::app::settings::{Access, Connection, PlaceSetting, Settings};
 use crate::app::timeline::{Kept, Timeline};
 use crate::domain::expectation::ServiceKeys;
-use crate::domain::id::OperationId;
+use crate::domain::id::{OperationId, PlaceId};
 use crate::domain::journal::Record;
 use crate::domain::release::{Release, Releases};
+use crate::domain::selector::glob_matches;
 use crate::domain::text::Text;
 use crate::domain::timeline::Retention;
 use crate::providers::sim::{self, SimWorld};
@@ -93,9 +94,15 @@ pub fn check_config(options: &Options) -> anyhow::Result<String> {
     }
     let asked = chosen.settings.iter().filter(|setting| setting.connection == Connection::Wanted);
     let ids: Vec<&str> = asked.map(|setting| setting.id.0.as_str()).collect();
+    let known: Vec<&PlaceId> = chosen.settings.iter().map(|setting| &setting.id).collect();
+    let idle: Vec<&str> = policy.globs().filter(|glob| !known.iter().any(|id| glob_matches(glob, &id.0))).collect();
+    let idle = match idle.is_empty() {
+        true => String::new(),
+        false => format!("; no place is called {} here, as [policy] names them", idle.join(", ")),
+    };
     Ok(match ids.is_empty() {
-        true => format!("{file}: ok; no place is asked"),
-        false => format!("{file}: ok; asks {}", ids.join(", ")),
+        true => format!("{file}: ok; there is no place that it would ask{idle}"),
+        false => format!("{file}: ok; asks {}{idle}", ids.join(", ")),
     })
 }
 

@@ -127,3 +127,47 @@ fn what_changed_in_the_last_hour_is_known_at_the_first_start() {
     check(&run(state.path(), &["timeline", "svc:chekout", "place:k8s/prod-eu"]), 2, "nothing is called so");
     check(&run(state.path(), &["timeline", "--since", "soon"]), 2, "ages look like");
 }
+
+#[test]
+fn an_incident_is_written_down_once_for_people_and_for_programs() {
+    let state = tempfile::tempdir().expect("a directory");
+    let folder = state.path().display().to_string();
+    let written = run(state.path(), &["export", "--directory", &folder]);
+    assert_eq!(written.status.code(), Some(0), "{written:?}");
+    let paths = String::from_utf8(written.stdout).expect("UTF-8");
+    let paths: Vec<&str> = paths.lines().collect();
+    let markdown = std::fs::read_to_string(paths[0]).expect("the one for people");
+    for part in ["# Incident", "## What is off or not healthy", "checkout", "## What changed", "## Operations"] {
+        assert!(markdown.contains(part), "{part}: {markdown}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(paths[1]).expect("the other")).expect("JSON");
+    assert!(json["fleet"]["rows"].as_array().is_some_and(|rows| rows.len() > 5), "{json}");
+    assert!(json["timeline"]["rows"].is_array() && json["operations"].is_array() && json["plans"].is_array());
+    use std::os::unix::fs::PermissionsExt as _;
+    assert_eq!(std::fs::metadata(paths[0]).expect("there").permissions().mode() & 0o777, 0o600);
+    let nowhere = run(state.path(), &["export", "--directory", "/no/such/folder"]);
+    check(&nowhere, 2, "/no/such/folder");
+}
+
+/// What protects nothing is said, instead of looking as if it did.
+#[test]
+fn a_lock_or_a_ban_that_would_protect_nothing_is_refused() {
+    let state = tempfile::tempdir().expect("a directory");
+    let protect = |arguments: &[&str]| run(state.path(), &[arguments, &["--reason", "x"]].concat());
+    check(&protect(&["lock", "svc:chekout"]), 2, "nothing is called so");
+    check(&protect(&["lock", "place:k8s/nope"]), 2, "nothing is called so");
+    check(&protect(&["lock", " "]), 2, "nothing is named");
+    check(&protect(&["snooze", ""]), 2, "nothing is named");
+    check(&protect(&["lock", &format!("svc:{}checkout", "x,".repeat(600))]), 2, "1000 characters at most");
+    check(&protect(&["quarantine", "sha256:zzzzzzzzzzzz"]), 2, "it would ban nothing");
+    check(&run(state.path(), &["lock", "svc:checkout", "--reason", "x", "--expires", "0s"]), 2, "a minute or more");
+    let banned = protect(&["quarantine", "sha256:C0FFEE12C0FFEE12", "--output", "json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&banned.stdout).expect("JSON");
+    assert_eq!(answer["rows"][0]["target"], "sha256:c0ffee12c0ffee12");
+    let locked = protect(&["lock", "svc:checkout"]);
+    assert!(String::from_utf8_lossy(&locked.stdout).contains("it covers 5 workloads now"), "{locked:?}");
+    check(&run(state.path(), &["--read-only", "unlock", "svc:checkout"]), 2, "nothing is lifted");
+    check(&run(state.path(), &["unsnooze", "svc:checkout"]), 2, "there is no snooze svc:checkout");
+    assert_eq!(run(state.path(), &["unlock", "svc:checkout"]).status.code(), Some(0));
+}

@@ -2,7 +2,7 @@
 //!
 //! Never copies what a screen would not show.
 
-use crate::app::command::{Command, Risk, Scope, not_now};
+use crate::app::command::{Command, Risk, Scope, always, not_now};
 use crate::app::commands::going::has_row;
 use crate::app::effect::Effect;
 use crate::app::model::Model;
@@ -13,8 +13,20 @@ use crate::domain::id::{OperationId, PlaceId, WorkloadId};
 use crate::domain::image::ImageId;
 use crate::domain::text::{Text, counted};
 
+/// What belongs to an incident.
+const LAST_DAY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
+    Command {
+        id: "incident.export",
+        title: "export",
+        doc: "Writes the last day down: what is off, what changed, operations and plans, as Markdown and JSON in this folder.",
+        risk: Risk::Look,
+        scope: Scope::Global,
+        available: always,
+        run: |model| vec![Effect::Export { since: model.now - LAST_DAY }],
+    },
     copy("copy.digest", "copy digest", "Copies the whole id of the image that the row runs.", has_digest, digest),
     copy("copy.id", "copy id", "Copies the id of what the row is about.", has_row, ids),
     copy(

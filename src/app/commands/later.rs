@@ -7,19 +7,14 @@ use crate::app::model::Model;
 use crate::domain::text::Text;
 
 /// The commands.
-pub(crate) const COMMANDS: &[Command] = &[
-    later("row.console", "console link", "Opens the row in the provider's console.", Risk::Look, Scope::Lists, |_| {
-        not_now("console links come with a later version; y i copies the id")
-    }),
-    later(
-        "incident.export",
-        "export",
-        "Writes the incident down, as Markdown and JSON.",
-        Risk::Look,
-        Scope::Global,
-        |_| not_now("the export comes with a later version; y m copies rows as Markdown"),
-    ),
-];
+pub(crate) const COMMANDS: &[Command] = &[later(
+    "row.console",
+    "console link",
+    "Opens the row in the provider's console.",
+    Risk::Look,
+    Scope::Lists,
+    |_| not_now("console links come with a later version; y i copies the id"),
+)];
 
 const fn later(
     id: &'static str,

@@ -2,6 +2,7 @@
 //!
 //! Never prints. Names of fields are a promise: they are added to, not changed. Absent knowledge is `null`.
 
+mod bundle;
 mod compare;
 mod instances;
 mod operations;
@@ -14,6 +15,7 @@ mod workloads;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use bundle::{Bundle, bundle};
 pub use compare::{ComparisonReport, comparison_report};
 pub use instances::{InstanceRow, instance_rows};
 pub use operations::{OperationRow, operation_row, operation_rows};

@@ -161,6 +161,11 @@ impl WorkloadRow {
 
     /// The rows as a table for people.
     pub fn table(rows: &[WorkloadRow]) -> Table {
+        WorkloadRow::table_of(rows.iter())
+    }
+
+    /// The same of some of them.
+    pub(super) fn table_of<'a>(rows: impl Iterator<Item = &'a WorkloadRow>) -> Table {
         let mut table = Table::new(&[
             "STATE",
             "SERVICE",

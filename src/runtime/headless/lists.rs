@@ -2,6 +2,7 @@
 //!
 //! Never waits longer than the time-out: what has not answered by then is `complete: false`.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -19,6 +20,7 @@ use crate::domain::comparison;
 use crate::domain::drift::Verdict;
 use crate::domain::selector::{Facts, Selector};
 use crate::runtime::cli::Options;
+use crate::runtime::export::write;
 use crate::runtime::headless::print::Exit;
 use crate::runtime::session::Session;
 use crate::runtime::startup::{Opened, open_journal, state_dir_of};
@@ -128,6 +130,19 @@ pub(super) async fn timeline(options: &Options, selector: &[String], since: Opti
     session.close();
     // What was kept survives the loss of its places: then it is an answer, of which a part may be missing.
     Ok(if exit == Exit::Error && is_kept { Exit::Partial } else { exit })
+}
+
+pub(super) async fn export(options: &Options, since: Duration, directory: &Path) -> anyhow::Result<Exit> {
+    let session = read(options).await?;
+    let since = session.model.now.checked_sub(since)?;
+    for file in write(&session.model, since, directory)? {
+        print::line(&file.display().to_string())?;
+    }
+    tell_places(&session.model);
+    let exit = exit_of(&session.model);
+    session.close();
+    // What is kept is worth writing down although no place answers.
+    Ok(if exit == Exit::Error { Exit::Partial } else { exit })
 }
 
 pub(super) fn operations(options: &Options) -> anyhow::Result<Exit> {

@@ -94,17 +94,13 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Quarantine { image, why } => protect::quarantine(&options, &image, &why),
         Command::Unquarantine { image } => protect::lift(&options, &["quarantine"], &image),
         Command::Release(command) => releases::run(&options, command).await,
-        Command::Export => later("export", "use --output json or markdown of the other commands"),
+        Command::Export { since, directory } => lists::export(&options, since, &directory).await,
         Command::Demo { list: true, .. } => {
             print::text(&lists::scenarios())?;
             Ok(Exit::Done)
         }
         Command::Demo { .. } => Err(anyhow!("the demo needs a terminal; other commands take --demo SCENARIO")),
     }
-}
-
-fn later(command: &str, instead: &str) -> anyhow::Result<Exit> {
-    Err(anyhow!("{command} comes in a later version; {instead}"))
 }
 
 /// How long the fleet is watched after the last wave where nobody looks at a screen.

@@ -404,7 +404,6 @@ fn enter_opens_the_service_and_the_history_goes_back() {
 fn keys_that_do_nothing_say_why() {
     let mut world = fleets::incident();
     for (keys, part) in [
-        ("E", "later version"),
         ("o", "later version"),
         ("x z", "no operation runs"),
         ("p", "no operation runs"),
@@ -510,8 +509,8 @@ fn the_palette_goes_by_letters_and_says_why_not() {
     world.press("enter");
     assert!(world.screen().contains("OPERATIONS"), "{}", world.screen());
     world.press(":");
-    world.type_text("export");
-    assert!(world.screen().contains("not now: the export comes with a later version"), "{}", world.screen());
+    world.type_text("console");
+    assert!(world.screen().contains("not now: console links come with a later version"), "{}", world.screen());
     world.press("esc");
     world.press(":");
     world.type_text("billing");
