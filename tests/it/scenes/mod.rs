@@ -114,9 +114,14 @@ fn a_running_operation_is_named_on_every_screen() {
 #[test]
 fn the_other_screens() {
     let mut world = fleets::incident();
-    for (key, name) in
-        [("2", "fleet"), ("3", "compare"), ("4", "instances"), ("6", "timeline"), ("7", "places"), ("5", "operations-none")]
-    {
+    for (key, name) in [
+        ("2", "fleet"),
+        ("3", "compare"),
+        ("4", "instances"),
+        ("6", "timeline"),
+        ("7", "places"),
+        ("5", "operations-none"),
+    ] {
         world.press(key);
         world.settle();
         check(name, &mut world);
