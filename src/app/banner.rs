@@ -7,6 +7,7 @@ use super::commands::protecting;
 use super::model::Model;
 use super::operations::Tracked;
 use super::screens::operations::state;
+use super::step_text;
 use super::theme::Meaning;
 use super::widgets::bar::bar;
 use super::widgets::paint::Line;
@@ -104,9 +105,10 @@ fn name(model: &Model, tracked: &Tracked, width: usize) -> Line {
     let operation = &tracked.operation;
     let (meaning, glyph, word) = state(tracked);
     let time = Clock::Running.show(operation.started_at, model.now);
-    let left = Line::new(meaning, format!(" {glyph} {} {word}  ", operation.id))
-        .and(Meaning::Text, operation.plan.title.to_string());
-    ends(left, Line::plain(format!("{time} ")), width)
+    let (left, right) =
+        (Line::new(meaning, format!(" {glyph} {} {word}  ", operation.id)), Line::plain(format!("{time} ")));
+    let title = step_text::title(&operation.plan, width.saturating_sub(left.width() + right.width() + 1));
+    ends(left.and(Meaning::Text, title), right, width)
 }
 
 fn progress(model: &Model, tracked: &Tracked, width: usize) -> Line {

@@ -17,10 +17,10 @@ use super::screens::{self, page};
 use super::settings::Access;
 use super::theme::Meaning;
 use super::ui::{Entry, Message};
+use super::widgets::field::field;
 use super::widgets::paint::{self, Line};
 use super::widgets::panel;
 use crate::domain::observation::PlaceState;
-use crate::domain::text::Text;
 
 /// The smallest terminal that can be worked on.
 const LEAST: (u16, u16) = (60, 16);
@@ -80,7 +80,7 @@ fn outcomes(model: &Model, body: Rect, buffer: &mut Buffer) {
     let lookup = model.settings.look.keymap.lookup(&model.ui.scopes(), &model.ui.pending);
     let stops = |longer: &[&Binding]| longer.iter().any(|binding| binding.command.id == "operation.return");
     let is_asked = !model.ui.pending.is_empty() && matches!(&lookup, Lookup::Pending(longer) if stops(longer));
-    let lines = if is_asked { steering::before_a_stop(model) } else { Vec::new() };
+    let lines = if is_asked { steering::before_a_stop(model, usize::from(body.width)) } else { Vec::new() };
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(body.height);
     let area = Rect { y: body.y + body.height - height, height, ..body };
     paint::fill(buffer, area, model.settings.look.theme.style(Meaning::Text));
@@ -231,27 +231,25 @@ fn trouble(model: &Model) -> String {
 
 fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = &model.settings.look.theme;
+    let width = usize::from(area.width);
     let line = match (&model.ui.entry, &model.ui.message) {
-        (Some(Entry::PlanReason(typed)), _) => Line::plain(" why, all the same? ")
-            .and(Meaning::Input, format!("{}_", Text::new(typed)))
-            .and(Meaning::Dim, "  Enter, Esc"),
+        (Some(Entry::PlanReason(typed)), _) => field(Line::plain(" why, all the same? "), typed, "Enter, Esc", width),
         (Some(Entry::WriteOff { operation, typed }), _) => {
-            Line::plain(format!(" write off what {operation} owes: why? "))
-                .and(Meaning::Input, format!("{}_", Text::new(typed)))
-                .and(Meaning::Dim, "  Enter, Esc")
+            let question = Line::plain(format!(" write off what {operation} owes: why? "));
+            field(question, typed, "Enter, Esc", width)
         }
-        (Some(Entry::Incident(typed)), _) => Line::plain(" incident: ")
-            .and(Meaning::Input, format!("{}_", Text::new(typed)))
-            .and(Meaning::Dim, "  Enter keeps it, Esc leaves it"),
+        (Some(Entry::Incident(typed)), _) => {
+            field(Line::plain(" incident: "), typed, "Enter keeps it, Esc leaves it", width)
+        }
         (Some(Entry::Protect { .. }), Some(Message::Why(text))) => Line::new(Meaning::Warning, format!(" {text}")),
-        (Some(Entry::Protect { what, typed }), _) => protecting::prompt(what, typed),
+        (Some(Entry::Protect { what, typed }), _) => protecting::prompt(model, what, typed, width),
         (Some(Entry::Filter { .. }), _) => {
             Line::new(Meaning::Dim, " Enter keeps, Esc leaves; words svc: place: ns: kind: state: digest: image: age>")
         }
-        (None, _) if !model.ui.pending.is_empty() => pending(model, usize::from(area.width)),
+        (None, _) if !model.ui.pending.is_empty() => pending(model, width),
         (None, Some(Message::Done(text))) => Line::new(Meaning::Text, format!(" {text}")),
         (None, Some(Message::Why(text))) => Line::new(Meaning::Warning, format!(" {text}")),
-        (None, None) => hints(model, usize::from(area.width)),
+        (None, None) => hints(model, width),
     };
     paint::line(buffer, area.x, area.y, area.width, &line, theme);
 }

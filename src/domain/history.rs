@@ -98,7 +98,15 @@ pub struct Knowledge<'a> {
     pub banned: Banned<'a>,
 }
 
+/// Why what a workload asks for now is no way back.
+const REQUESTED: &str = "requested now";
+
 impl Version {
+    /// Whether it is what its workload asks for.
+    pub fn is_requested(&self) -> bool {
+        self.rejected.as_deref() == Some(REQUESTED)
+    }
+
     /// What speaks for it, in words.
     pub fn why_good(&self, kind: WorkloadKind) -> &'static str {
         match self.own {
@@ -185,7 +193,7 @@ pub fn one_of_each(versions: Vec<Version>, requested: &TemplateHash) -> Vec<Vers
     let mut kept: Vec<Version> = Vec::new();
     for mut version in versions {
         if version.hash == *requested {
-            version.rejected = Some(Text::new("requested now"));
+            version.rejected = Some(Text::new(REQUESTED));
         }
         // An operation that went to it has seen no run of it.
         version.evidence = version.evidence.map(|evidence| match version.is_running {
@@ -209,7 +217,7 @@ fn rejection(
     knowledge: &Knowledge<'_>,
 ) -> Option<Text> {
     if current.is_some_and(|current| current.uid == revision.uid) {
-        return Some(Text::new("requested now"));
+        return Some(Text::new(REQUESTED));
     }
     if !images_differ(&revision.template, revision, current, knowledge) {
         return Some(Text::new("same image as requested now"));

@@ -218,6 +218,9 @@ pub enum Action {
         name: Text,
         /// What it ran when the plan was made.
         image: Option<ImageId>,
+        /// Since when it runs, where that is known: its age is read before its code is typed.
+        #[serde(default)]
+        started_at: Option<Timestamp>,
     },
     /// Change something beside the template for as long as the plan needs it: a debt until it is given back.
     Borrow {
@@ -456,6 +459,14 @@ impl Side {
             (Some(image), None) => image.to_string(),
             (None, Some(version)) => version.to_string(),
             (None, None) => self.reference.as_ref().map_or("unknown".to_string(), ToString::to_string),
+        }
+    }
+
+    /// The same where it stands in a list: the version first, which people look for.
+    pub fn named(&self) -> String {
+        match (&self.image, &self.version) {
+            (Some(image), Some(version)) => format!("{version} {}", image.short(12)),
+            (Some(_) | None, _) => self.label(),
         }
     }
 }

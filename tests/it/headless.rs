@@ -83,6 +83,28 @@ fn of_two_who_have_the_code_of_one_plan_one_starts_it() {
 }
 
 #[test]
+fn a_plan_for_people_says_which_image_each_step_leaves_and_goes_to() {
+    let state = tempfile::tempdir().expect("a directory");
+    let said = |arguments: &[&str]| {
+        let output = run(state.path(), arguments);
+        check(&output, 0, "");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let back = said(&["plan", "rollback", "checkout", "place:k8s/prod-eu"]);
+    assert!(
+        back.contains("Deployment shop/checkout, 20 instances: back to revision 3, v42 ") && back.contains(" -> v41 "),
+        "{back}"
+    );
+    assert!(!back.contains("restore_revision"), "{back}");
+    let burn = said(&["plan", "replace", "--oldest", "1", "web", "place:k8s/prod-eu"]);
+    let step = burn.lines().find(|line| line.contains("1.1")).expect("a step");
+    assert!(step.contains(": replaces web-") && step.contains("h old: 2026.11.0 "), "{step}");
+    let scripts = run(state.path(), &["plan", "rollback", "checkout", "place:k8s/prod-eu", "--output", "json"]);
+    let plan: Value = serde_json::from_slice(&scripts.stdout).expect("JSON");
+    assert_eq!(plan["waves"][0]["steps"][0]["verb"], "restore_revision", "scripts keep their word");
+}
+
+#[test]
 fn a_configuration_without_an_end_is_refused() {
     let state = tempfile::tempdir().expect("a directory");
     let output = Command::new(env!("CARGO_BIN_EXE_rolldeck"))

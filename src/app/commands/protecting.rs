@@ -11,9 +11,10 @@ use crate::app::rows::{RowId, Rows as _};
 use crate::app::screens::drift;
 use crate::app::theme::Meaning;
 use crate::app::ui::Entry;
+use crate::app::widgets::field::field;
 use crate::app::widgets::paint::Line;
 use crate::domain::fleet::Workload;
-use crate::domain::image::ImageId;
+use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::protection::{Protected, Protection};
 use crate::domain::selector::duration;
 use crate::domain::text::Text;
@@ -41,7 +42,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         "row.snooze",
         "snooze",
         "Says that the drift of the row is known, for a while: it is shown last. On a snoozed row: no longer.",
-        can_lock,
+        can_snooze,
         snooze,
     ),
 ];
@@ -56,17 +57,39 @@ const fn command(
     Command { id, title, doc, risk: Risk::Protect, scope: Scope::Lists, available, run }
 }
 
-/// What is asked for in the footer.
-pub(crate) fn prompt(what: &Protected, typed: &str) -> Line {
+/// What is asked for in the footer, within this width.
+pub(crate) fn prompt(model: &Model, what: &Protected, typed: &str, width: usize) -> Line {
     let what = match what {
         Protected::Lock(selector) => format!(" lock {selector}: why? "),
-        Protected::Quarantine(image) => format!(" quarantine {image}: why? "),
+        Protected::Quarantine(image) => {
+            // The cursor stays where it is while a reason is typed; its row may be gone meanwhile.
+            let there = image_there(model).filter(|there| there.image.as_str() == image.as_str());
+            format!(" quarantine {}: why? ", there.map_or_else(|| image.to_string(), |there| there.named()))
+        }
         Protected::Snooze(selector) => format!(" snooze {selector}: why? "),
         Protected::Stay { workload, version, .. } => format!(" keep {workload} at {version}: why? "),
     };
-    Line::new(Meaning::Title, what)
-        .and(Meaning::Input, format!("{}_", Text::new(typed)))
-        .and(Meaning::Dim, "  \"for 4h\" at its end, else 24h; Enter, Esc")
+    field(Line::new(Meaning::Title, what), typed, "\"for 4h\" at its end, else 24h", width)
+}
+
+/// An image that a key protects, as a person knows it.
+struct ImageThere {
+    image: ImageId,
+    reference: Option<ImageRef>,
+    version: Option<Text>,
+}
+
+impl ImageThere {
+    fn of(workload: &Workload, image: Option<&ImageId>, reference: Option<&ImageRef>) -> Option<ImageThere> {
+        let version = workload.name_of(image, reference);
+        Some(ImageThere { image: image?.clone(), reference: reference.cloned(), version })
+    }
+
+    /// `v42 7f9db0e2157e`.
+    fn named(&self) -> String {
+        let short = self.image.short(12);
+        self.version.as_ref().map_or_else(|| short.to_string(), |version| format!("{version} {short}"))
+    }
 }
 
 /// Enter after a reason.
@@ -136,19 +159,32 @@ fn quoted(value: &str) -> String {
 }
 
 /// The image that is bad there: what runs and should not, else what is asked for.
-fn image_there(model: &Model) -> Option<ImageId> {
-    if let Some(RowId::Image(name)) = &model.ui.rows().listing().cursor {
-        return model.ui.screens.compare.image(name).cloned();
+fn image_there(model: &Model) -> Option<ImageThere> {
+    match model.ui.rows().listing().cursor.as_ref()? {
+        RowId::Image(name) => {
+            let row = model.ui.screens.compare.named(name)?;
+            let (reference, version) = (row.reference.clone(), row.version.clone());
+            return Some(ImageThere { image: row.image.clone()?, reference, version });
+        }
+        RowId::Instance(slot, uid) => {
+            let (instance, workload) =
+                model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid)?;
+            let main = instance.seen.containers.iter().find(|container| container.name == workload.judgement.main)?;
+            return ImageThere::of(workload, main.running.as_ref(), main.asked.as_ref());
+        }
+        // What came or went then, whatever is there now.
+        RowId::Happening(id) => {
+            let row = model.ui.screens.timeline.row(id)?;
+            return Some(ImageThere { image: row.image.clone()?, reference: None, version: row.version.clone() });
+        }
+        RowId::Service(_) | RowId::Workload(_) | RowId::Operation(_) | RowId::Place(_) => {}
     }
-    if let Some(RowId::Instance(slot, uid)) = &model.ui.rows().listing().cursor {
-        let (instance, workload) = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid)?;
-        let main = instance.seen.containers.iter().find(|container| container.name == workload.judgement.main);
-        return main?.running.clone();
-    }
-    let judgement = &workload_there(model)?.judgement;
-    let off = judgement.running.iter().max_by_key(|cohort| (cohort.verdict, cohort.instances));
-    let off = off.filter(|_| judgement.tally.off() > 0).and_then(|cohort| cohort.image.clone());
-    off.or_else(|| judgement.requested.clone())
+    let workload = workload_there(model)?;
+    let judgement = &workload.judgement;
+    let known = judgement.running.iter().filter(|cohort| cohort.image.is_some());
+    let off = known.max_by_key(|cohort| (cohort.verdict, cohort.instances)).filter(|_| judgement.tally.off() > 0);
+    let off = off.and_then(|cohort| ImageThere::of(workload, cohort.image.as_ref(), cohort.reference.as_ref()));
+    off.or_else(|| ImageThere::of(workload, judgement.requested.as_ref(), workload.requested()))
 }
 
 fn lock_there(model: &Model) -> Option<Protection> {
@@ -177,6 +213,26 @@ fn can_quarantine(model: &Model) -> Result<(), Text> {
     if image_there(model).is_some() { Ok(()) } else { not_now("no image is known under the cursor") }
 }
 
+/// Only what is off can be put off; what is put off already may be no longer.
+fn can_snooze(model: &Model) -> Result<(), Text> {
+    can_lock(model)?;
+    let is_snoozed = workload_there(model).is_some_and(|workload| model.fleet.snooze_on(workload).is_some());
+    let is_off = |workload: &Workload| workload.judgement.is_off();
+    let any_off = match (&model.ui.rows().listing().cursor, workload_there(model)) {
+        (Some(RowId::Place(id)), _) => {
+            model.fleet.workloads().any(|workload| workload.id.place == *id && is_off(workload))
+        }
+        (Some(RowId::Workload(_)), Some(workload)) => is_off(workload),
+        // The service is put off, wherever it runs.
+        (_, Some(row)) => {
+            let mut all = model.fleet.workloads().filter(|workload| workload.seen.service == row.seen.service);
+            all.any(is_off)
+        }
+        (_, None) => false,
+    };
+    if is_snoozed || any_off { Ok(()) } else { not_now("it is not off: there is nothing to put off") }
+}
+
 fn lock(model: &mut Model) -> Vec<Effect> {
     if let Some(lock) = lock_there(model) {
         model.ui.say(&format!("lock {} is lifted; it was {}", lock.number, lock.describe()));
@@ -201,12 +257,13 @@ fn snooze(model: &mut Model) -> Vec<Effect> {
 }
 
 fn quarantine(model: &mut Model) -> Vec<Effect> {
-    let Some(image) = image_there(model) else { return Vec::new() };
-    if let Some(ban) = model.fleet.protections().quarantine_of(Some(&image), None).cloned() {
-        model.ui.say(&format!("quarantine {} is lifted; it was {}", ban.number, ban.describe()));
+    let Some(there) = image_there(model) else { return Vec::new() };
+    let protections = model.fleet.protections();
+    if let Some(ban) = protections.quarantine_of(Some(&there.image), there.reference.as_ref()).cloned() {
+        model.ui.say(&format!("the quarantine of {} is lifted; it was {}", there.named(), ban.describe()));
         return vec![Effect::Lift(ban.number)];
     }
-    let what = Protected::Quarantine(Text::new(image.as_str()));
+    let what = Protected::Quarantine(Text::new(there.image.as_str()));
     model.ui.entry = Some(Entry::Protect { what, typed: String::new() });
     Vec::new()
 }

@@ -10,6 +10,7 @@ use crate::app::operations::Tracked;
 use crate::app::overlays::{Overlay, ask::AskOverlay};
 use crate::app::rows::RowId;
 use crate::app::screens::Screen;
+use crate::app::step_text;
 use crate::app::theme::Meaning;
 use crate::app::ui::Entry;
 use crate::app::widgets::paint::Line;
@@ -144,20 +145,32 @@ fn stop_and_return(model: &mut Model) -> Vec<Effect> {
 }
 
 /// What the second key after `x` would do, place by place; nothing where no operation runs that can be stopped.
-pub(crate) fn before_a_stop(model: &Model) -> Vec<Line> {
+pub(crate) fn before_a_stop(model: &Model, width: usize) -> Vec<Line> {
     let Ok(tracked) = running(model) else { return Vec::new() };
     let operation = &tracked.operation;
-    let mut lines = vec![Line::new(Meaning::Title, format!(" {}: {}", operation.id, operation.plan.title))];
+    let name = format!(" {}: ", operation.id);
+    let title = step_text::title(&operation.plan, width.saturating_sub(name.len()));
+    let mut lines = vec![Line::new(Meaning::Title, name + &title)];
     let left = operation.left(&model.fleet);
-    for Left { place, new, old } in &left {
+    for Left { place, new, old, back } in &left {
+        let versions: Vec<&str> = back.iter().map(|back| back.version.as_str()).collect();
         lines.push(
             Line::new(Meaning::Text, format!("   {place}  "))
                 .and(Meaning::Key, "s")
-                .and(Meaning::Text, format!(" stop here: {new} new, {old} old stay   "))
+                .and(Meaning::Text, format!(" stop here: {new} new, {old} old   "))
                 .and(Meaning::Key, "z")
-                .and(Meaning::Text, format!(" go back: {new} replaced again")),
+                .and(Meaning::Text, format!(" go back to {}: {new} replaced", versions.join(", "))),
         );
     }
+    let mut bad: Vec<(&Text, &Text)> = Vec::new();
+    for back in left.iter().flat_map(|left| &left.back) {
+        let why = back.why_bad.as_ref().map(|why| (&back.version, why)).filter(|known| !bad.contains(known));
+        bad.extend(why);
+    }
+    for (version, why) in bad {
+        lines.push(Line::new(Meaning::Warning, format!("   ! {version} is not a last good version: {why}")));
+    }
+    let mut lines: Vec<Line> = lines.into_iter().flat_map(|line| line.wrapped(width, 5)).collect();
     if left.is_empty() {
         lines.push(Line::new(Meaning::Dim, "   nothing was changed yet: either key stops it, and nothing is replaced"));
     }

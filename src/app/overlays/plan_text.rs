@@ -4,9 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use super::plan::{Closed, Equivalents, PlanOverlay};
 use crate::app::command::Scope;
 use crate::app::model::Model;
+use crate::app::step_text::{self, Sides};
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
@@ -15,6 +18,9 @@ use crate::domain::plan::{
     Action, Brake, Change, CheckVerdict, Gate, Goto, Pace, Plan, Step, Stride, Suspend, Unpause, Wave,
 };
 use crate::domain::text::counted;
+
+/// Cells at the end of the title for how far it is scrolled.
+const SCROLLED: usize = 20;
 
 /// The lines of a plan, and where its parts begin: each wave, what it leaves out, the checks and what comes after them.
 pub(crate) struct Body {
@@ -38,7 +44,7 @@ impl Body {
 /// The whole panel.
 pub(crate) fn panel(model: &Model, overlay: &PlanOverlay, width: usize) -> Panel {
     let body = body(model, overlay, width).lines;
-    Panel { title: title(overlay), body, foot: foot(model, overlay), top: overlay.top }
+    Panel { title: title(overlay, width), body, foot: foot(model, overlay), top: overlay.top }
 }
 
 /// The lines with their parts, and how many lines stand under them.
@@ -58,7 +64,7 @@ fn body(model: &Model, overlay: &PlanOverlay, width: usize) -> Body {
     }
     for (number, wave) in overlay.plan.waves.iter().enumerate() {
         body.part();
-        wave_lines(&overlay.plan, number, wave, overlay.equivalents, &mut |line| body.add(line));
+        wave_lines(&overlay.plan, number, wave, model.now, overlay.equivalents, &mut |line| body.add(line));
     }
     if !overlay.left_out.is_empty() {
         body.part();
@@ -90,7 +96,7 @@ fn body(model: &Model, overlay: &PlanOverlay, width: usize) -> Body {
     body
 }
 
-fn title(overlay: &PlanOverlay) -> Line {
+fn title(overlay: &PlanOverlay, width: usize) -> Line {
     let what = match (&overlay.request.goto, overlay.request.change) {
         (Goto::GiveBack(_), _) => "give back",
         (Goto::Expected, _) => "replace what is off",
@@ -103,26 +109,23 @@ fn title(overlay: &PlanOverlay) -> Line {
         (Goto::Revision(_) | Goto::Image(_), Change::ImageOnly) => "to a picked version, image only",
     };
     let fast = if overlay.request.pace == Pace::Fast { "FAST " } else { "" };
-    Line::new(Meaning::Header, " PLAN ")
-        .and(Meaning::Title, format!(" {what} "))
-        .and(Meaning::Warning, fast)
-        .and(Meaning::Text, format!(" {}", subject(&overlay.plan)))
+    let line =
+        Line::new(Meaning::Header, " PLAN ").and(Meaning::Title, format!(" {what} ")).and(Meaning::Warning, fast);
+    // The verb stands before it, and how much more there is behind it.
+    let verb = overlay.plan.verb.as_str();
+    let space = (width + verb.len()).saturating_sub(line.width() + SCROLLED);
+    let title = step_text::title(&overlay.plan, space);
+    line.and(Meaning::Text, format!(" {}", title.strip_prefix(verb).map_or(title.as_str(), str::trim_start)))
 }
 
-/// The plan's title without its verb, which stands before it.
-fn subject(plan: &Plan) -> &str {
-    plan.title.strip_prefix(plan.verb.as_str()).map_or(plan.title.as_str(), str::trim_start)
-}
-
-/// Whether all steps go from the same to the same: then the title says it once.
-pub(crate) fn is_uniform(plan: &Plan) -> bool {
-    let replacing = plan.steps().filter(|step| step.action.replaces());
-    let mut sides = replacing.map(|step| (step.from.label(), step.to.label()));
-    let first = sides.next();
-    sides.all(|side| Some(&side) == first.as_ref())
-}
-
-fn wave_lines(plan: &Plan, number: usize, wave: &Wave, equivalents: Equivalents, add: &mut dyn FnMut(Line)) {
+fn wave_lines(
+    plan: &Plan,
+    number: usize,
+    wave: &Wave,
+    now: Timestamp,
+    equivalents: Equivalents,
+    add: &mut dyn FnMut(Line),
+) {
     let gate = match wave.gate {
         Gate::Open if number == 0 => "starts at once".to_string(),
         Gate::Open => format!("once wave {number} is done"),
@@ -144,7 +147,7 @@ fn wave_lines(plan: &Plan, number: usize, wave: &Wave, equivalents: Equivalents,
     // Hundreds of evictions say the same: the first ones stand for them.
     let shown = wave.steps.len().min(if wave.steps.len() > 12 { 8 } else { 12 });
     for step in &wave.steps[..shown] {
-        step_lines(plan, step, equivalents, add);
+        step_lines(plan, step, now, equivalents, add);
     }
     if shown < wave.steps.len() {
         add(Line::new(
@@ -163,19 +166,10 @@ fn totals(wave: &Wave) -> u32 {
     seen.iter().map(|(_, total)| total).sum()
 }
 
-fn step_lines(plan: &Plan, step: &Step, equivalents: Equivalents, add: &mut dyn FnMut(Line)) {
+fn step_lines(plan: &Plan, step: &Step, now: Timestamp, equivalents: Equivalents, add: &mut dyn FnMut(Line)) {
     let namespace = step.workload.namespace.as_ref().map(|namespace| format!("{namespace}/")).unwrap_or_default();
     let name = format!("{} {namespace}{}", step.workload.kind, step.workload.name);
-    let sides =
-        if is_uniform(plan) { String::new() } else { format!(": {} -> {}", step.from.label(), step.to.label()) };
-    let what = match &step.action {
-        Action::RestoreRevision { number, .. } => format!("back to revision {number}{sides}"),
-        Action::SetImage { container, .. } => format!("image of {container}{sides}"),
-        Action::Evict { name, .. } => format!("takes {name} away; it is made again{sides}"),
-        Action::EndRollout { what } => format!("ends {what}"),
-        Action::Borrow { .. } | Action::GiveBack { .. } => step.action.loan_as_text().unwrap_or_default(),
-        Action::Promote { promotion, what, .. } => promotion.as_text(what),
-    };
+    let what = step_text::words(step, Sides::of(plan), now);
     add(Line::new(Meaning::Key, format!("    {} ", step.id))
         .and(Meaning::Text, format!("{name}  "))
         .and(Meaning::Text, what));

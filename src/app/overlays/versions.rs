@@ -179,7 +179,7 @@ fn evidence(kind: WorkloadKind, version: &Version, last_good: Option<&Uid>) -> (
             let last = if last_good == Some(&version.revision) { "last good, " } else { "" };
             (Meaning::Ok, format!("= {last}{}: {}", evidence.as_str(), version.why_good(kind)))
         }
-        (None, Some(why)) if why.as_str() == "requested now" => (Meaning::Text, "> requested now".to_string()),
+        (None, Some(_)) if version.is_requested() => (Meaning::Text, "> requested now".to_string()),
         (None, Some(why)) => (Meaning::Warning, format!("! {why}")),
         (None, None) => (Meaning::Unknown, "? nothing speaks for it".to_string()),
     }

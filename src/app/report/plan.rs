@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::app::step_text::{self, Sides};
 use crate::domain::id::StepId;
 use crate::domain::plan::{CheckVerdict, Gate, Plan, Side, Step};
 use crate::domain::text::{Text, counted};
@@ -35,6 +36,8 @@ struct WaveRow {
 struct StepRow {
     id: StepId,
     verb: &'static str,
+    /// The same for people: what it does, from which image to which.
+    words: String,
     target: String,
     from: SideRow,
     to: SideRow,
@@ -95,7 +98,7 @@ pub fn plan_report(plan: &Plan) -> PlanReport {
             .map(|(number, wave)| WaveRow {
                 place: wave.place.0.clone(),
                 gate: gate(number, wave.gate),
-                steps: wave.steps.iter().map(step).collect(),
+                steps: wave.steps.iter().map(|own| step(plan, own)).collect(),
             })
             .collect(),
         checks: plan
@@ -136,17 +139,12 @@ impl PlanReport {
         for (number, wave) in self.waves.iter().enumerate() {
             let _ = writeln!(text, "wave {}  {}  {}", number + 1, wave.place, wave.gate);
             for step in &wave.steps {
-                let _ = writeln!(
-                    text,
-                    "  {}  {} {}, {}",
-                    step.id,
-                    step.verb,
-                    step.target,
-                    counted(step.instances, "instance")
-                );
-                if let Some(line) = &step.loan {
-                    let _ = writeln!(text, "       {line}");
-                }
+                // What is borrowed replaces no instance.
+                let instances = match step.instances {
+                    0 => String::new(),
+                    instances => format!(", {}", counted(instances, "instance")),
+                };
+                let _ = writeln!(text, "  {}  {}{instances}: {}", step.id, step.target, step.words);
                 if let Some(line) = &step.left_out {
                     let _ = writeln!(text, "       left out: {line}");
                 }
@@ -193,10 +191,11 @@ fn gate(number: usize, gate: Gate) -> String {
     }
 }
 
-fn step(step: &Step) -> StepRow {
+fn step(plan: &Plan, step: &Step) -> StepRow {
     StepRow {
         id: step.id,
         verb: step.action.as_str(),
+        words: words(plan, step),
         target: step.workload.to_string(),
         from: side(&step.from),
         to: side(&step.to),
@@ -207,6 +206,15 @@ fn step(step: &Step) -> StepRow {
         also_goes_back: step.also_goes_back.clone(),
         brake: step.brake.as_text(),
         equivalent: step.equivalent.clone(),
+    }
+}
+
+/// Ages are as they were when the plan was made: it is read again later.
+fn words(plan: &Plan, step: &Step) -> String {
+    let words = step_text::words(step, Sides::Both, plan.made_at);
+    match step_text::first_share(step) {
+        Some(first) => format!("{words}; {first}"),
+        None => words,
     }
 }
 

@@ -124,7 +124,12 @@ impl CompareScreen {
 
     /// The image of a row.
     pub(crate) fn image(&self, name: &Text) -> Option<&ImageId> {
-        self.comparison.rows.iter().find(|row| name_of(row) == *name)?.image.as_ref()
+        self.named(name)?.image.as_ref()
+    }
+
+    /// A row by its name.
+    pub(crate) fn named(&self, name: &Text) -> Option<&Row> {
+        self.comparison.rows.iter().find(|row| name_of(row) == *name)
     }
 
     /// What finds the instances of the row under the cursor.
@@ -342,7 +347,7 @@ fn details(model: &Model, screen: &CompareScreen) -> Vec<Line> {
 /// What is known of an image of the row, place by place.
 pub(crate) fn detail(model: &Model, name: &Text) -> Vec<Line> {
     let screen = &model.ui.screens.compare;
-    let Some(row) = screen.comparison.rows.iter().find(|row| name_of(row) == *name) else {
+    let Some(row) = screen.named(name) else {
         return vec![Line::new(Meaning::Warning, " nobody runs it any more")];
     };
     let field = |name: &str, text: String| Line::new(Meaning::Dim, format!("   {name:<12}")).and(Meaning::Text, text);

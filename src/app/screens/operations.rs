@@ -13,8 +13,8 @@ use crate::app::cells;
 use crate::app::filter::Matcher;
 use crate::app::model::Model;
 use crate::app::operations::Tracked;
-use crate::app::overlays::plan_text;
 use crate::app::rows::{Listing, RowId, Rows};
+use crate::app::step_text::{self, Sides};
 use crate::app::theme::Meaning;
 use crate::app::ui::Known;
 use crate::app::widgets::paint::{self, Line};
@@ -164,20 +164,21 @@ fn step_glyph(state: StepState) -> (Meaning, char) {
 /// One line for each step: state, what, when, and in words how far.
 fn steps(model: &Model, tracked: &Tracked) -> Vec<Line> {
     let operation = &tracked.operation;
-    let is_uniform = plan_text::is_uniform(&operation.plan);
+    let sides = Sides::of(&operation.plan);
     let mut lines = Vec::new();
     for step in operation.plan.steps() {
         let progress = operation.progress(step.id);
         let (meaning, glyph) = step_glyph(progress.state);
-        let sides = match is_uniform {
-            true => String::new(),
-            false => format!(": {} -> {}", step.from.label(), step.to.label()),
+        // What replaces nothing goes to no image.
+        let image = match (sides, step.action.replaces()) {
+            (Sides::Both, true) => format!(": {}", step_text::image(step, sides)),
+            (Sides::To, _) | (_, false) => String::new(),
         };
         let since = progress.verified_at.or(progress.accepted_at).or(progress.sent_at);
         let since = since.map_or(String::new(), |at| format!(" {} ago", Clock::Since.show(at, model.now)));
         let line = Line::new(meaning, format!(" {glyph} {}", cells::left(&step.id.to_string(), 5)))
             .and(meaning, cells::left(progress.state.as_str(), 11))
-            .and(Meaning::Text, format!("{}{sides}", step.workload))
+            .and(Meaning::Text, format!("{}{image}", step.workload))
             .and(Meaning::Dim, since);
         lines.push(line);
         let how_far = banner::step_progress(model, tracked, step);

@@ -3,6 +3,7 @@
 //! Never know the Model.
 
 pub(crate) mod bar;
+pub(crate) mod field;
 pub(crate) mod paint;
 pub(crate) mod panel;
 pub(crate) mod table;

@@ -76,7 +76,7 @@ impl Step {
                 None => moved.push(Text::new("the revision to go back to is gone")),
             }
         }
-        if let Action::Evict { instance, image, name } = &self.action {
+        if let Action::Evict { instance, image, name, .. } = &self.action {
             let present = fleet.instances_of(workload).find(|present| present.seen.uid == *instance);
             let running = present.and_then(|present| {
                 let main = present.seen.containers.iter().find(|seen| seen.name == self.from.container);

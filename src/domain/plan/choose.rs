@@ -309,6 +309,7 @@ pub(super) fn evictions(workload: &Workload, instances: &[&Instance]) -> Vec<Ste
                     instance: instance.seen.uid.clone(),
                     name: instance.seen.name.clone(),
                     image: running.clone(),
+                    started_at: instance.seen.started_at,
                 },
                 from: Side {
                     version: workload.name_of(running.as_ref(), asked.as_ref()),

@@ -46,7 +46,7 @@ pub(super) async fn execute(reads: &Reads, writes: &Writes, keys: &ServiceKeys, 
     };
     for attempt in 0..attempts {
         let answer = match (order.call, &order.step.action) {
-            (Call::Step(_), Action::Evict { instance, name, image }) => {
+            (Call::Step(_), Action::Evict { instance, name, image, .. }) => {
                 evict(reads, writes, keys, order, (instance, name, image.as_ref())).await
             }
             (Call::Step(_), Action::RestoreRevision { .. } | Action::SetImage { .. }) => {

@@ -139,7 +139,7 @@ fn differences(workload: &Workload, step: &Step, now: &Bound) -> Vec<Text> {
         | Action::Promote { .. }
         | Action::Borrow { .. }
         | Action::GiveBack { .. } => {}
-        Action::Evict { instance, name, image } => {
+        Action::Evict { instance, name, image, .. } => {
             let present = workload.instances.iter().find(|present| workload.instance_uid(present) == *instance);
             match present.filter(|present| present.stage != Stage::Draining) {
                 None => differences.push(Text::new(&format!("instance {name} is gone"))),

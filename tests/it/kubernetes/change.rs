@@ -224,7 +224,7 @@ async fn an_eviction_obeys_budgets_and_takes_only_the_pod_that_was_meant() {
     let step = watched.step(
         "evict",
         "app",
-        Action::Evict { instance: instance.clone(), name: name.clone(), image: image.clone() },
+        Action::Evict { instance: instance.clone(), name: name.clone(), image: image.clone(), started_at: None },
     );
     let inspection = watched.provider.clone().inspect(step.clone()).await;
     let budget = inspection.checks.iter().find(|check| check.name == "disruption budget").expect("a check");
@@ -239,11 +239,15 @@ async fn an_eviction_obeys_budgets_and_takes_only_the_pod_that_was_meant() {
     assert!(matches!(&answer, Answer::Blocked(why) if why.contains("needs 3 healthy pods and has 3")), "{answer:?}");
 
     cluster.delete(&path);
-    let other =
-        Action::Evict { instance: rolldeck::domain::id::Uid::new("another"), name: name.clone(), image: image.clone() };
+    let other = Action::Evict {
+        instance: rolldeck::domain::id::Uid::new("another"),
+        name: name.clone(),
+        image: image.clone(),
+        started_at: None,
+    };
     let answer = watched.execute("o-evict", Call::Step, &watched.step("evict", "app", other)).await;
     assert!(matches!(&answer, Answer::Refused(why) if why.contains("already gone")), "{answer:?}");
-    let other = Action::Evict { instance: instance.clone(), name: name.clone(), image: None };
+    let other = Action::Evict { instance: instance.clone(), name: name.clone(), image: None, started_at: None };
     let answer = watched.execute("o-evict", Call::Step, &watched.step("evict", "app", other)).await;
     assert!(matches!(&answer, Answer::Refused(why) if why.contains("another image now")), "{answer:?}");
     accepted(watched.execute("o-evict", Call::Step, &step).await);

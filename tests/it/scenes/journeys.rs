@@ -440,7 +440,8 @@ fn before_the_second_key_of_a_stop_both_outcomes_are_shown() {
     let mut world = fleets::operation_half_way();
     world.press("x");
     let screen = world.screen();
-    assert!(screen.contains("s stop here: ") && screen.contains("z go back: "), "{screen}");
+    assert!(screen.contains("s stop here: ") && screen.contains("z go back to v42: 4 replaced"), "{screen}");
+    assert!(screen.contains("! v42 is not a last good version: an operation went away from it"), "{screen}");
     assert!(screen.contains("k8s/prod-eu"), "{screen}");
     super::check("stop", &mut world);
     world.press("esc");
@@ -689,6 +690,20 @@ fn a_lock_and_a_quarantine_take_a_reason_and_are_lifted_by_the_same_key() {
     world.press("L");
     assert!(world.asked.iter().any(|effect| matches!(effect, Effect::Lift(1))), "the same key lifts it");
 
+    world.press("!");
+    world.type_text("loses orders");
+    let asked = world.lines(80, 24)[23].clone();
+    assert_eq!(asked, " quarantine v42 7f9db0e2157e: why? loses orders_  \"for 4h\" at its end, else 24h");
+    world.type_text(&format!(" {}since the migration", "and more ".repeat(9)));
+    let narrow = world.lines(80, 24);
+    assert!(narrow[23].ends_with("more since the migration_"), "{narrow:#?}");
+    world.press("enter");
+    let banned = world.asked.iter().rev().find_map(|effect| match effect {
+        Effect::Protect { what: Protected::Quarantine(image), .. } => Some(image.to_string()),
+        _ => None,
+    });
+    assert!(banned.is_some_and(|image| image.starts_with("sha256:7f9db0e2157e")), "the whole digest is banned");
+
     // A banned image is an alarm on every screen.
     let what = Protected::Quarantine(Text::new("7f9db0e2157e"));
     world.happen(Event::Store(StoreEvent::Protected(vec![Protection { what, ..protection }])));
@@ -696,4 +711,47 @@ fn a_lock_and_a_quarantine_take_a_reason_and_are_lifted_by_the_same_key() {
         world.press(screen);
         assert!(world.screen().contains("instances run a quarantined image"), "{screen}: {}", world.screen());
     }
+    world.press("1");
+    world.find("checkout");
+    world.press("!");
+    assert!(
+        world.footer().starts_with("the quarantine of v42 7f9db0e2157e is lifted; it was by ada"),
+        "{}",
+        world.footer()
+    );
+    assert!(world.asked.iter().any(|effect| matches!(effect, Effect::Lift(1))), "the same key lifts it");
+}
+
+#[test]
+fn a_quarantine_by_name_is_lifted_from_a_row_that_runs_the_image() {
+    let mut world = World::new(&["k8s/prod-eu"]);
+    world.live("k8s/prod-eu");
+    world.deploy(&Deployment::default());
+    let what = Protected::Quarantine(Text::new("registry.example/shop/checkout:v42"));
+    let protection = Protection {
+        number: 9,
+        what,
+        reason: Text::new("bad"),
+        by: Text::new("ada"),
+        at: world.now(),
+        expires_at: None,
+    };
+    world.happen(Event::Store(StoreEvent::Protected(vec![protection])));
+    world.settle();
+    world.find("checkout");
+    world.press("!");
+    assert!(world.asked.iter().any(|effect| matches!(effect, Effect::Lift(9))), "{}", world.footer());
+}
+
+#[test]
+fn what_is_not_off_is_not_put_off() {
+    let mut world = fleets::incident();
+    world.press("2");
+    world.find("k8s/staging");
+    world.press("m");
+    assert!(world.footer().contains("m: it is not off: there is nothing to put off"), "{}", world.footer());
+    world.press("1");
+    world.find("checkout");
+    world.press("m");
+    assert!(world.footer().contains("snooze svc:checkout: why?"), "{}", world.footer());
 }

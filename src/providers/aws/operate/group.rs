@@ -274,7 +274,7 @@ impl HandsOn<'_> {
     /// Has the group replace one machine.
     pub(super) async fn terminate(&self) -> Tried {
         let step = &self.order.step;
-        let Action::Evict { instance, name, image } = &step.action else { return Err(refused("it is no machine")) };
+        let Action::Evict { instance, name, image, .. } = &step.action else { return Err(refused("it is no machine")) };
         let clients = self.reads.clients().await;
         let launched = read::machines_named(&clients, &[instance.0.to_string()]).await.map_err(not_sent)?;
         let present = self.group().await?;

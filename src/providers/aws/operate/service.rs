@@ -111,7 +111,7 @@ impl HandsOn<'_> {
     /// Stops one task; the service starts another.
     pub(super) async fn stop_task(&self) -> Tried {
         let step = &self.order.step;
-        let Action::Evict { instance, name, image } = &step.action else { return Err(refused("it is no task")) };
+        let Action::Evict { instance, name, image, .. } = &step.action else { return Err(refused("it is no task")) };
         let clients = self.reads.clients().await;
         let cluster = step.workload.namespace.as_deref().unwrap_or("default");
         let found = read::tasks(&clients, cluster, vec![instance.0.to_string()]).await.map_err(not_sent)?;
