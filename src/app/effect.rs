@@ -9,6 +9,7 @@ use super::event::ControlRequest;
 use super::filter::FilterQuestion;
 use super::record::Healthy;
 use super::timeline::Notes;
+use crate::domain::anatomy::Specimen;
 use crate::domain::id::{OperationId, PlaceId, PlanId};
 use crate::domain::image::ImageRef;
 use crate::domain::journal::{Call, Entry};
@@ -56,6 +57,8 @@ pub enum Effect {
         /// What happened since then.
         since: Timestamp,
     },
+    /// Take two versions apart; answer with `Event::Dissected`.
+    Dissect(Box<[Specimen; 2]>),
     /// Ask registries what these are; answer with `Event::Resolved`, in any order.
     Resolve(Vec<ImageRef>),
     /// Ask whether a wave is well; answer with `Event::Probed`.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use ratatui::crossterm::event::KeyEvent;
 
 use super::filter::FilterAnswer;
+use crate::domain::anatomy::{Anatomy, Specimen};
 use crate::domain::catalog::Answer;
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
 use crate::domain::journal::{Call, Receipt, Record, Request};
@@ -41,6 +42,8 @@ pub enum Event {
     },
     /// The incident was written down, where; or why not.
     Exported(Result<Text, Text>),
+    /// Two versions were taken apart.
+    Dissected(Box<([Specimen; 2], [Anatomy; 2])>),
     /// Registries have answered.
     Resolved(Vec<Answer>),
     /// A worker finished a filter.

@@ -154,7 +154,7 @@ fn pasted(model: &mut Model, text: &str) {
         }
         Some(Overlay::Help(overlay)) => overlay.typed.push_str(&text),
         Some(Overlay::Palette(overlay)) => overlay.typed.push_str(&text),
-        Some(Overlay::Detail(_) | Overlay::Versions(_)) | None => {
+        Some(Overlay::Detail(_) | Overlay::Difference(_) | Overlay::Versions(_)) | None => {
             model.ui.say_why("nothing takes a paste here; / begins a filter");
         }
     }

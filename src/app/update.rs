@@ -11,7 +11,7 @@ use super::effect::Effect;
 use super::event::{Event, ProcessEvent, ProviderEvent, StoreEvent};
 use super::input;
 use super::model::Model;
-use super::overlays::{ask, plan};
+use super::overlays::{ask, difference, plan};
 use super::screens::Screen;
 use super::screens::instances::Waits;
 use super::way_back;
@@ -107,6 +107,12 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
                 Ok(files) => model.ui.say(&format!("written: {files}")),
                 Err(why) => model.ui.say_why(&why),
             }
+            model.ui.touch();
+            Vec::new()
+        }
+        Event::Dissected(dissected) => {
+            let (pair, known) = *dissected;
+            difference::dissected(model, &pair, known);
             model.ui.touch();
             Vec::new()
         }

@@ -284,7 +284,9 @@ fn hints(model: &Model, width: usize) -> Line {
         Some(overlays::Overlay::Versions(_)) => &["version.pick", "version.pick_image", "overlay.close"],
         Some(overlays::Overlay::Palette(_)) => &["palette.run", "overlay.down", "overlay.close"],
         Some(overlays::Overlay::Ask(_)) => &["overlay.close"],
-        Some(overlays::Overlay::Detail(_) | overlays::Overlay::Help(_)) => &["overlay.page_down", "overlay.close"],
+        Some(overlays::Overlay::Detail(_) | overlays::Overlay::Difference(_) | overlays::Overlay::Help(_)) => {
+            &["overlay.page_down", "overlay.close"]
+        }
         None => model.ui.screen.hints(),
     };
     let keymap = &model.settings.look.keymap;

@@ -3,6 +3,7 @@
 //! Never does IO, never reads a clock, never awaits: time and facts come in as arguments.
 //! Start with `fleet` (what is known), then `drift` (how it is judged), then `operation::decide` (what happens next).
 
+pub mod anatomy;
 pub mod catalog;
 pub mod comparison;
 pub mod drift;

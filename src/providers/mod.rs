@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 pub use calls::Calls;
 
+use crate::domain::anatomy::{Anatomy, Specimen};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{OperationId, PlaceId};
 use crate::domain::journal::{Call, Receipt};
@@ -184,6 +185,9 @@ pub trait Provider: Send + Sync {
 
     /// Looks at a step before the plan is shown: permissions, what goes back with the image, the equivalent command.
     fn inspect(self: Arc<Self>, step: Step) -> Work<Inspection>;
+
+    /// Takes a version apart, as far as its place knows it.
+    fn dissect(self: Arc<Self>, specimen: Specimen) -> Work<Anatomy>;
 }
 
 /// Changes one place. Exists only where mutations are allowed.

@@ -133,7 +133,8 @@ fn filled(text: Option<&str>) -> Option<Text> {
     text.map(|text| Text::new(text.trim())).filter(|text| !text.is_empty())
 }
 
-fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Text> {
+/// Any of them, whatever is wanted of it.
+pub(super) fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Text> {
     serde_json::from_slice(bytes).map_err(malformed)
 }
 

@@ -4,6 +4,7 @@
 //! Never sends anything but GET and HEAD, never to a host that is neither configured nor one that such a host may name, and
 //! never a credential to another host than the one it is for.
 
+mod anatomy;
 mod challenge;
 mod client;
 mod documents;

@@ -172,6 +172,10 @@ pub enum Command {
     Compare {
         /// The service, by its name
         service: String,
+        /// Instead, how two of its versions differ, field by field: what two places ask for (PLACE, PLACE/NAMESPACE/NAME), or what
+        /// they had (PLACE@VERSION)
+        #[arg(long, num_args = 2, value_names = ["PLACE", "PLACE"])]
+        between: Vec<String>,
     },
     /// Print what changed where and when, and who did it
     Timeline {

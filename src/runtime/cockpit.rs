@@ -177,6 +177,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Inspect { .. }
         | Effect::Probe { .. }
         | Effect::Export { .. }
+        | Effect::Dissect(_)
         | Effect::Resolve(_)
         | Effect::Remember(_)
         | Effect::Note(_)

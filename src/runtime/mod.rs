@@ -8,6 +8,7 @@ pub mod cli;
 pub mod cockpit;
 pub mod config;
 pub mod credential_process;
+mod dissect;
 mod export;
 pub mod headless;
 pub mod log;

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
+use super::dissect::Dissector;
 use super::export;
 use super::probe;
 use super::store::Behind;
@@ -25,6 +26,7 @@ use crate::app::filter;
 use crate::app::model::Model;
 use crate::app::settings::{Access, Connection};
 use crate::app::update::update;
+use crate::domain::anatomy::{Anatomy, Specimen};
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
 use crate::domain::image::ImageRef;
 use crate::domain::journal::{Call, Entry};
@@ -271,6 +273,13 @@ impl Session {
                 });
                 self.probes.entry(id).or_default().push(asked);
             }
+            Effect::Dissect(pair) => {
+                let (sender, known) = (self.sender.clone(), self.dissect(&pair));
+                self.tasks.spawn(async move {
+                    // The loop is gone only while the process ends.
+                    let _ = sender.send(Event::Dissected(Box::new((*pair, known.await))));
+                });
+            }
             Effect::Resolve(references) => self.resolve(references),
             Effect::Export { since } => {
                 let written = export::write(&self.model, since, Path::new("."));
@@ -376,6 +385,17 @@ impl Session {
                 let _ = sender.send(Event::Resolved(answers));
             }
         });
+    }
+
+    /// Takes two versions apart, both at once.
+    pub fn dissect(&self, pair: &[Specimen; 2]) -> impl Future<Output = [Anatomy; 2]> + Send + 'static {
+        let dissector = |specimen: &Specimen| Dissector {
+            provider: self.places.get(&specimen.workload.place).map(|place| place.provider.clone()),
+            registries: self.known.registries.clone(),
+        };
+        let [left, right] = pair.clone();
+        let dissectors = (dissector(&left), dissector(&right));
+        async move { tokio::join!(dissectors.0.dissect(&left), dissectors.1.dissect(&right)).into() }
     }
 
     fn inspect(&mut self, plan: &PlanId, steps: Vec<Step>) {

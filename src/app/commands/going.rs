@@ -5,13 +5,14 @@
 use crate::app::command::{Command, Risk, Scope, always, not_now};
 use crate::app::effect::Effect;
 use crate::app::model::Model;
-use crate::app::overlays::{Overlay, ask};
+use crate::app::overlays::{Overlay, ask, difference};
 use crate::app::rows::{RowId, ServiceKey};
 use crate::app::screens::{Screen, compare};
 use crate::app::ui::View;
+use crate::domain::anatomy::Specimen;
 use crate::domain::id::{PlaceId, WorkloadId};
 use crate::domain::observation::PlaceState;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// The commands.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -31,12 +32,13 @@ pub(crate) const COMMANDS: &[Command] = &[
     Command {
         id: "row.compare",
         title: "compare",
-        doc: "Shows the service of the row side by side, place by place.",
+        doc: "Shows the service of the row side by side, place by place. Of two marked rows: how their versions differ, field by field.",
         risk: Risk::Look,
         scope: Scope::Lists,
-        available: |model| service_there(model).map(|_| ()),
-        run: |model| match service_there(model) {
-            Ok(service) => compare::open(model, service),
+        available: |model| compared(model).map(|_| ()),
+        run: |model| match compared(model) {
+            Ok(Compared::Service(service)) => compare::open(model, service),
+            Ok(Compared::Versions(pair)) => difference::open(model, *pair),
             Err(_) => Vec::new(),
         },
     },
@@ -300,6 +302,22 @@ fn can_suspend(model: &Model) -> Result<(), Text> {
     }
 }
 
+/// What `c` compares.
+enum Compared {
+    /// The places of a service.
+    Service(Text),
+    /// Two marked versions.
+    Versions(Box<[Specimen; 2]>),
+}
+
+fn compared(model: &Model) -> Result<Compared, Text> {
+    match &*model.ui.rows().chosen() {
+        [] | [_] => service_there(model).map(Compared::Service),
+        [a, b] => Ok(Compared::Versions(Box::new([difference::specimen(model, a)?, difference::specimen(model, b)?]))),
+        marked => Err(Text::new(&format!("{} are marked: two are compared", counted(marked.len(), "row")))),
+    }
+}
+
 /// The service of the row under the cursor.
 fn service_there(model: &Model) -> Result<Text, Text> {
     has_row(model)?;
@@ -310,7 +328,9 @@ fn service_there(model: &Model) -> Result<Text, Text> {
             model.fleet.instance_at(*slot).map(|(_, workload)| workload.seen.service.clone())
         }
         Some(RowId::Happening(id)) => model.ui.screens.timeline.row(id).map(|row| row.service.clone()),
-        Some(RowId::Operation(_) | RowId::Image(_) | RowId::Place(_)) | None => None,
+        // It is compared already.
+        Some(RowId::Image(_)) => return Err(Text::new("mark two images with Space: c compares these field by field")),
+        Some(RowId::Operation(_) | RowId::Place(_)) | None => None,
     };
     service.ok_or_else(|| Text::new("no service is meant by this row; c on Drift, Fleet or Instances compares one"))
 }

@@ -6,6 +6,7 @@ pub(crate) mod ask;
 pub(crate) mod code;
 pub(crate) mod detail;
 pub(crate) mod detail_text;
+pub(crate) mod difference;
 pub(crate) mod help;
 pub(crate) mod palette;
 pub(crate) mod plan;
@@ -28,6 +29,8 @@ pub(crate) enum Overlay {
     Plan(Box<plan::PlanOverlay>),
     /// Everything that is known of one row.
     Detail(detail::DetailOverlay),
+    /// Two versions, field by field.
+    Difference(Box<difference::DifferenceOverlay>),
     /// The keys.
     Help(help::HelpOverlay),
     /// Commands, screens, services and places by name.
@@ -54,7 +57,7 @@ impl Overlay {
     pub(crate) fn scope(&self) -> Scope {
         match self {
             Overlay::Plan(_) => Scope::Plan,
-            Overlay::Detail(_) => Scope::Detail,
+            Overlay::Detail(_) | Overlay::Difference(_) => Scope::Detail,
             Overlay::Help(_) => Scope::Help,
             Overlay::Palette(_) => Scope::Palette,
             Overlay::Versions(_) => Scope::Versions,
@@ -67,7 +70,7 @@ impl Overlay {
         match self {
             Overlay::Plan(_) => Letters::Code,
             Overlay::Help(_) | Overlay::Palette(_) => Letters::Field,
-            Overlay::Detail(_) | Overlay::Versions(_) => Letters::Keys,
+            Overlay::Detail(_) | Overlay::Difference(_) | Overlay::Versions(_) => Letters::Keys,
             Overlay::Ask(overlay) => overlay.letters(),
         }
     }
@@ -77,7 +80,11 @@ impl Overlay {
         match self {
             Overlay::Plan(overlay) => overlay.shown(now),
             Overlay::Ask(overlay) => overlay.shown(now),
-            Overlay::Detail(_) | Overlay::Help(_) | Overlay::Palette(_) | Overlay::Versions(_) => {}
+            Overlay::Detail(_)
+            | Overlay::Difference(_)
+            | Overlay::Help(_)
+            | Overlay::Palette(_)
+            | Overlay::Versions(_) => {}
         }
     }
 
@@ -86,6 +93,7 @@ impl Overlay {
         match self {
             Overlay::Plan(overlay) => overlay.top,
             Overlay::Detail(overlay) => overlay.top,
+            Overlay::Difference(overlay) => overlay.top,
             Overlay::Help(overlay) => overlay.top,
             Overlay::Palette(_) | Overlay::Versions(_) | Overlay::Ask(_) => 0,
         }
@@ -96,6 +104,7 @@ impl Overlay {
         match self {
             Overlay::Plan(overlay) => overlay.top = top,
             Overlay::Detail(overlay) => overlay.top = top,
+            Overlay::Difference(overlay) => overlay.top = top,
             Overlay::Help(overlay) => overlay.top = top,
             Overlay::Palette(_) | Overlay::Versions(_) | Overlay::Ask(_) => {}
         }
@@ -107,6 +116,7 @@ pub(crate) fn panel(model: &Model, overlay: &Overlay, width: usize, height: usiz
     match overlay {
         Overlay::Plan(overlay) => plan_text::panel(model, overlay, width),
         Overlay::Detail(overlay) => detail::panel(model, overlay, width),
+        Overlay::Difference(overlay) => difference::panel(overlay, width),
         Overlay::Help(overlay) => help::panel(model, overlay, width),
         Overlay::Palette(overlay) => palette::panel(model, overlay, height),
         Overlay::Versions(overlay) => versions::panel(model, overlay, width, height),
@@ -121,7 +131,7 @@ pub(crate) fn type_letter(model: &mut Model, letter: char) -> Vec<Effect> {
         Some(Overlay::Ask(_)) => ask::type_letter(model, letter),
         Some(Overlay::Help(overlay)) => overlay.type_letter(letter),
         Some(Overlay::Palette(overlay)) => overlay.type_letter(letter),
-        Some(Overlay::Detail(_) | Overlay::Versions(_)) | None => Vec::new(),
+        Some(Overlay::Detail(_) | Overlay::Difference(_) | Overlay::Versions(_)) | None => Vec::new(),
     }
 }
 
@@ -132,6 +142,6 @@ pub(crate) fn erase_letter(model: &mut Model) {
         Some(Overlay::Ask(overlay)) => overlay.field.clear(),
         Some(Overlay::Help(overlay)) => overlay.erase(),
         Some(Overlay::Palette(overlay)) => overlay.erase(),
-        Some(Overlay::Detail(_) | Overlay::Versions(_)) | None => {}
+        Some(Overlay::Detail(_) | Overlay::Difference(_) | Overlay::Versions(_)) | None => {}
     }
 }

@@ -4,6 +4,7 @@
 
 mod bundle;
 mod compare;
+mod difference;
 mod instances;
 mod operations;
 mod places;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 pub use bundle::{Bundle, bundle};
 pub use compare::{ComparisonReport, comparison_report};
+pub use difference::{DifferenceReport, difference_report};
 pub use instances::{InstanceRow, instance_rows};
 pub use operations::{OperationRow, operation_row, operation_rows};
 pub use places::{PlaceRow, PlaceSummary, place_rows, place_summaries};

@@ -127,6 +127,11 @@ impl CompareScreen {
         self.named(name)?.image.as_ref()
     }
 
+    /// Its workloads, one for each cell of a row.
+    pub(crate) fn columns(&self) -> &[WorkloadId] {
+        &self.comparison.columns
+    }
+
     /// A row by its name.
     pub(crate) fn named(&self, name: &Text) -> Option<&Row> {
         self.comparison.rows.iter().find(|row| name_of(row) == *name)

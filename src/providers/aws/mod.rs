@@ -7,6 +7,7 @@ mod commands;
 mod connect;
 mod convert;
 mod fault;
+mod fields;
 mod groups;
 mod inspect;
 mod lookup;
@@ -32,6 +33,7 @@ use super::{
     Answer, ConnectError, Connected, Kind, Mutations, Operator, Order, PlaceSpec, Provider, SettingFault, Sink,
     Surroundings, Table, Work,
 };
+use crate::domain::anatomy::{Anatomy, Specimen};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::plan::{Inspection, Step};
 use connect::{Link, Reads, Writes};
@@ -75,6 +77,10 @@ impl Provider for Region {
 
     fn inspect(self: Arc<Self>, step: Step) -> Work<Inspection> {
         Box::pin(async move { inspect::inspect(&self.reads, &self.keys, &step).await })
+    }
+
+    fn dissect(self: Arc<Self>, specimen: Specimen) -> Work<Anatomy> {
+        Box::pin(async move { fields::of(&self.reads, &self.keys, &specimen).await })
     }
 }
 

@@ -267,6 +267,15 @@ async fn raw(clients: &Clients, query: &Query<'_>, resolve: bool) -> Result<Vec<
     }
 }
 
+/// All of one version; `None` if it is gone.
+pub(super) async fn version(clients: &Clients, id: &str, number: i64) -> Result<Option<LaunchTemplateVersion>, Fault> {
+    match raw(clients, &Query { id, versions: &[number.to_string()], from: None }, false).await {
+        Ok(found) => Ok(found.into_iter().next()),
+        Err(fault) if is_gone(&fault) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 fn version_of(raw: &LaunchTemplateVersion) -> Option<(i64, Version)> {
     let image = image_of(raw);
     let parameter = image.as_ref().filter(|image| image.starts_with("resolve:"));

@@ -12,6 +12,7 @@ use super::client::{Fault, Reads, malformed, understood};
 use super::convert::{self, Kind, Seen, Surrounding};
 use super::requests::{self, Holds};
 use super::slim::{Pod, Workload};
+use crate::domain::anatomy::{Held, Specimen};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::observation::{InstanceSeen, TemplateHash, WorkloadSeen};
@@ -138,6 +139,17 @@ pub(super) async fn revision(
         }
     };
     Ok(template.map(|template| Past { name, hash: convert::hash_of(&template), template }))
+}
+
+/// The whole template of a specimen.
+pub(super) async fn template(reads: &Reads, keys: &ServiceKeys, specimen: &Specimen) -> Result<Value, Fault> {
+    let present = workload(reads, keys, &specimen.workload).await?;
+    let past = match &specimen.held {
+        Held::Now => return Ok(present.template),
+        Held::By(wanted) => revision(reads, &specimen.workload, &present, wanted).await?,
+        Held::Nowhere => None,
+    };
+    past.map(|past| past.template).ok_or_else(|| Fault::misconfigured("the cluster has this version no more"))
 }
 
 /// The ReplicaSets that a selector finds.

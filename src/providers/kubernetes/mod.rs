@@ -10,6 +10,7 @@ mod diff;
 mod discover;
 mod exec_auth;
 mod feed;
+mod fields;
 mod inspect;
 mod keepers;
 mod known;
@@ -33,8 +34,10 @@ use super::{
     Answer, ConnectError, Connected, Found, Kind, Mutations, Operator, Order, PlaceSpec, Provider, SettingFault, Sink,
     Surroundings, Work,
 };
+use crate::domain::anatomy::{Anatomy, Specimen};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::plan::{Inspection, Step};
+use crate::domain::text::Text;
 use client::{Reads, Writes};
 use connect::Link;
 use settings::Settings;
@@ -73,6 +76,14 @@ impl Provider for Cluster {
 
     fn inspect(self: Arc<Self>, step: Step) -> Work<Inspection> {
         Box::pin(async move { inspect::inspect(&self.reads, &self.service_keys, &step).await })
+    }
+
+    fn dissect(self: Arc<Self>, specimen: Specimen) -> Work<Anatomy> {
+        Box::pin(async move {
+            let template = lookup::template(&self.reads, &self.service_keys, &specimen).await;
+            let fields = template.map(|template| fields::of_template(&template, &specimen.main));
+            fields.map_err(|fault| Text::new(&fault.to_string())).into()
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use super::group;
 use super::request::{self, budget};
 use super::scenario::{ScenePlace, Verb};
 use super::workload::Workload;
+use crate::domain::anatomy::{Field, Held, Specimen, Topic};
 use crate::domain::keeper::{Borrowed, KeeperKind, Setting};
 use crate::domain::plan::{Action, Check, CheckVerdict, Follows, Inspection, Step};
 use crate::domain::text::{Text, with_article};
@@ -142,6 +143,30 @@ fn also_goes_back(workload: &Workload, target: u16) -> Vec<Text> {
             (None, _) => Some(Text::new(&format!("{key}: comes back"))),
         })
         .collect()
+}
+
+/// Takes a version apart.
+pub(super) fn dissect(cloud: &Cloud, specimen: &Specimen) -> Result<Vec<Field>, Text> {
+    let (_, workload) = cloud.find(&specimen.workload).ok_or_else(|| Text::new("the workload is gone"))?;
+    let mut revisions = 0..workload.revisions.len() as u16;
+    let index = match &specimen.held {
+        Held::Now => Some(workload.current),
+        Held::By(wanted) => revisions.find(|index| workload.revision_uid(*index) == *wanted),
+        Held::Nowhere => None,
+    };
+    let index = index.ok_or_else(|| Text::new("its platform has this version no more"))?;
+    let edition = &workload.revisions[usize::from(index)].edition;
+    let images = edition.template.containers.iter().map(|container| {
+        let prefix = if container.name == specimen.main { String::new() } else { format!("{}: ", container.name) };
+        let image = container.image.as_ref().map_or("not known", |image| image.as_str());
+        Field::shown(Topic::Image, &format!("{prefix}asked as"), image)
+    });
+    let settings = edition.settings.iter().map(|(key, value)| match key.split_once(' ') {
+        Some(("env", name)) => Field::hidden(Topic::Environment, name, value),
+        Some(("limit", name)) => Field::shown(Topic::Resource, &format!("{name} limit"), value),
+        Some(_) | None => Field::shown(Topic::Other, key, value),
+    });
+    Ok(images.chain(settings).collect())
 }
 
 fn budget_check(workload: &Workload, step: &Step) -> Option<Check> {

@@ -11,6 +11,7 @@ use super::cloud::Key;
 use super::inspect;
 use super::report;
 use super::world::{Light, Reply, SimPlace, SimWorld};
+use crate::domain::anatomy::{Anatomy, Specimen};
 use crate::domain::id::PlaceId;
 use crate::domain::observation::{Observation, PlaceState, Source};
 use crate::domain::plan::{Inspection, Step};
@@ -64,16 +65,26 @@ impl Provider for SimProvider {
 
     fn inspect(self: Arc<Self>, step: Step) -> Work<Inspection> {
         Box::pin(async move {
-            self.look(|place| self.world.with(place, |cloud| inspect::inspect(cloud, &place.scene, &step))).await
+            let looked =
+                self.look(|place| self.world.with(place, |cloud| inspect::inspect(cloud, &place.scene, &step)));
+            looked.await.unwrap_or_else(refused)
+        })
+    }
+
+    fn dissect(self: Arc<Self>, specimen: Specimen) -> Work<Anatomy> {
+        Box::pin(async move {
+            let looked = self.look(|place| self.world.with(place, |cloud| inspect::dissect(cloud, &specimen)));
+            looked.await.and_then(|found| found).into()
         })
     }
 }
 
 impl Operator for SimProvider {
     fn rehearse(self: Arc<Self>, step: Step) -> Work<Inspection> {
-        Box::pin(
-            async move { self.look(|place| self.world.with(place, |cloud| inspect::rehearse(cloud, &step))).await },
-        )
+        Box::pin(async move {
+            let rehearsed = self.look(|place| self.world.with(place, |cloud| inspect::rehearse(cloud, &step)));
+            rehearsed.await.unwrap_or_else(refused)
+        })
     }
 
     fn execute(self: Arc<Self>, order: Order) -> Work<Answer> {
@@ -94,17 +105,19 @@ impl Operator for SimProvider {
 }
 
 impl SimProvider {
-    async fn look(&self, look: impl FnOnce(&SimPlace) -> Inspection + Send) -> Inspection {
-        let Some(place) = self.world.place(&self.id) else { return Inspection::default() };
+    /// A look at the place, while it answers. `Err`: why it does not.
+    async fn look<T>(&self, look: impl FnOnce(&SimPlace) -> T + Send) -> Result<T, Text> {
+        let Some(place) = self.world.place(&self.id) else { return Err(Text::new("the scenario has no such place")) };
         answer_time(place).await;
         match self.world.light(place) {
-            Light::Answering { .. } => look(place),
-            Light::Dark { why, .. } => {
-                let refusal = (Text::new(&format!("{} does not answer: {why}", self.id)), Text::new("try again later"));
-                Inspection { refusals: vec![refusal], ..Inspection::default() }
-            }
+            Light::Answering { .. } => Ok(look(place)),
+            Light::Dark { why, .. } => Err(Text::new(&format!("{} does not answer: {why}", self.id))),
         }
     }
+}
+
+fn refused(why: Text) -> Inspection {
+    Inspection { refusals: vec![(why, Text::new("try again later"))], ..Inspection::default() }
 }
 
 /// One watcher of a place; it is forgotten when it is dropped.

@@ -19,6 +19,7 @@ use crate::app::report::{
 use crate::domain::comparison;
 use crate::domain::drift::Verdict;
 use crate::domain::selector::{Facts, Selector};
+use crate::domain::text::Text;
 use crate::runtime::cli::Options;
 use crate::runtime::export::write;
 use crate::runtime::headless::print::Exit;
@@ -81,19 +82,24 @@ pub(super) async fn instances(options: &Options, selector: &[String]) -> anyhow:
 pub(super) async fn compare(options: &Options, service: &str) -> anyhow::Result<Exit> {
     let session = read(options).await?;
     let model = &session.model;
-    let found = model.fleet.services().map(|(name, _)| name).find(|name| name.eq_ignore_ascii_case(service));
-    let Some(comparison) = found.and_then(|service| comparison::compare(&model.fleet, service)) else {
-        // The same error as everywhere, with what there is.
-        let named = Selector::parse(&format!("svc:{service:?}"))?;
-        check_names(&named, model)?;
-        return Err(anyhow!("no service is called {service}"));
-    };
+    let service = service_named(model, service)?;
+    let comparison = comparison::compare(&model.fleet, &service).unwrap_or_default();
     let answer = report(model, comparison_report(&comparison));
     print::answer(options.output, &answer, || ComparisonReport::to_table(&comparison))?;
     tell_places(model);
     let exit = exit_of(model);
     session.close();
     Ok(exit)
+}
+
+/// A service by its name, whatever its case.
+pub(super) fn service_named(model: &Model, service: &str) -> anyhow::Result<Text> {
+    let found = model.fleet.services().map(|(name, _)| name).find(|name| name.eq_ignore_ascii_case(service));
+    if found.is_none() {
+        // The same error as everywhere, with what there is.
+        check_names(&Selector::parse(&format!("svc:{service:?}"))?, model)?;
+    }
+    found.cloned().ok_or_else(|| anyhow!("no service is called {service}"))
 }
 
 pub(super) async fn places(options: &Options) -> anyhow::Result<Exit> {
@@ -205,13 +211,13 @@ pub(super) fn check_names(selector: &Selector, model: &Model) -> anyhow::Result<
     Err(anyhow!("nothing is called so; there are the services {shown}{more} (`rolldeck fleet` lists all)"))
 }
 
-async fn read(options: &Options) -> anyhow::Result<Session> {
+pub(super) async fn read(options: &Options) -> anyhow::Result<Session> {
     let mut session = session(options)?;
     settle(&mut session, options.timeout).await;
     Ok(session)
 }
 
-fn exit_of(model: &Model) -> Exit {
+pub(super) fn exit_of(model: &Model) -> Exit {
     match (is_readable(model), is_complete(model)) {
         (false, _) => Exit::Error,
         (true, false) => Exit::Partial,
@@ -226,7 +232,7 @@ fn is_readable(model: &Model) -> bool {
 }
 
 /// Says on stderr which places are not live, and why.
-fn tell_places(model: &Model) {
+pub(super) fn tell_places(model: &Model) {
     for place in wanted(model).filter_map(|id| model.fleet.place(id)).filter(|place| !place.state.is_live()) {
         let reason = place.state.reason().map_or(String::new(), |reason| format!(": {reason}"));
         print::progress(&format!("{} is {}{reason}", place.id, place.state.as_str()));

@@ -9,6 +9,7 @@ mod print;
 pub mod progress;
 mod protect;
 mod releases;
+mod versions;
 
 use std::time::Duration;
 
@@ -88,7 +89,10 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Resume { operation, code } => follow::resume(&options, &operation, code).await,
         Command::Abort { operation, go_back: false } => follow::abort(&options, &operation).await,
         Command::Abort { operation, go_back: true } => follow::abort_and_return(&options, &operation).await,
-        Command::Compare { service } => lists::compare(&options, &service).await,
+        Command::Compare { service, between } => match &*between {
+            [a, b] => versions::differences(&options, &service, [a, b]).await,
+            _ => lists::compare(&options, &service).await,
+        },
         Command::Lock { selector, why } => protect::lock(&options, &selector, &why).await,
         Command::Unlock { lock } => protect::lift(&options, &["lock", "stay"], &lock.join(" ")),
         Command::Quarantine { image, why } => protect::quarantine(&options, &image, &why),

@@ -1,8 +1,10 @@
 //! One version in two regions: a file that a build has written names its machine images, and from then on it is one release.
 
+use aws_sdk_ec2::types::{InstanceType, RequestLaunchTemplateData};
 use serde_json::{Value, json};
 
 use crate::journeys::desk::{Desk, text};
+use crate::real::cluster::{User, cluster_or_skip, deployment};
 use crate::real::moto::{Region, region_or_skip};
 
 /// A group of two at this image, whose template has this one too.
@@ -79,4 +81,49 @@ fn a_file_of_releases_in_the_configuration_that_is_wrong_stops_with_what_is_wron
         .expect("written");
     let said = desk.run(&["config", "check"]).ended(2);
     assert!(said.err.contains("ci.toml") && said.err.contains("line 3"), "{said}");
+}
+
+#[test]
+fn a_version_of_a_group_is_compared_with_another_one_and_with_a_deployment() {
+    let test = "a_version_of_a_group_is_compared_with_another_one_and_with_a_deployment";
+    let (Some(cluster), Some(region)) = (cluster_or_skip(test), region_or_skip(test)) else { return };
+    let (old, new) = (region.image("cmp-a", "117"), region.image("cmp-b", "118"));
+    let template = region.template("cmp", &old);
+    let launch = RequestLaunchTemplateData::builder().image_id(&new).instance_type(InstanceType::M5Large);
+    // "hush", as user data is sent.
+    let version = region.version_with(&template, launch.user_data("aHVzaA==").build());
+    region.group("cmp-asg", &template, "1", 1, &[("Service", "cmp")]);
+    let namespace = "compare-kinds";
+    cluster.create_namespace(namespace);
+    cluster.create_deployment(&deployment(namespace, "cmp", "registry.example/cmp:118", 1, &[]));
+    cluster.wait_rolled_out(namespace, "cmp");
+    let desk = Desk::at(&[(cluster, User::Admin, Some(namespace))]);
+    desk.region(&region);
+    let place = |kind: &str| {
+        let all = rows(&desk, &["fleet", "svc:cmp"], 0);
+        let found = all.iter().find(|row| row["kind"] == kind).map(|row| text(&row["place"]));
+        found.unwrap_or_else(|| panic!("{kind}: {all:?}"))
+    };
+    let (group, cluster) = (place("AutoScalingGroup"), place("Deployment"));
+    let compare = |left: &str, right: &str| {
+        let said = desk.run(&["compare", "cmp", "--between", left, right]).ended(0);
+        assert!(!said.out.contains("aHVzaA"), "{said}");
+        said.json()
+    };
+    let told = |said: &Value, topic: &str, name: &str| {
+        let rows = said["differences"].as_array().cloned().unwrap_or_default();
+        let row = rows.into_iter().find(|row| row["topic"] == topic && row["name"] == name);
+        row.map(|row| (row["left"].clone(), row["right"].clone()))
+    };
+    let said = compare(&group, &format!("{group}@{version}"));
+    assert_eq!(told(&said, "image", "asked as"), Some((json!(old), json!(new))), "{said}");
+    assert_eq!(told(&said, "image", "name"), Some((json!("cmp-a"), json!("cmp-b"))), "{said}");
+    let size = told(&said, "resource", "instance type");
+    assert!(size.is_some_and(|(before, after)| before != after && after == "m5.large"), "{said}");
+    assert_eq!(told(&said, "launch", "user data"), Some((Value::Null, json!("set"))), "{said}");
+    assert_eq!(told(&said, "label", "of the image: version"), Some((json!("117"), json!("118"))), "{said}");
+    // Two kinds have the image in common, and what each says beside it.
+    let said = compare(&group, &cluster);
+    assert_eq!(told(&said, "image", "asked as"), Some((json!(old), json!("registry.example/cmp:118"))), "{said}");
+    assert_eq!((&said["left"]["kind"], &said["right"]["kind"]), (&json!("AutoScalingGroup"), &json!("Deployment")));
 }

@@ -139,3 +139,45 @@ fn a_version_that_its_registry_has_no_more_is_not_gone_to() {
     let (_, _, shown) = desk.plan(&["rollback", "app", &only, "--reason", "all nodes have it"]);
     assert!(shown["checks"].to_string().contains("all the same: all nodes have it"), "{shown}");
 }
+
+#[test]
+fn two_versions_are_compared_field_by_field_and_no_secret_is_told() {
+    let test = "two_versions_are_compared_field_by_field_and_no_secret_is_told";
+    let (Some(cluster), Some(registry)) = (cluster_or_skip(test), registry_or_skip(test)) else { return };
+    let (namespace, host) = ("journey-fields", registry.host());
+    let (v41, v42) = (registry.push("shop/app", "v41", "41.0.2"), registry.push("shop/app", "v42", "42.0.0"));
+    let image = |digest: &rolldeck::domain::image::Digest| format!("{host}/shop/app@{digest}");
+    super::rollback::versions(cluster, namespace, 2, &[&image(&v41.index), &image(&v42.index)]);
+    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "app",
+        "env": [{"name": "TOKEN", "value": "hush"}], "resources": {"limits": {"memory": "64Mi"}}}]}}}});
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/app");
+    assert_eq!(cluster.patch(&path, "application/strategic-merge-patch+json", &patch).0, 200);
+    cluster.wait_rolled_out(namespace, "app");
+    let desk = desk(cluster, &registry);
+    let place = text(&row(&desk, "fleet", &format!("ns:{namespace}"), 0)["place"]);
+    // Other tests have services of this name there, too.
+    create(cluster, "journey-fields-b", &image(&v41.index), &image(&v41.index));
+    let said = desk.run(&["compare", "app", "--between", &place, &place]).ended(2);
+    assert!(said.err.contains("workloads of app"), "{said}");
+
+    let (before, after) = (format!("{place}/{namespace}@1"), format!("{place}/{namespace}/app"));
+    let said = desk.run(&["compare", "app", "--between", &before, &after]).ended(0);
+    assert!(!said.out.contains("hush"), "{said}");
+    let said = said.json();
+    let told = |topic: &str, name: &str| {
+        let rows = said["differences"].as_array().cloned().unwrap_or_default();
+        let row = rows.into_iter().find(|row| row["topic"] == topic && row["name"] == name);
+        let row = row.unwrap_or_else(|| panic!("{topic} {name}: {said}"));
+        (row["left"].clone(), row["right"].clone())
+    };
+    assert_eq!(told("environment", "TOKEN"), (Value::Null, json!("set")));
+    assert_eq!(told("environment", "of the image: BUILD_KEY"), (json!("set"), json!("set to something else")));
+    assert_eq!(told("resource", "memory limit"), (Value::Null, json!("64Mi")));
+    let label = "of the image: org.opencontainers.image.version";
+    assert_eq!(told("label", label), (json!("41.0.2"), json!("42.0.0")));
+    let layers = said["differences"].as_array().expect("rows").iter().filter(|row| row["topic"] == "layer").count();
+    assert_eq!(layers, 2, "one of each: {said}");
+    let same = said["same"].as_array().expect("topics").iter().find(|same| same["topic"] == "layer").cloned();
+    assert_eq!(same.map(|same| same["fields"].clone()), Some(json!(1)), "the base is shared: {said}");
+    assert_eq!((&said["left"]["version"], &said["right"]["version"]), (&json!("41.0.2"), &json!("42.0.0")));
+}

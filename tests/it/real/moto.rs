@@ -222,8 +222,12 @@ impl Region {
 
     /// Another version of it; its number.
     pub(crate) fn version(&self, template: &str, image: &str) -> i64 {
-        let request =
-            self.ec2.create_launch_template_version().launch_template_id(template).launch_template_data(data(image));
+        self.version_with(template, data(image))
+    }
+
+    /// Another version of it with all of this; its number.
+    pub(crate) fn version_with(&self, template: &str, data: RequestLaunchTemplateData) -> i64 {
+        let request = self.ec2.create_launch_template_version().launch_template_id(template).launch_template_data(data);
         let answer = self.get(request.send());
         answer.launch_template_version.and_then(|version| version.version_number).expect("a number")
     }

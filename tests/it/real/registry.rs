@@ -83,20 +83,26 @@ impl Registry {
 
     /// An image for two platforms under a tag. What differs is in its label, so that each has digests of its own.
     pub(crate) fn push(&self, repository: &str, tag: &str, version: &str) -> Pushed {
-        let layer = self.blob(repository, format!("layer of {version}").as_bytes());
+        let layers = ["a base that all have".to_string(), format!("layer of {version}")];
+        let layers = layers.map(|content| (self.blob(repository, content.as_bytes()), content.len()));
+        let diff_ids: Vec<&str> = layers.iter().map(|(layer, _)| layer.as_str()).collect();
         let mut children = Vec::new();
         let mut platforms = Vec::new();
         for architecture in ["amd64", "arm64"] {
             let labels =
                 json!({"org.opencontainers.image.version": version, "org.opencontainers.image.revision": "c0ffee1"});
-            let config = json!({"architecture": architecture, "os": "linux", "config": {"Labels": labels},
-                "rootfs": {"type": "layers", "diff_ids": [layer.as_str()]}, "created": "2026-11-20T08:00:00Z"});
+            let config = json!({"architecture": architecture, "os": "linux",
+                "config": {"Labels": labels, "Env": [format!("BUILD_KEY=hush {version}")]},
+                "rootfs": {"type": "layers", "diff_ids": diff_ids}, "created": "2026-11-20T08:00:00Z"});
             let config_bytes = config.to_string();
             let config = self.blob(repository, config_bytes.as_bytes());
             let descriptor = |kind: &str, digest: &Digest, size: usize| json!({"mediaType": kind, "digest": digest.as_str(), "size": size});
+            let of_layer =
+                |(layer, size): &(Digest, usize)| descriptor("application/vnd.oci.image.layer.v1.tar", layer, *size);
+            let layers: Vec<Value> = layers.iter().map(of_layer).collect();
             let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST,
                 "config": descriptor("application/vnd.oci.image.config.v1+json", &config, config_bytes.len()),
-                "layers": [descriptor("application/vnd.oci.image.layer.v1.tar", &layer, format!("layer of {version}").len())]});
+                "layers": layers});
             let digest = self.manifest(repository, None, MANIFEST, &manifest);
             let mut child = descriptor(MANIFEST, &digest, manifest.to_string().len());
             child["platform"] = json!({"os": "linux", "architecture": architecture});

@@ -3,6 +3,8 @@
 //! Never looks into the model for what a screen would show.
 
 use rolldeck::app::effect::Effect;
+use rolldeck::app::event::Event;
+use rolldeck::domain::anatomy::{Anatomy, Field, Topic};
 
 use super::fleets;
 use super::world::World;
@@ -103,4 +105,47 @@ fn c_compares_the_service_of_a_row_and_enter_shows_who_runs_an_image() {
     world.press("enter");
     world.settle();
     assert!(world.screen().contains("INSTANCES") && world.screen().contains("digest:"), "{}", world.screen());
+}
+
+/// Two marked rows: how their versions differ. What was not read in time is said, and a secret is never shown.
+#[test]
+fn c_compares_two_marked_versions_field_by_field() {
+    let mut world = fleets::incident();
+    world.press("2");
+    world.settle();
+    world.press("space j space c");
+    world.settle();
+    let pair = world.asked.iter().rev().find_map(|effect| match effect {
+        Effect::Dissect(pair) => Some(pair.clone()),
+        _ => None,
+    });
+    let pair = pair.unwrap_or_else(|| panic!("{}", world.screen()));
+    let screen = world.screen();
+    assert!(screen.contains("COMPARE") && screen.contains("both are taken apart"), "{screen}");
+    let image =
+        "registry.example/shop/checkout:v42@sha256:7f9db0e2157e7f9db0e2157e7f9db0e2157e7f9db0e2157e7f9db0e2157e7f9d";
+    let left = vec![
+        Field::shown(Topic::Image, "asked as", image),
+        Field::shown(Topic::Resource, "memory limit", "768Mi"),
+        Field::hidden(Topic::Environment, "TOKEN", "hush1"),
+        Field::shown(Topic::Port, "8080/tcp", "open"),
+    ];
+    let right = vec![
+        Field::shown(Topic::Image, "asked as", "ami-0aa1b2c3d4e5f6071"),
+        Field::hidden(Topic::Environment, "TOKEN", "hush2"),
+        Field::shown(Topic::Port, "8080/tcp", "open"),
+    ];
+    let known = [
+        Anatomy { fields: left, faults: Vec::new() },
+        Anatomy { fields: right, faults: vec!["its registry is not configured".into()] },
+    ];
+    world.happen(Event::Dissected(Box::new((*pair, known))));
+    super::check("difference", &mut world);
+    let screen = world.screen();
+    for part in ["? b: its registry is not configured", "set to something else", "memory limit", "the same  port 1"] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    assert!(screen.contains("7f9d"), "a long value goes on in the next line: {screen}");
+    world.press("esc j space c");
+    assert!(world.footer().contains("3 rows are marked"), "{}", world.footer());
 }
