@@ -61,6 +61,7 @@ fn fleet() -> Model {
         incident: None,
         notices: Vec::new(),
         scenario: None,
+        releases: Vec::new(),
         registries: Vec::new(),
         look: Look::default(),
     };

@@ -14,6 +14,7 @@ use crate::domain::observation::Batch;
 use crate::domain::operation::{Alive, Asked};
 use crate::domain::plan::{Bound, Inspection};
 use crate::domain::protection::Protection;
+use crate::domain::release::Release;
 use crate::domain::text::Text;
 
 /// Something that happened.
@@ -81,6 +82,8 @@ pub enum StoreEvent {
     Unreadable(Text),
     /// All locks and quarantines that nobody has lifted, in this or another process.
     Protected(Vec<Protection>),
+    /// All releases that were added on this machine and not taken away, by this or another process.
+    Released(Vec<Release>),
     /// A lock or quarantine could not be written or lifted, and why.
     NotProtected(Text),
     /// Entries that another process wrote, or that were there at the start.

@@ -16,6 +16,7 @@ use crate::domain::fleet::Fleet;
 use crate::domain::id::PlaceId;
 use crate::domain::plan::{Plan, PlanRequest, Refusal, compose};
 use crate::domain::protection::{Protection, Protections};
+use crate::domain::release::{Release, Releases};
 use crate::domain::text::Text;
 
 /// The whole state.
@@ -67,6 +68,13 @@ impl Model {
     /// Has the fleet judge by what is protected at this time.
     pub fn protect(&mut self) {
         self.fleet.set_protections(Protections::holding(&self.protections, self.now));
+    }
+
+    /// Has the fleet judge by these releases beside those of the configuration.
+    pub fn release(&mut self, added: Vec<Release>) {
+        let releases = self.settings.releases.iter().cloned().chain(added);
+        self.fleet.set_releases(Releases::new(releases.collect()));
+        self.ui.redraw.rows = true;
     }
 
     /// Why this process must not drive a plan; `None` if it may. Who can't act in all its places would only end it.

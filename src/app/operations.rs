@@ -201,7 +201,10 @@ impl Operations {
                 }
                 Vec::new()
             }
-            StoreEvent::Unreadable(_) | StoreEvent::Protected(_) | StoreEvent::NotProtected(_) => Vec::new(),
+            StoreEvent::Unreadable(_)
+            | StoreEvent::Protected(_)
+            | StoreEvent::Released(_)
+            | StoreEvent::NotProtected(_) => Vec::new(),
             StoreEvent::Driven { operation, alive } => self.driven(&operation, alive, driver),
             StoreEvent::Requested { operation, request, by, number } => {
                 self.requested(&operation, request, by, Some(number));

@@ -8,6 +8,7 @@ use crate::domain::expectation::{Declaration, ServiceKeys};
 use crate::domain::id::PlaceId;
 use crate::domain::journal::Driver;
 use crate::domain::policy::Policy;
+use crate::domain::release::Release;
 use crate::domain::text::Text;
 
 /// Everything that the pure side is told about its surroundings.
@@ -21,6 +22,8 @@ pub struct Settings {
     pub service_keys: ServiceKeys,
     /// Every known place.
     pub places: Vec<PlaceSetting>,
+    /// The releases that files of the configuration name.
+    pub releases: Vec<Release>,
     /// Which registries are asked: globs over their hosts.
     pub registries: Vec<Text>,
     /// Whether anything may be changed at all.

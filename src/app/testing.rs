@@ -21,6 +21,7 @@ pub(crate) fn model() -> Model {
         declarations: Vec::new(),
         service_keys: ServiceKeys::default(),
         places: Vec::new(),
+        releases: Vec::new(),
         registries: Vec::new(),
         access: Access::Operable,
         driver,

@@ -55,6 +55,10 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
                     model.ui.redraw.rows = true;
                     None
                 }
+                StoreEvent::Released(added) => {
+                    model.release(added.clone());
+                    None
+                }
                 StoreEvent::NotProtected(why) => {
                     model.ui.say_why(&format!("not written down, nothing is protected by it: {why}"));
                     None

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::fleet::{Fleet, Workload};
 use super::id::WorkloadId;
 use super::image::{Comparison as Compared, ImageId, ImageRef};
+use super::release::Standing;
 use super::text::Text;
 
 /// A service side by side.
@@ -16,6 +17,8 @@ pub struct Comparison {
     pub service: Text,
     /// Its workloads, by place.
     pub columns: Vec<WorkloadId>,
+    /// How far each of them is among the releases of the service.
+    pub standings: Vec<Option<Standing>>,
     /// What they run and should run, the most frequent first.
     pub rows: Vec<Row>,
 }
@@ -75,7 +78,8 @@ pub fn compare(fleet: &Fleet, service: &str) -> Option<Comparison> {
     let mut rows = rows.rows;
     rows.sort_by(|a, b| b.instances().cmp(&a.instances()).then_with(|| a.version.cmp(&b.version)));
     let columns: Vec<WorkloadId> = workloads.iter().map(|workload| workload.id.clone()).collect();
-    (!columns.is_empty()).then(|| Comparison { service: Text::new(service), columns, rows })
+    let standings = workloads.iter().map(|workload| fleet.standing(workload)).collect();
+    (!columns.is_empty()).then(|| Comparison { service: Text::new(service), columns, standings, rows })
 }
 
 struct Rows<'a> {

@@ -54,6 +54,19 @@ pub enum Declarer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Releases(Vec<Release>);
 
+/// How far a workload is among the releases of its service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The release that it should run; `None` if none names its place.
+    pub expected: Option<Text>,
+    /// What its instances run, most of them first; `None`: a version that no release knows.
+    pub running: Vec<Option<Text>>,
+    /// How many releases are newer than the one that most of them run; `None` if nobody knows.
+    pub behind: Option<usize>,
+    /// The newest release of the service, wherever it is.
+    pub newest: Option<Text>,
+}
+
 impl Declarer {
     /// What people call it.
     pub fn as_str(self) -> &'static str {

@@ -24,7 +24,7 @@ use crate::app::timeline::{Kept, Timeline};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{OperationId, PlaceId};
 use crate::domain::journal::Record;
-use crate::domain::release::{Release, Releases};
+use crate::domain::release::Release;
 use crate::domain::selector::glob_matches;
 use crate::domain::text::Text;
 use crate::domain::timeline::Retention;
@@ -50,8 +50,6 @@ pub struct Prepared {
     pub world: Option<Arc<SimWorld>>,
     /// The registries that may be asked, if any may.
     pub registries: Option<Registries>,
-    /// What the files of the configuration say of versions.
-    pub releases: Vec<Release>,
 }
 
 /// Whether the store works beside the loop.
@@ -132,7 +130,7 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         ));
     }
     let clock = Clock::System;
-    let released = read_releases(&config)?;
+    let releases = read_releases(&config)?;
     let registries =
         registries::connect(&config.registries).map_err(|error| anyhow!("registries can't be asked: {error}"))?;
     let settings = Settings {
@@ -140,6 +138,7 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         declarations: config.declarations,
         service_keys: config.service_keys,
         places: settings,
+        releases,
         registries: config.registries.iter().map(|registry| registry.host.clone()).collect(),
         access: access(options),
         driver: this_driver(clock.now()),
@@ -157,7 +156,6 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
         clock,
         world: None,
         registries,
-        releases: released,
     })
 }
 
@@ -193,6 +191,7 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
         declarations: demo.declarations,
         service_keys: ServiceKeys::default(),
         places,
+        releases: Vec::new(),
         registries: Vec::new(),
         access: access(options),
         driver: this_driver(base),
@@ -212,7 +211,6 @@ fn prepare_demo(options: &Options, scenario: &str) -> anyhow::Result<Prepared> {
         clock,
         world: Some(demo.world),
         registries: None,
-        releases: Vec::new(),
     })
 }
 
@@ -226,8 +224,7 @@ fn access(options: &Options) -> Access {
 /// # Errors
 /// That the state directory lies where locks do not hold, or that the system gives no thread.
 pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
-    let Prepared { mut settings, specs, surroundings, state_dir, retention, clock, world, registries, releases } =
-        prepared;
+    let Prepared { mut settings, specs, surroundings, state_dir, retention, clock, world, registries } = prepared;
     let queue = channel();
     let Opened { journal, locks, records } = open_journal(&state_dir)?;
     if let Err(fault) = &journal {
@@ -279,7 +276,7 @@ pub fn open(prepared: Prepared, stepping: Stepping) -> anyhow::Result<Session> {
         model.settings.notices.push(Text::new(&format!("releases that were added can't be read: {fault}")));
         Vec::new()
     });
-    model.fleet.set_releases(Releases::new(releases.into_iter().chain(added).collect()));
+    model.release(added);
     model.operations.teach(&mut model.fleet, model.health.known());
     let open = model.operations.iter().filter(|tracked| tracked.operation.ended.is_none());
     let open: Vec<OperationId> = open.map(|tracked| tracked.operation.id.clone()).collect();

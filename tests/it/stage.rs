@@ -73,6 +73,7 @@ impl Stage {
             incident: None,
             notices: Vec::new(),
             scenario: None,
+            releases: Vec::new(),
             registries: Vec::new(),
             look: Look::default(),
         };
@@ -85,7 +86,6 @@ impl Stage {
             clock: self.clock,
             world: Some(self.world.clone()),
             registries: None,
-            releases: Vec::new(),
         };
         open(prepared, Stepping::Inline).expect("the session opens")
     }

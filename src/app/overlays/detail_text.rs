@@ -133,12 +133,26 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
         ("operation", seen.touched_by.as_deref().and_then(Marked::of).map(|marked| last_changed(model, &marked))),
     ];
     lines.extend(facts.into_iter().filter_map(|(name, text)| text.map(|text| field(name, Meaning::Warning, text))));
+    lines.extend(release(model, workload));
     lines.extend(protections(model, workload));
     lines.extend(registry(model, workload));
     lines.extend(containers(workload, width.saturating_sub(15)));
     lines.push(Line::new(Meaning::Title, "   versions"));
     lines.extend(versions::lines(workload, &model.fleet, model.now, None, width));
     lines
+}
+
+/// How far it is among the releases of its service.
+fn release(model: &Model, workload: &Workload) -> Option<Line> {
+    let standing = model.fleet.standing(workload)?;
+    let named = |version: &Option<Text>| version.as_ref().map_or("none".to_string(), ToString::to_string);
+    let runs = standing.running.first().map_or("nothing".to_string(), named);
+    let (meaning, behind) = match standing.behind {
+        None => (Meaning::Unknown, "which no release is".to_string()),
+        Some(0) => (Meaning::Ok, "the newest".to_string()),
+        Some(behind) => (Meaning::Warning, format!("{behind} behind {}", named(&standing.newest))),
+    };
+    Some(field("release", meaning, format!("runs {runs}, {behind}; should run {}", named(&standing.expected))))
 }
 
 /// What somebody has said about it on this machine: who, why, until when.

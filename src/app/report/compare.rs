@@ -5,6 +5,8 @@ use serde::Serialize;
 
 use super::table::Table;
 use crate::domain::comparison::{Cell, Comparison, Meant};
+use crate::domain::id::WorkloadId;
+use crate::domain::release::Standing;
 use crate::domain::text::Text;
 
 /// One service side by side.
@@ -24,6 +26,10 @@ struct Column {
     namespace: Option<Text>,
     workload: Text,
     kind: &'static str,
+    /// The release that it should run, how many are newer than what it runs, and the newest; `null` where nobody knows.
+    expected_release: Option<Text>,
+    behind: Option<usize>,
+    newest_release: Option<Text>,
 }
 
 #[derive(Debug, Serialize)]
@@ -45,11 +51,14 @@ struct CellRow {
 
 /// The report of a comparison.
 pub fn comparison_report(comparison: &Comparison) -> ComparisonReport {
-    let column = |id: &crate::domain::id::WorkloadId| Column {
+    let column = |(id, standing): (&WorkloadId, &Option<Standing>)| Column {
         place: id.place.0.clone(),
         namespace: id.namespace.clone(),
         workload: id.name.clone(),
         kind: id.kind.as_str(),
+        expected_release: standing.as_ref().and_then(|standing| standing.expected.clone()),
+        behind: standing.as_ref().and_then(|standing| standing.behind),
+        newest_release: standing.as_ref().and_then(|standing| standing.newest.clone()),
     };
     let rows = comparison.rows.iter().map(|row| Row {
         image: row.image.as_ref().map(|image| Text::new(image.as_str())),
@@ -71,7 +80,7 @@ pub fn comparison_report(comparison: &Comparison) -> ComparisonReport {
     ComparisonReport {
         service: comparison.service.clone(),
         columns: comparison.columns.iter().map(|id| id.place.0.clone()).collect(),
-        workloads: comparison.columns.iter().map(column).collect(),
+        workloads: comparison.columns.iter().zip(&comparison.standings).map(column).collect(),
         rows: rows.collect(),
     }
 }

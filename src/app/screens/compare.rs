@@ -3,6 +3,9 @@
 //!
 //! Never hides a place: those that have no room are counted, and come into sight by the arrow keys.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -163,12 +166,7 @@ impl CompareScreen {
 fn worst(known: &Known<'_>) -> Option<Text> {
     let services = known.fleet.services();
     let worst = services.max_by_key(|(name, tally)| {
-        (
-            tally.off() > 0 && tally.unhealthy() > 0,
-            tally.unhealthy() > 0,
-            tally.off(),
-            std::cmp::Reverse((*name).clone()),
-        )
+        (tally.off() > 0 && tally.unhealthy() > 0, tally.unhealthy() > 0, tally.off(), Reverse((*name).clone()))
     });
     worst.map(|(name, _)| name.clone())
 }
@@ -177,6 +175,8 @@ fn worst(known: &Known<'_>) -> Option<Text> {
 fn keep(comparison: &mut Comparison, kept: &[bool]) {
     let mut flags = kept.iter();
     comparison.columns.retain(|_| flags.next().copied().unwrap_or(true));
+    let mut flags = kept.iter();
+    comparison.standings.retain(|_| flags.next().copied().unwrap_or(true));
     for row in &mut comparison.rows {
         let mut flags = kept.iter();
         row.cells.retain(|_| flags.next().copied().unwrap_or(true));
@@ -340,13 +340,36 @@ fn details(model: &Model, screen: &CompareScreen) -> Vec<Line> {
     let since = since.map(|at| format!("; oldest {}", Clock::Since.show(at, model.now))).unwrap_or_default();
     vec![
         Line::new(Meaning::Text, format!(" {reference}{since}{}", facts.concat())),
-        Line::new(Meaning::Ok, " =")
-            .and(Meaning::Dim, " expected there  ")
-            .and(Meaning::Drift, ">")
-            .and(Meaning::Dim, " asked for, and something else expected or nothing  ")
-            .and(Meaning::Drift, "!")
-            .and(Meaning::Dim, " neither"),
+        promotion(&screen.comparison).unwrap_or_else(|| {
+            Line::new(Meaning::Ok, " =")
+                .and(Meaning::Dim, " expected  ")
+                .and(Meaning::Drift, ">")
+                .and(Meaning::Dim, " asked for, another or none expected  ")
+                .and(Meaning::Drift, "!")
+                .and(Meaning::Dim, " neither")
+        }),
     ]
+}
+
+/// How far each place is among the releases, the furthest behind first; `None` where nothing is released.
+fn promotion(comparison: &Comparison) -> Option<Line> {
+    let newest = comparison.standings.iter().flatten().find_map(|standing| standing.newest.as_ref())?;
+    let mut groups: BTreeMap<Reverse<Option<usize>>, BTreeSet<String>> = BTreeMap::new();
+    for (id, standing) in comparison.columns.iter().zip(&comparison.standings) {
+        let behind = standing.as_ref().and_then(|standing| standing.behind);
+        groups.entry(Reverse(behind)).or_default().insert(title(id));
+    }
+    let mut line = Line::new(Meaning::Dim, format!(" newest release {newest}"));
+    for (Reverse(behind), places) in groups {
+        let places = places.into_iter().collect::<Vec<String>>().join(", ");
+        line = match behind {
+            None => line.and(Meaning::Unknown, "  of no release: "),
+            Some(0) => line.and(Meaning::Ok, "  has it: "),
+            Some(behind) => line.and(Meaning::Warning, format!("  {behind} behind: ")),
+        }
+        .and(Meaning::Text, places);
+    }
+    Some(line)
 }
 
 /// What is known of an image of the row, place by place.

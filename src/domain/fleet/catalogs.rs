@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Fleet, Workload};
 use crate::domain::catalog::{Answer, Catalog};
 use crate::domain::image::{DigestKind, ImageId, ImageRef};
-use crate::domain::release::Releases;
+use crate::domain::release::{Releases, Standing};
 use crate::domain::text::Text;
 
 impl Fleet {
@@ -19,6 +19,26 @@ impl Fleet {
     /// What versions are, place by place.
     pub fn releases(&self) -> &Releases {
         &self.releases
+    }
+
+    /// How far a workload is among the releases of its service; `None` where it has none.
+    pub fn standing(&self, workload: &Workload) -> Option<Standing> {
+        let service = &workload.seen.service;
+        let newest = self.releases.of(service).next()?;
+        let compare = |mine: &ImageId, theirs: &ImageId| self.catalog.compare(mine, theirs);
+        let cohorts = workload.judgement.running.iter();
+        let running: Vec<Option<Text>> = cohorts
+            .map(|cohort| {
+                let (image, reference) = (cohort.image.as_ref(), cohort.reference.as_ref());
+                self.releases.version_of(service, image, reference, &compare).cloned()
+            })
+            .collect();
+        Some(Standing {
+            expected: self.releases.expected(service, &workload.id.place).map(|release| release.version.clone()),
+            behind: running.first().and_then(|version| self.releases.behind(service, version.as_ref()?)),
+            running,
+            newest: Some(newest.version.clone()),
+        })
     }
 
     /// Takes over what versions are; every workload is judged again where that is something else than before.

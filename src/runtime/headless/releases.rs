@@ -139,31 +139,22 @@ fn rows(session: &Session, selector: &Selector) -> Vec<Row> {
             let images: Vec<&str> = images.iter().map(Text::as_str).collect();
             selector.is_match(&workload.facts(&images), &mut |word, facts| facts.service.eq_ignore_ascii_case(word))
         })
-        .filter(|workload| fleet.releases().of(&workload.seen.service).next().is_some())
         .collect();
     workloads.sort_by(|a, b| (&a.seen.service, &a.id).cmp(&(&b.seen.service, &b.id)));
     let row = |workload: &Workload| {
-        let (service, releases) = (&workload.seen.service, fleet.releases());
-        let named = |image: Option<&crate::domain::image::ImageId>, reference| {
-            let compare = |mine: &_, theirs: &_| fleet.catalog().compare(mine, theirs);
-            releases.version_of(service, image, reference, &compare).cloned()
-        };
-        let cohorts = workload.judgement.running.iter();
-        let running: Vec<Option<Text>> =
-            cohorts.map(|cohort| named(cohort.image.as_ref(), cohort.reference.as_ref())).collect();
-        let behind = running.first().and_then(|version| releases.behind(service, version.as_ref()?));
-        Row {
-            service: service.clone(),
+        let standing = fleet.standing(workload)?;
+        Some(Row {
+            service: workload.seen.service.clone(),
             place: workload.id.place.0.clone(),
             workload: workload.id.name.clone(),
             kind: workload.id.kind.as_str(),
-            expected: releases.expected(service, &workload.id.place).map(|release| release.version.clone()),
-            running,
-            behind,
-            newest: releases.of(service).next().map(|release| release.version.clone()),
-        }
+            expected: standing.expected,
+            running: standing.running,
+            behind: standing.behind,
+            newest: standing.newest,
+        })
     };
-    workloads.into_iter().map(row).collect()
+    workloads.into_iter().filter_map(row).collect()
 }
 
 fn table(releases: &[Release]) -> Table {

@@ -57,7 +57,9 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Beginning, Locks, Store, this_driver};
     use super::*;
+    use crate::app::event::{Event, StoreEvent};
 
     #[test]
     fn a_release_is_there_until_it_is_taken_away() {
@@ -80,5 +82,33 @@ mod tests {
         assert_eq!(journal.remove_release("app", "v42", &by, at).expect("written"), 0, "once");
         drop(journal);
         assert_eq!(Journal::open(folder.path()).expect("opened").releases().expect("read"), [release("v41")]);
+
+        // Another process is told what changes, and nothing else.
+        let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let mut told_now = || {
+            let told = std::iter::from_fn(|| told.try_recv().ok());
+            let released = told.filter_map(|event| match event {
+                Event::Store(StoreEvent::Released(releases)) => Some(releases.len()),
+                _ => None,
+            });
+            released.collect::<Vec<usize>>()
+        };
+        let store = Store::inline(Beginning {
+            journal: Journal::open(folder.path()).expect("opened"),
+            locks: Locks::of(folder.path()),
+            observations: None,
+            driver: this_driver(at),
+            events,
+            last: 0,
+            open: Vec::new(),
+        });
+        store.look();
+        assert_eq!(told_now(), [1]);
+        let other = Journal::open(folder.path()).expect("opened");
+        other.add_release(&release("v43"), &by, at).expect("written");
+        store.look();
+        other.lift(99, &by, at).expect("written");
+        store.look();
+        assert_eq!(told_now(), [2]);
     }
 }

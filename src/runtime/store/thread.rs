@@ -23,6 +23,7 @@ use crate::domain::id::OperationId;
 use crate::domain::journal::{Driver, Entry, Record};
 use crate::domain::operation::Alive;
 use crate::domain::protection::{Protected, Protection};
+use crate::domain::release::Release;
 use crate::domain::text::Text;
 
 /// How often other processes are looked at: a request is obeyed within a second.
@@ -174,6 +175,8 @@ struct Worker {
     is_moved: bool,
     /// As last told.
     protections: Option<Vec<Protection>>,
+    /// As last told; `None` until they were, or when they can't be read.
+    releases: Option<Vec<Release>>,
 }
 
 impl Worker {
@@ -193,6 +196,7 @@ impl Worker {
             is_broken: false,
             is_moved: false,
             protections: None,
+            releases: None,
         }
     }
 
@@ -295,6 +299,7 @@ impl Worker {
         if version != self.data_version || self.data_version.is_none() {
             self.read_news();
             self.tell_protections(Ok(()));
+            self.tell_releases();
             self.data_version = version;
         }
         let open: Vec<OperationId> = self.open.keys().cloned().collect();
@@ -320,6 +325,15 @@ impl Worker {
             }
             Err(error) => self.tell(StoreEvent::NotProtected(Text::new(&error.to_string()))),
         }
+    }
+
+    /// What versions are, after another process may have said so. What can't be read was said at the start.
+    fn tell_releases(&mut self) {
+        let releases = self.journal.releases().ok();
+        if let Some(added) = releases.clone().filter(|_| releases != self.releases) {
+            self.tell(StoreEvent::Released(added));
+        }
+        self.releases = releases;
     }
 
     fn read_news(&mut self) {

@@ -2,9 +2,11 @@
 //!
 //! Never looks into the model for what a screen would show.
 
+use jiff::Timestamp;
 use rolldeck::app::effect::Effect;
-use rolldeck::app::event::Event;
+use rolldeck::app::event::{Event, StoreEvent};
 use rolldeck::domain::anatomy::{Anatomy, Field, Topic};
+use rolldeck::domain::release::{Placed, Release};
 
 use super::fleets;
 use super::world::World;
@@ -148,4 +150,55 @@ fn c_compares_two_marked_versions_field_by_field() {
     assert!(screen.contains("7f9d"), "a long value goes on in the next line: {screen}");
     world.press("esc j space c");
     assert!(world.footer().contains("3 rows are marked"), "{}", world.footer());
+}
+
+/// How far each place is among the releases is a glance; what another process adds is known at once.
+#[test]
+fn compare_says_how_many_releases_each_place_is_behind() {
+    let mut world = fleets::incident();
+    let release = |version: &str, at: i64, image: &str| Release {
+        service: "checkout".into(),
+        version: version.into(),
+        made_at: Timestamp::from_second(at).ok(),
+        commit: None,
+        source: "ci.toml".into(),
+        declared_by: None,
+        images: vec![Placed { places: Vec::new(), image: image.parse().expect("valid"), container: None }],
+    };
+    let image = |tag: &str| format!("registry.example/shop/checkout:{tag}");
+    let running = |world: &World, version: &str| {
+        let workloads = world.model.fleet.workloads().filter(|workload| workload.seen.service == *"checkout");
+        let mut cohorts =
+            workloads.flat_map(|workload| workload.judgement.running.iter().map(move |cohort| (workload, cohort)));
+        let found = cohorts.find_map(|(workload, cohort)| {
+            let name = workload.name_of(cohort.image.as_ref(), cohort.reference.as_ref())?;
+            (*name == *version).then(|| cohort.reference.clone())?
+        });
+        found.map(|reference| reference.to_string()).unwrap_or_else(|| image(version))
+    };
+    let (old, new) = (running(&world, "v41"), running(&world, "v42"));
+    let releases = vec![
+        release("v41", 1_790_000_000, &old),
+        release("v42", 1_791_000_000, &new),
+        release("v43", 1_792_000_000, &image("v43")),
+    ];
+    world.happen(Event::Store(StoreEvent::Released(releases)));
+    world.press("c");
+    world.settle();
+    let screen = super::text(&world.frame(120, 24));
+    assert!(
+        screen.contains("newest release v43  2 behind: dev, staging  1 behind: prod-ap, prod-eu, prod-us"),
+        "{screen}"
+    );
+    world.press("2");
+    world.find("checkout");
+    world.press("d");
+    let detail = super::text(&world.frame(120, 50));
+    assert!(detail.contains("behind v43; should run v43"), "{detail}");
+    // Taken away by another process: nothing is behind any more.
+    world.press("esc");
+    world.happen(Event::Store(StoreEvent::Released(Vec::new())));
+    world.press("3");
+    world.settle();
+    assert!(!super::text(&world.frame(120, 24)).contains("newest release"));
 }

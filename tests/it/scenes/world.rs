@@ -65,6 +65,7 @@ impl World {
             incident: None,
             notices: Vec::new(),
             scenario: None,
+            releases: Vec::new(),
             registries: Vec::new(),
             look: Look::default(),
         };

@@ -82,6 +82,7 @@ impl Process {
             incident: None,
             notices: Vec::new(),
             scenario: None,
+            releases: Vec::new(),
             registries: Vec::new(),
             look: Look::default(),
         };
