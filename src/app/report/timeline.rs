@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::table::Table;
 use crate::app::model::Model;
 use crate::app::screens::timeline::all;
+use crate::domain::fleet::Fleet;
 use crate::domain::image::ImageId;
 use crate::domain::selector::{Facts, Selector};
 use crate::domain::text::Text;
@@ -27,6 +28,7 @@ pub struct TimelineRow {
     image: Option<String>,
     reference: Option<Text>,
     version: Option<Text>,
+    commit: Option<Text>,
     by: Option<Text>,
     detail: String,
 }
@@ -57,12 +59,12 @@ pub fn timeline(
     TimelineBody {
         watched_since: model.timeline.reaches_back_to(model.now),
         kept_seconds: model.timeline.retention().age.as_secs(),
-        rows: rows.iter().filter(is_wanted).map(|row| TimelineRow::of(row)).collect(),
+        rows: rows.iter().filter(is_wanted).map(|row| TimelineRow::of(row, &model.fleet)).collect(),
     }
 }
 
 impl TimelineRow {
-    fn of(row: &Happening) -> TimelineRow {
+    fn of(row: &Happening, fleet: &Fleet) -> TimelineRow {
         TimelineRow {
             at: row.at,
             after: row.after,
@@ -76,6 +78,7 @@ impl TimelineRow {
             image: row.image.as_ref().map(|image| ImageId::as_str(image).to_string()),
             reference: row.reference.clone(),
             version: row.version.clone(),
+            commit: row.image.as_ref().and_then(|image| fleet.commit_of(&row.service, image)),
             by: row.by.clone(),
             detail: row.words(),
         }

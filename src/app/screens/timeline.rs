@@ -295,6 +295,7 @@ pub(crate) fn detail(model: &Model, row: &Happening) -> Vec<Line> {
     let ago = Clock::Since.show(row.at, model.now);
     let at = row.at.strftime("%Y-%m-%dT%H:%M:%SZ");
     let at = if row.after.is_some() { format!("{} ({at} at the latest)", row.span()) } else { at.to_string() };
+    let commit = row.image.as_ref().and_then(|image| model.fleet.commit_of(&row.service, image));
     let facts = [
         ("event", row.what.as_str().to_string()),
         ("at", format!("{at}, {ago} ago")),
@@ -303,12 +304,25 @@ pub(crate) fn detail(model: &Model, row: &Happening) -> Vec<Line> {
         ("image", image),
         ("asked as", text(&row.reference)),
         ("version", text(&row.version)),
+        ("commit", commit.map(|commit| commit.to_string()).unwrap_or_default()),
+        ("seen", seen(model, row)),
         ("by", text(&row.by)),
         ("detail", row.detail.to_string()),
     ];
     let field =
         |(name, text): (&str, String)| Line::new(Meaning::Dim, format!("   {name:<12}")).and(Meaning::Text, text);
     facts.into_iter().filter(|(_, text)| !text.is_empty()).map(field).collect()
+}
+
+/// When its image was first and last heard of in its service, wherever that was.
+fn seen(model: &Model, row: &Happening) -> String {
+    let Some(image) = &row.image else { return String::new() };
+    let all = all(&model.known());
+    let of_image = all.iter().filter(|other| other.service == row.service && other.image.as_ref() == Some(image));
+    let at: Vec<Timestamp> = of_image.map(|other| other.at).collect();
+    let moment =
+        |at: Option<&Timestamp>| at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
+    format!("first {}, last changed {}", moment(at.iter().min()), moment(at.iter().max()))
 }
 
 /// The titles and cells of a row, for copies.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fleet, Workload};
 use crate::domain::catalog::{Answer, Catalog};
-use crate::domain::image::{DigestKind, ImageId, ImageRef};
-use crate::domain::release::{Releases, Standing};
+use crate::domain::image::{Comparison, DigestKind, ImageId, ImageRef};
+use crate::domain::release::{Placed, Releases, Standing};
 use crate::domain::text::Text;
 
 impl Fleet {
@@ -38,6 +38,17 @@ impl Fleet {
             behind: running.first().and_then(|version| self.releases.behind(service, version.as_ref()?)),
             running,
             newest: Some(newest.version.clone()),
+        })
+    }
+
+    /// The commit that an image of a service was built from: what its own labels say, else its release.
+    pub fn commit_of(&self, service: &str, image: &ImageId) -> Option<Text> {
+        let labelled = self.catalog.images_of(image).find_map(|documents| documents.labels.revision.clone());
+        labelled.or_else(|| {
+            let is_it = |placed: &Placed| {
+                placed.image.pinned().is_some_and(|pinned| self.catalog.compare(&pinned, image) == Comparison::Same)
+            };
+            self.releases.of(service).find(|release| release.images.iter().any(is_it))?.commit.clone()
         })
     }
 

@@ -7,6 +7,7 @@ mod fake_changes;
 mod fake_server;
 mod faults;
 mod policies;
+mod pressure;
 mod releases;
 mod scale;
 mod see;
