@@ -35,8 +35,33 @@ const WORKLOADS: usize = 1_000;
 const PODS: usize = 10;
 
 fn fleet() -> Model {
+    fleet_of(PLACES, &|now| (0..WORKLOADS).flat_map(|number| workload(number, now)).collect())
+}
+
+/// One service in fifty places, each with twenty images of its own.
+fn many_versions() -> Model {
+    let nth = std::cell::Cell::new(0_u32);
+    fleet_of(50, &|now| {
+        let mut observations = workload(7, now);
+        let pod = observations.pop().expect("it has pods");
+        observations.truncate(1);
+        for _ in 0..20 {
+            nth.set(nth.get() + 1);
+            let Observation::Instance(source, mut seen) = pod.clone() else { continue };
+            seen.uid = Uid::new(&format!("pod-{}", nth.get()));
+            let mut main = seen.containers[0].clone();
+            let digest = format!("sha256:{:064x}", nth.get());
+            main.running = Some(ImageId::oci(digest.parse().expect("a digest"), DigestKind::Repository));
+            seen.containers = vec![main].into();
+            observations.push(Observation::Instance(source, seen));
+        }
+        observations
+    })
+}
+
+fn fleet_of(places: usize, in_each: &dyn Fn(Timestamp) -> Vec<Observation>) -> Model {
     let now = Timestamp::from_second(1_795_230_600).expect("a time");
-    let places: Vec<PlaceId> = (0..PLACES).map(|place| PlaceId::new(&format!("k8s/place-{place}"))).collect();
+    let places: Vec<PlaceId> = (0..places).map(|place| PlaceId::new(&format!("k8s/place-{place}"))).collect();
     let settings = Settings {
         policy: Policy::default(),
         declarations: Vec::new(),
@@ -68,9 +93,7 @@ fn fleet() -> Model {
     let mut model = Model::new(settings, now);
     for place in &places {
         let mut observations = vec![Observation::Place(PlaceState::Live)];
-        for number in 0..WORKLOADS {
-            observations.extend(workload(number, now));
-        }
+        observations.extend(in_each(now));
         update::update(&mut model, Event::Observed(Batch { place: place.clone(), fetched_at: now, observations }));
     }
     update::update(&mut model, Event::Terminal(TerminalEvent::Resized(200, 50)));
@@ -227,8 +250,27 @@ fn benches(criterion: &mut Criterion) {
         });
     }
     timeline(criterion, &mut model);
+    compare(criterion);
     criterion
         .bench_function("snapshot of 100k instances", |bencher| bencher.iter(|| black_box(model.fleet.snapshot())));
+}
+
+/// A service side by side: 50 places, 1,000 images, of which each place has twenty.
+fn compare(criterion: &mut Criterion) {
+    let mut model = many_versions();
+    press(&mut model, '3');
+    settle(&mut model);
+    criterion.bench_function("frame compare 200x50, 50 places x 20 images", |bencher| {
+        bencher.iter(|| black_box(draw(&model)));
+    });
+    criterion.bench_function("rows made again, compare", |bencher| {
+        bencher.iter(|| {
+            let observations = vec![Observation::Place(PlaceState::Live)];
+            let (place, fetched_at) = (PlaceId::new("k8s/place-0"), model.now);
+            update::update(&mut model, Event::Observed(Batch { place, fetched_at, observations }));
+            black_box(ui::refresh(&mut model).len())
+        });
+    });
 }
 
 /// What the timeline costs: a tick where nothing changed, a tick after a pod of one workload was replaced, a first look at
