@@ -12,6 +12,7 @@ use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
 use crate::domain::anatomy::{Anatomy, Difference, Specimen, Topic, Value, differences};
 use crate::domain::comparison::Meant;
+use crate::domain::image::Digest;
 use crate::domain::text::Text;
 
 /// Which two, and what is known of them.
@@ -99,11 +100,9 @@ pub(crate) fn panel(overlay: &DifferenceOverlay, width: usize) -> Panel {
 
 fn lines(left: &Anatomy, right: &Anatomy, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
-    for (letter, anatomy) in ["a", "b"].into_iter().zip([left, right]) {
-        let unknown =
-            |why: &Text| Line::new(Meaning::Unknown, format!(" ? {letter}: ")).and(Meaning::Text, why.to_string());
-        lines.extend(anatomy.faults.iter().map(unknown));
-    }
+    let unknown = |of: &str, why: &Text| Line::new(Meaning::Unknown, format!(" ? {of}: ")).and(Meaning::Text, &**why);
+    lines.extend(left.faults.iter().map(|why| unknown(if right.faults.contains(why) { "both" } else { "a" }, why)));
+    lines.extend(right.faults.iter().filter(|why| !left.faults.contains(why)).map(|why| unknown("b", why)));
     if left.fields.is_empty() || right.fields.is_empty() {
         lines.push(Line::new(Meaning::Warning, " of one of them nothing is known: there is nothing to compare"));
         return lines;
@@ -135,7 +134,7 @@ fn lines(left: &Anatomy, right: &Anatomy, width: usize) -> Vec<Line> {
 /// A field: its name, and what both say; as many lines as the longest needs.
 fn of_row(row: &Difference, name: usize, side: usize) -> Vec<Line> {
     let (left, right) = sides(row);
-    let columns = [pieces(&row.name, name), pieces(&left, side), pieces(&right, side)];
+    let columns = [pieces(&row.name, name), pieces(&short(&left), side), pieces(&short(&right), side)];
     let height = columns.iter().map(Vec::len).max().unwrap_or_default();
     let cell = |column: &Vec<String>, at: usize, width: usize| {
         cells::left(column.get(at).map(String::as_str).unwrap_or_default(), width)
@@ -147,6 +146,12 @@ fn of_row(row: &Difference, name: usize, side: usize) -> Vec<Line> {
             .and(of_side(&row.right), cell(&columns[2], at, side))
     };
     (0..height).map(line).collect()
+}
+
+/// A reference with the start of its digest, which tells it from others as well.
+fn short(text: &str) -> String {
+    let digest = text.rsplit_once('@').and_then(|(_, digest)| digest.parse::<Digest>().ok());
+    digest.map_or_else(|| text.to_string(), |digest| text.replace(digest.as_str(), digest.short(12)))
 }
 
 /// What both say, in words.

@@ -147,7 +147,7 @@ fn c_compares_two_marked_versions_field_by_field() {
     for part in ["? b: its registry is not configured", "set to something else", "memory limit", "the same  port 1"] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
-    assert!(screen.contains("7f9d"), "a long value goes on in the next line: {screen}");
+    assert!(screen.contains("ckout:v42@7f9db0e2157e"), "a long value goes on in the next line: {screen}");
     world.press("esc j space c");
     assert!(world.footer().contains("3 rows are marked"), "{}", world.footer());
 }
