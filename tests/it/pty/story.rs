@@ -194,3 +194,25 @@ fn a_plan_after_an_operation_is_refused_or_goes_further_back() {
     terminal.until("a refusal", |screen| screen.contains("efused") && !screen.contains("Type the code"));
     assert!(!terminal.screen().contains("-> fae9c134fabd"), "never back to the bad image:\n{}", terminal.screen());
 }
+
+#[test]
+fn e_writes_the_incident_down_in_two_files() {
+    let state = tempfile::tempdir().expect("a directory");
+    let mut terminal = quick_at(state.path(), LARGE);
+    let files = || -> Vec<std::path::PathBuf> {
+        let all = std::fs::read_dir(state.path()).expect("readable").map(|entry| entry.expect("readable").path());
+        let mut all: Vec<_> = all.filter(|path| path.display().to_string().contains("rolldeck-incident-")).collect();
+        all.sort();
+        all
+    };
+    terminal.press("E");
+    terminal.see("written: ./rolldeck-incident-");
+    let written = files();
+    assert_eq!(written.len(), 2, "{written:?}");
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&written[0]).expect("readable")).expect("it is JSON");
+    let markdown = std::fs::read_to_string(&written[1]).expect("readable");
+    assert!(markdown.contains("checkout") && json.to_string().contains("v42"), "{markdown}");
+    terminal.press("q");
+    assert_eq!(terminal.wait_exit().exit_code(), 0);
+}
