@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
+use tokio::process::Command;
 use tokio::sync::mpsc;
 
 pub use calls::Calls;
@@ -73,8 +74,8 @@ pub struct Surroundings {
     pub aws: AwsSurroundings,
     /// Which labels name the service.
     pub service_keys: ServiceKeys,
-    /// Ends a helper that takes too long.
-    pub end_group: EndGroup,
+    /// How programs that give credentials are started and ended.
+    pub helpers: Helpers,
 }
 
 /// What the environment says to AWS's own tools; never a key.
@@ -97,14 +98,24 @@ pub struct AwsSurroundings {
     pub helper: Option<String>,
 }
 
-/// Ends a process that leads a group of its own, with all that it has started. Given by the runtime, which alone speaks to
-/// the system; without it nothing but the process itself is ended.
+/// How programs of others are started and ended. Given by the runtime, which alone speaks to the system; without it they keep the
+/// terminal, and nothing but the process itself is ended.
 #[derive(Clone, Copy, Debug)]
-pub struct EndGroup(pub fn(u32));
+pub struct Helpers {
+    /// A command that runs a program as the leader of a group of its own, away from the terminal.
+    pub start: fn(&str) -> Command,
+    /// Ends such a leader, with all that it has started.
+    pub end: fn(u32),
+}
 
-impl Default for EndGroup {
-    fn default() -> EndGroup {
-        EndGroup(|_| {})
+impl Default for Helpers {
+    fn default() -> Helpers {
+        let start = |program: &str| {
+            let mut command = Command::new(program);
+            command.process_group(0);
+            command
+        };
+        Helpers { start, end: |_| {} }
     }
 }
 

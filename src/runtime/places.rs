@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use super::away;
 use super::cli::Options;
 use super::config::{Config, ConfiguredPlace};
 use super::credential_process;
@@ -15,7 +16,7 @@ use crate::domain::id::PlaceId;
 use crate::domain::policy::{Confirm, Policy, PolicyRule};
 use crate::domain::selector::glob_matches;
 use crate::domain::text::Text;
-use crate::providers::{AwsSurroundings, EndGroup, Found, KINDS, PlaceSpec, Standing, Surroundings};
+use crate::providers::{AwsSurroundings, Found, Helpers, KINDS, PlaceSpec, Standing, Surroundings};
 use crate::runtime::terminal::end_group;
 
 /// The places of this run.
@@ -41,7 +42,12 @@ pub fn surroundings(options: &Options, config: &Config) -> Surroundings {
         _ => home().map(|home| home.join(".kube/config")).filter(|path| path.exists()).into_iter().collect(),
     };
     let service_keys = config.service_keys.clone();
-    Surroundings { kubeconfigs, aws: aws_surroundings(), service_keys, end_group: EndGroup(end_group) }
+    Surroundings {
+        kubeconfigs,
+        aws: aws_surroundings(),
+        service_keys,
+        helpers: Helpers { start: away::command, end: end_group },
+    }
 }
 
 /// What AWS's own tools read first (AWS SDKs and Tools Reference Guide, "Environment variables").

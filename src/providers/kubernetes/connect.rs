@@ -19,7 +19,7 @@ use super::client::Fault;
 use super::discover::Files;
 use super::exec_auth::{Credential, Plugin};
 use crate::domain::text::Text;
-use crate::providers::{Calls, EndGroup};
+use crate::providers::{Calls, Helpers};
 
 /// How long opening a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ const AT_ONCE: usize = 16;
 pub(super) struct Link {
     files: Vec<PathBuf>,
     context: Option<String>,
-    end_group: EndGroup,
+    helpers: Helpers,
     session: tokio::sync::Mutex<Option<Arc<Session>>>,
     made_at: Instant,
     heard: AtomicU64,
@@ -66,11 +66,11 @@ pub(super) struct Facts {
 
 impl Link {
     /// To a context of these files, or to their current one.
-    pub(super) fn new(files: Vec<PathBuf>, context: Option<String>, end_group: EndGroup) -> Link {
+    pub(super) fn new(files: Vec<PathBuf>, context: Option<String>, helpers: Helpers) -> Link {
         Link {
             files,
             context,
-            end_group,
+            helpers,
             session: tokio::sync::Mutex::default(),
             made_at: Instant::now(),
             heard: AtomicU64::new(0),
@@ -148,7 +148,7 @@ impl Link {
             // As kube itself decides: a token or password in the file is used before a plugin.
             Some(exec) if !has_credentials(&config.auth_info) => {
                 let plugin = Plugin::of(&exec)?;
-                let credential = plugin.credential(self.end_group).await?;
+                let credential = plugin.credential(self.helpers).await?;
                 Some((plugin, credential))
             }
             Some(_) | None => None,

@@ -3,6 +3,8 @@
 //! Never shows what a plugin printed on its standard output: that is where the token is.
 
 use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -12,11 +14,10 @@ use jiff::{SignedDuration, Timestamp};
 use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use super::client::Fault;
 use crate::domain::text::Text;
-use crate::providers::EndGroup;
+use crate::providers::Helpers;
 
 /// How long a plugin may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -76,7 +77,7 @@ impl Plugin {
     }
 
     /// The credential: the one that is known while it is good, else a new one. Callers at the same time share one run.
-    pub(super) async fn credential(&self, end_group: EndGroup) -> Result<Arc<Credential>, Fault> {
+    pub(super) async fn credential(&self, helpers: Helpers) -> Result<Arc<Credential>, Fault> {
         let slot = self.slot();
         let mut known = slot.lock().await;
         let is_good = |credential: &Arc<Credential>| credential.renew_at.is_none_or(|at| Timestamp::now() < at);
@@ -86,7 +87,7 @@ impl Plugin {
         if let Some((_, fault)) = known.failed.as_ref().filter(|(at, _)| at.elapsed() < FAILURE_STANDS) {
             return Err(fault.clone());
         }
-        match self.run(end_group).await {
+        match self.run(helpers).await {
             Ok(credential) => {
                 let credential = Arc::new(credential);
                 *known = Outcome { credential: Some(credential.clone()), failed: None };
@@ -132,8 +133,14 @@ impl Plugin {
         known.entry(self.clone()).or_default().clone()
     }
 
-    async fn run(&self, end_group: EndGroup) -> Result<Credential, Fault> {
-        let mut command = Command::new(&self.command);
+    async fn run(&self, helpers: Helpers) -> Result<Credential, Fault> {
+        if !is_there(&self.command) {
+            let hint = self.install_hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            let why = format!("its sign-in plugin `{}` is not there, or can't be run{hint}", self.command);
+            return Err(Fault::SignIn(Text::new(&why)));
+        }
+        // A group of its own: a plugin is often a script, and what it waits for must end with it.
+        let mut command = (helpers.start)(&self.command);
         command
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -141,14 +148,11 @@ impl Plugin {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // A group of its own: a plugin is often a script, and what it waits for must end with it.
-            .process_group(0)
             .kill_on_drop(true);
         let child = command.spawn().map_err(|error| {
-            let hint = self.install_hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
-            Fault::SignIn(Text::new(&format!("its sign-in plugin `{}` can't be started: {error}{hint}", self.command)))
+            Fault::SignIn(Text::new(&format!("its sign-in plugin `{}` can't be started: {error}", self.command)))
         })?;
-        let mut group = Group { leader: child.id(), end: end_group };
+        let mut group = Group { leader: child.id(), end: helpers.end };
         let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
         if output.is_ok() {
             group.leader = None;
@@ -178,16 +182,27 @@ impl Plugin {
     }
 }
 
+/// Whether a program of this name is there to be run, by the search path where the name is no path itself.
+fn is_there(program: &str) -> bool {
+    let is_runnable =
+        |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    if program.contains('/') {
+        return is_runnable(Path::new(program));
+    }
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| is_runnable(&folder.join(program))))
+}
+
 /// What a plugin has started; ended with it where it takes too long or nobody waits for it any more.
 struct Group {
     leader: Option<u32>,
-    end: EndGroup,
+    end: fn(u32),
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.leader {
-            (self.end.0)(leader);
+            (self.end)(leader);
         }
     }
 }
@@ -332,7 +347,7 @@ mod tests {
 
     async fn refused(script: &str) -> String {
         let folder = tempfile::tempdir().expect("a folder");
-        match plugin(folder.path(), script).credential(EndGroup::default()).await {
+        match plugin(folder.path(), script).credential(Helpers::default()).await {
             Err(Fault::SignIn(text)) => text.to_string(),
             Err(other) => panic!("{other:?}"),
             Ok(_) => panic!("it gave a credential"),
@@ -355,15 +370,14 @@ mod tests {
             assert!(header.is_sensitive() && !format!("{header:?}").contains("t-"));
             header.to_str().expect("plain").to_string()
         };
-        let (first, same) =
-            tokio::join!(plugin.credential(EndGroup::default()), plugin.credential(EndGroup::default()));
+        let (first, same) = tokio::join!(plugin.credential(Helpers::default()), plugin.credential(Helpers::default()));
         let (first, same) =
             (first.unwrap_or_else(|fault| panic!("{fault}")), same.unwrap_or_else(|fault| panic!("{fault}")));
         assert!(Arc::ptr_eq(&first, &same));
         assert_eq!(header(&first), "Bearer t-1");
         plugin.forget(&first).await;
         plugin.forget(&first).await;
-        let second = plugin.credential(EndGroup::default()).await.unwrap_or_else(|fault| panic!("{fault}"));
+        let second = plugin.credential(Helpers::default()).await.unwrap_or_else(|fault| panic!("{fault}"));
         assert_eq!(header(&second), "Bearer t-2");
     }
 
@@ -385,7 +399,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_a_plugin_has_started_is_ended_with_it() {
         static ENDED: AtomicU32 = AtomicU32::new(0);
-        let note = EndGroup(|leader| ENDED.store(leader, Ordering::SeqCst));
+        let note = Helpers { end: |leader| ENDED.store(leader, Ordering::SeqCst), ..Helpers::default() };
         let folder = tempfile::tempdir().expect("a folder");
         assert!(plugin(folder.path(), "exec sleep 1000 # late").credential(note).await.is_err());
         assert_ne!(ENDED.load(Ordering::SeqCst), 0);
@@ -394,7 +408,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_plugin_leaves_behind_that_has_ended_by_itself_is_left_alone() {
         static ENDED: AtomicU32 = AtomicU32::new(0);
-        let note = EndGroup(|leader| ENDED.store(leader, Ordering::SeqCst));
+        let note = Helpers { end: |leader| ENDED.store(leader, Ordering::SeqCst), ..Helpers::default() };
         let folder = tempfile::tempdir().expect("a folder");
         assert!(plugin(folder.path(), "exit 1").credential(note).await.is_err());
         assert_eq!(ENDED.load(Ordering::SeqCst), 0);

@@ -104,7 +104,7 @@ fn check(settings: &Map<String, Value>) -> Vec<SettingFault> {
 fn connect(spec: PlaceSpec, surroundings: Surroundings, mutations: Mutations) -> Result<Connected, ConnectError> {
     let settings = Settings::parse(&spec.settings).map_err(|faults| misconfigured(&spec.id, &faults))?;
     let files = settings.kubeconfig.clone().map_or(surroundings.kubeconfigs, |file| vec![file]);
-    let link = Arc::new(Link::new(files, settings.context.clone(), surroundings.end_group));
+    let link = Arc::new(Link::new(files, settings.context.clone(), surroundings.helpers));
     let reads = Reads::new(link.clone());
     let service_keys = surroundings.service_keys;
     let operator = Writes::new(link, mutations).map(|writes| {

@@ -62,3 +62,30 @@ fn every_screen_opens_by_its_number_and_unknown_keys_say_why() {
     assert_eq!(terminal.wait_exit().exit_code(), 0);
     terminal.assert_restored();
 }
+
+#[test]
+fn a_sign_in_plugin_can_neither_draw_on_the_screen_nor_take_its_keys() {
+    let state = tempfile::tempdir().expect("a directory");
+    let plugin = state.path().join("plugin.sh");
+    std::fs::write(
+        &plugin,
+        "#!/bin/sh\n(echo GOTCHA >/dev/tty) 2>/dev/null\nread word </dev/tty\necho no token >&2\nexit 7\n",
+    )
+    .expect("written");
+    std::fs::set_permissions(&plugin, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let kubeconfig = serde_json::json!({"apiVersion": "v1", "kind": "Config", "current-context": "prod",
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:9"}}],
+        "contexts": [{"name": "prod", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1",
+            "interactiveMode": "IfAvailable", "command": plugin.display().to_string()}}}]});
+    let file = state.path().join("kubeconfig");
+    // JSON is YAML.
+    std::fs::write(&file, kubeconfig.to_string()).expect("written");
+    let mut terminal = Terminal::open(rolldeck(state.path(), &["--kubeconfig", &file.display().to_string()]), SMALL);
+    terminal.press("7");
+    terminal.see("its sign-in plugin failed");
+    assert!(!String::from_utf8_lossy(&terminal.raw()).contains("GOTCHA"), "{}", terminal.screen());
+    terminal.press("q");
+    assert_eq!(terminal.wait_exit().exit_code(), 0);
+    terminal.assert_restored();
+}
