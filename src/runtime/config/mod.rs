@@ -357,6 +357,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_another_program_is_not_told_key_by_key() {
+        let source: String = (0..50_000).map(|number| format!("key{number} = 1\n")).collect();
+        let faults = parse(&source, "config.toml").err().unwrap_or_default();
+        assert_eq!(faults.len(), 21);
+        assert!(faults[20].to_string().contains("49980 keys are not known either"), "{}", faults[20]);
+    }
+
+    #[test]
     fn broken_toml_names_the_place_where_it_breaks() {
         let faults = parse("[policy\nfloor = 3", "config.toml").err().unwrap_or_default();
         assert!(faults.iter().any(|fault| fault.line == 1), "{faults:?}");

@@ -10,6 +10,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::app::fault::{Fault, did_you_mean};
+use crate::domain::text::counted;
+
+/// How many unknown keys of one table are told one by one.
+const MOST_UNKNOWN: usize = 20;
 
 /// Where faults are collected.
 pub(super) struct Faults<'s> {
@@ -156,11 +160,18 @@ impl<'t, 's> Table<'t, 's> {
     /// Reports every key that was never asked for.
     pub(super) fn refuse_unknown(&self) {
         let asked = self.asked.borrow();
-        for (key, _) in self.table.iter().filter(|(key, _)| !asked.iter().any(|known| key.get_ref() == known)) {
+        let unknown = self.table.iter().filter(|(key, _)| !asked.iter().any(|known| key.get_ref() == known));
+        let mut unknown = unknown.map(|(key, _)| key);
+        for key in unknown.by_ref().take(MOST_UNKNOWN) {
             let name = key.get_ref();
             let known = format!("known keys here: {}", asked.join(", "));
             let hint = did_you_mean(name, asked.iter().copied(), &known);
             self.faults.add(key.span(), &format!("`{name}` is not known"), &hint);
+        }
+        // A file of another program; where each of its keys stands helps nobody.
+        if let Some(next) = unknown.next() {
+            let message = format!("{} are not known either", counted(1 + unknown.count(), "key"));
+            self.faults.add(next.span(), &message, "is this a configuration of rolldeck?");
         }
     }
 
