@@ -127,20 +127,20 @@ fn names_of(host: &str) -> Vec<String> {
 
 impl Entry {
     fn credential(&self, host: &str) -> Result<Option<Credential>, Text> {
-        if self.identitytoken.as_ref().is_some_and(|token| !token.is_empty()) {
-            let why =
-                format!("{host} is signed in to with an identity token, which this version can't use; use a helper");
-            return Err(Text::new(&why));
+        // Beside it docker writes a user without a password.
+        if let Some(token) = self.identitytoken.as_ref().filter(|token| !token.is_empty()) {
+            return Ok(Some(Credential::Identity { token: token.clone() }));
         }
         if let (Some(user), Some(secret)) = (&self.username, &self.password) {
-            return Ok(Some(Credential { user: user.clone(), secret: secret.clone() }));
+            return Ok(Some(Credential::Password { user: user.clone(), secret: secret.clone() }));
         }
         let Some(auth) = self.auth.as_ref().filter(|auth| !auth.is_empty()) else { return Ok(None) };
         let wrong = || Text::new(&format!("the credentials of {host} in docker's file are not what docker writes"));
         let bytes = base64::engine::general_purpose::STANDARD.decode(auth.trim()).map_err(|_| wrong())?;
         let pair = String::from_utf8(bytes).map_err(|_| wrong())?;
         let (user, secret) = pair.split_once(':').ok_or_else(wrong)?;
-        Ok(Some(Credential { user: user.to_string(), secret: secret.trim_end_matches('\0').to_string() }))
+        let (user, secret) = (user.to_string(), secret.trim_end_matches('\0').to_string());
+        Ok(Some(Credential::Password { user, secret }))
     }
 }
 
@@ -171,14 +171,8 @@ async fn ask_helper(helper: &str, name: &str) -> Result<Option<Credential>, Text
     };
     match tokio::time::timeout(PATIENCE, exchange).await {
         Ok((Ok(status), bytes)) if status.success() => {
-            let helped: Helped = serde_json::from_slice(&bytes)
-                .map_err(|_| Text::new(&format!("{program} answers with something else than credentials")))?;
-            match helped.username.as_str() {
-                "<token>" => {
-                    Err(Text::new(&format!("{program} gives an identity token, which this version can't use")))
-                }
-                _ => Ok(Some(Credential { user: helped.username, secret: helped.secret })),
-            }
+            let wrong = || Text::new(&format!("{program} answers with something else than credentials"));
+            read(&bytes).ok_or_else(wrong).map(Some)
         }
         Ok(_) => Ok(None),
         Err(_) => {
@@ -189,21 +183,33 @@ async fn ask_helper(helper: &str, name: &str) -> Result<Option<Credential>, Text
     }
 }
 
+/// What a helper printed; docker's helpers mark an identity token by the name of its user.
+fn read(bytes: &[u8]) -> Option<Credential> {
+    let Helped { username, secret } = serde_json::from_slice(bytes).ok()?;
+    Some(match username.as_str() {
+        "<token>" => Credential::Identity { token: secret },
+        _ => Credential::Password { user: username, secret },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn found(file: &str, host: &str) -> Result<Option<(String, String)>, String> {
+    async fn found(file: &str, host: &str) -> Result<Option<Credential>, String> {
         let file: DockerFile = serde_json::from_str(file).expect("JSON");
-        let found = file.credential_for(host).await.map_err(|why| why.to_string())?;
-        Ok(found.map(|credential| (credential.user, credential.secret)))
+        file.credential_for(host).await.map_err(|why| why.to_string())
+    }
+
+    fn robot() -> Credential {
+        Credential::Password { user: "robot".to_string(), secret: "s3cret".to_string() }
     }
 
     #[tokio::test]
     async fn credentials_are_found_under_every_name_that_docker_gives_a_registry() {
         // robot:s3cret
         let auth = "cm9ib3Q6czNjcmV0";
-        let own = Ok(Some(("robot".to_string(), "s3cret".to_string())));
+        let own = Ok(Some(robot()));
         for (name, host) in [
             ("registry.example:5000", "registry.example:5000"),
             ("https://registry.example", "registry.example"),
@@ -218,10 +224,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_identity_token_is_told_from_a_password_and_is_printed_nowhere() {
+        // What `az acr login` leaves: a user without a password beside it (00000000-0000-0000-0000-000000000000:).
+        let auth = "MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOg==";
+        let file = format!(r#"{{"auths":{{"a":{{"auth":"{auth}","identitytoken":"s3cret"}}}}}}"#);
+        let credential = found(&file, "a").await.expect("readable").expect("known");
+        assert_eq!(credential, Credential::Identity { token: "s3cret".to_string() });
+        assert!(!format!("{credential:?} {:?}", robot()).contains("s3cret"));
+        let file = r#"{"auths":{"a":{"identitytoken":"","username":"robot","password":"s3cret"}}}"#;
+        assert_eq!(found(file, "a").await, Ok(Some(robot())));
+    }
+
+    #[test]
+    fn a_helper_says_which_of_the_two_it_gives() {
+        let read = |body: &str| super::read(body.as_bytes()).map(|credential| format!("{credential:?}"));
+        let token = read(r#"{"ServerURL":"a","Username":"<token>","Secret":"s3cret"}"#);
+        assert_eq!(token.as_deref(), Some("Identity { .. }"));
+        let password = read(r#"{"ServerURL":"a","Username":"robot","Secret":"s3cret"}"#);
+        assert!(password.is_some_and(|password| password.contains("robot") && !password.contains("s3cret")));
+        assert_eq!(read("no"), None);
+    }
+
+    #[tokio::test]
     async fn what_can_not_be_used_says_so_without_a_secret() {
         for (file, expected) in [
             (r#"{"auths":{"a":{"auth":"czNjcmV0"}}}"#, "are not what docker writes"),
-            (r#"{"auths":{"a":{"identitytoken":"s3cret"}}}"#, "identity token"),
             (r#"{"credHelpers":{"a":"../../bin/sh"}}"#, "no name of a program"),
             (r#"{"credHelpers":{"a":"rolldeck-is-not-there"}}"#, "can't be run"),
         ] {

@@ -15,6 +15,8 @@ pub(super) struct Asked {
     /// With its query.
     pub(super) path: String,
     pub(super) authorization: Option<String>,
+    /// What was posted.
+    pub(super) body: String,
 }
 
 /// What is answered.
@@ -75,13 +77,20 @@ async fn serve(mut stream: TcpStream, answers: Answers, remembered: Arc<Mutex<Ve
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
+    let header = |wanted: &str| {
+        head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_string())
+        })
+    };
+    let mut body = vec![0; header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+    if stream.read_exact(&mut body).await.is_err() {
+        return;
+    }
     let mut words = head.split_whitespace();
     let (method, path) = (words.next().unwrap_or_default().to_string(), words.next().unwrap_or_default().to_string());
-    let authorization = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("authorization").then(|| value.trim().to_string())
-    });
-    let asked = Asked { method, path, authorization };
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let asked = Asked { method, path, authorization: header("authorization"), body };
     remembered.lock().expect("whole").push(asked.clone());
     // Whoever has gone away has gone away.
     let _ = reply(&mut stream, &asked, answers(&asked)).await;
