@@ -79,6 +79,8 @@ pub(crate) fn step_progress(model: &Model, tracked: &Tracked, step: &Step) -> St
     }
     match progress_of(step, progress, &model.fleet) {
         Progress::Done(text) | Progress::Failed(text) | Progress::NotSeen(text) => text.to_string(),
+        // A step that moves no instance: a setting that is borrowed, one that is promoted.
+        Progress::OnItsWay { total: 0, .. } => String::new(),
         Progress::OnItsWay { done, total } => format!("{done} of {total} are there and healthy"),
     }
 }

@@ -96,13 +96,13 @@ pub struct Facts<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SelectorError {
     /// No such key.
-    #[error("`{0}:` is no key of a filter; keys are svc, place, ns, kind, state, digest, image, and age> or age<")]
+    #[error("no key `{0}:`: svc, place, ns, kind, state, digest, image, and age> or age<")]
     Key(String),
     /// A digest prefix that is too short or not hexadecimal.
     #[error("`digest:{0}` needs four or more hexadecimal digits")]
     Digest(String),
     /// A state that does not exist.
-    #[error("`state:{0}` is no state; states are ok, drift, mixed, outlier, unknown, quarantined, off, unhealthy")]
+    #[error("no state `{0}`: ok, drift, mixed, outlier, unknown, quarantined, off, unhealthy")]
     State(String),
     /// An age that can't be read.
     #[error("`{0}` is no age; ages look like 90s, 15m, 2h, 3d, 1w")]
@@ -396,9 +396,9 @@ mod tests {
     #[test]
     fn wrong_filters_say_what_would_be_right() {
         for (filter, part) in [
-            ("colour:red", "keys are svc"),
+            ("colour:red", "no key `colour:`: svc"),
             ("digest:9f", "four or more"),
-            ("state:bad", "states are ok"),
+            ("state:bad", "no state `bad`: ok"),
             ("age>2x", "ages look like"),
             ("svc:", "needs a value"),
             ("\"open", "not closed"),

@@ -84,6 +84,13 @@ pub fn plural<N: PartialEq + From<u8>>(number: &N, noun: &str) -> String {
     if *number == N::from(1) { noun.to_string() } else { format!("{noun}s") }
 }
 
+/// A noun with its article: `a Deployment`, `an AutoScalingGroup`.
+pub fn with_article(noun: &impl Display) -> String {
+    let noun = noun.to_string();
+    let is_vowel = noun.starts_with(['A', 'E', 'I', 'O', 'a', 'e', 'i', 'o']);
+    format!("{} {noun}", if is_vowel { "an" } else { "a" })
+}
+
 /// Whether a character may reach a terminal as it is: no C0, C1, DEL, no bidirectional control, nothing of no width
 /// that hides or joins (Unicode general categories Cc and Cf, line and paragraph separators, tag characters).
 pub fn is_plain(character: char) -> bool {

@@ -269,11 +269,11 @@ pub enum PlanCommand {
         /// What is selected
         #[command(flatten)]
         target: PlanTarget,
-        /// These many oldest instances, whatever they run
-        #[arg(long, value_name = "N", conflicts_with = "random")]
+        /// The N oldest instances of each workload that is selected, whatever they run
+        #[arg(long, value_name = "N", conflicts_with = "random", value_parser = clap::value_parser!(u32).range(1..))]
         oldest: Option<u32>,
-        /// These many instances by chance, whatever they run
-        #[arg(long, value_name = "N")]
+        /// N instances of each workload that is selected, by chance, whatever they run
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         random: Option<u32>,
     },
     /// Go back to the last good version, or to the one named

@@ -15,6 +15,7 @@ use crate::domain::fleet::{Instance, Place, Workload};
 use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::observation::{Applies, Rollout};
 use crate::domain::plan::Marked;
+use crate::domain::protection::Protection;
 use crate::domain::text::Text;
 
 /// The name of a row and what is known of it.
@@ -117,7 +118,7 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
         };
         lines.push(field("image by", Meaning::Text, format!("{} {how}", owner.manager)));
     }
-    for undoer in &seen.undoers {
+    for undoer in model.fleet.undoers_of(workload) {
         lines.push(field(
             "undone by",
             Meaning::Warning,
@@ -132,11 +133,23 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
         ("operation", seen.touched_by.as_deref().and_then(Marked::of).map(|marked| last_changed(model, &marked))),
     ];
     lines.extend(facts.into_iter().filter_map(|(name, text)| text.map(|text| field(name, Meaning::Warning, text))));
+    lines.extend(protections(model, workload));
     lines.extend(registry(model, workload));
     lines.extend(containers(workload, width.saturating_sub(15)));
     lines.push(Line::new(Meaning::Title, "   versions"));
-    lines.extend(versions::lines(workload, model.fleet.catalog(), model.now, None, width));
+    lines.extend(versions::lines(workload, &model.fleet, model.now, None, width));
     lines
+}
+
+/// What somebody has said about it on this machine: who, why, until when.
+fn protections(model: &Model, workload: &Workload) -> Vec<Line> {
+    let all = model.fleet.protections();
+    let known = [
+        ("locked", model.fleet.lock_on(workload).map(Protection::describe)),
+        ("snoozed", model.fleet.snooze_on(workload).map(Protection::describe)),
+        ("stays", all.stay_of(&workload.id).map(Protection::why_stays)),
+    ];
+    known.into_iter().filter_map(|(name, text)| text.map(|text| field(name, Meaning::Title, text))).collect()
 }
 
 /// By which operation, and whether this machine knows it.
@@ -234,7 +247,7 @@ fn of_instance(model: &Model, instance: &Instance) -> Vec<Line> {
         field(
             "seen",
             Meaning::Text,
-            format!("{} ({})", Clock::Age.show(instance.fetched_at, model.now), instance.fetched_at),
+            format!("{} ago, at {}", Clock::Age.show(instance.fetched_at, model.now), moment(instance.fetched_at)),
         ),
     ];
     if let Some(at) = seen.started_at {

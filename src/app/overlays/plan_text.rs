@@ -78,7 +78,9 @@ fn body(model: &Model, overlay: &PlanOverlay, width: usize) -> Body {
         let text =
             format!("{}: {} {} ({})", undone.workload, undone.undoer.by, undone.undoer.what, undone.undoer.how_fast);
         let line = Line::new(Meaning::Title, " undo    ").and(Meaning::Warning, format!("! {text}"));
-        let can_be = undone.undoer.keeper.is_some() && overlay.request.suspend == Suspend::Nobody;
+        let can_be = undone.undoer.keeper.is_some()
+            && overlay.request.suspend == Suspend::Nobody
+            && !model.fleet.is_suspended(&undone.place, &undone.undoer);
         let key = model.settings.look.keymap.key_of("plan.suspend", &[Scope::Plan]).filter(|_| can_be);
         body.add(match key {
             Some(key) => line.and(Meaning::Text, "; ").and(Meaning::Key, key).and(Meaning::Text, " suspends it first"),

@@ -15,8 +15,7 @@ use crate::app::screens::shown::{Shown, digest_length};
 use crate::app::theme::Meaning;
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::panel::Panel;
-use crate::domain::catalog::Catalog;
-use crate::domain::fleet::Workload;
+use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::history::Version;
 use crate::domain::id::{Uid, WorkloadId, WorkloadKind};
 use crate::domain::plan::{Change, Goto};
@@ -108,7 +107,7 @@ pub(crate) fn panel(model: &Model, overlay: &VersionsOverlay, width: usize, heig
     let Some(workload) = model.fleet.workload(&overlay.workload) else {
         return Panel { title, body: vec![Line::plain(" the workload is gone")], foot: Vec::new(), top: 0 };
     };
-    let body = lines(workload, model.fleet.catalog(), model.now, Some(overlay.at), width);
+    let body = lines(workload, &model.fleet, model.now, Some(overlay.at), width);
     let others = overlay.chosen.workloads.len().saturating_sub(1);
     let more =
         if others > 0 { format!(" The same version in {}.", counted(others, "more workload")) } else { String::new() };
@@ -127,7 +126,7 @@ pub(crate) fn panel(model: &Model, overlay: &VersionsOverlay, width: usize, heig
 /// One line for each version, with a title line.
 pub(crate) fn lines(
     workload: &Workload,
-    catalog: &Catalog,
+    fleet: &Fleet,
     now: jiff::Timestamp,
     cursor: Option<usize>,
     width: usize,
@@ -155,7 +154,7 @@ pub(crate) fn lines(
         let line = Line::new(Meaning::Key, if is_here { " > " } else { "   " })
             .and(own, text)
             .and(meaning, evidence)
-            .and(Meaning::Warning, gone(catalog, version))
+            .and(Meaning::Warning, flaws(fleet, version))
             .and(Meaning::Dim, cause);
         lines.push(line);
     }
@@ -166,11 +165,14 @@ pub(crate) fn lines(
     lines
 }
 
-fn gone(catalog: &Catalog, version: &Version) -> &'static str {
-    match version.reference.as_ref().is_some_and(|reference| catalog.is_gone(reference)) {
-        true => "; ! its registry has it no more",
-        false => "",
-    }
+/// What speaks against any version, even the one that is asked for.
+fn flaws(fleet: &Fleet, version: &Version) -> String {
+    let is_gone = version.reference.as_ref().is_some_and(|reference| fleet.catalog().is_gone(reference));
+    let ban = fleet.protections().quarantine_of(version.image.as_ref(), version.reference.as_ref());
+    // Of all others their evidence says so.
+    let ban = ban.filter(|_| version.is_requested()).map(|ban| format!("; ! quarantined {}", ban.describe()));
+    let gone = if is_gone { "; ! its registry has it no more" } else { "" };
+    format!("{}{gone}", ban.unwrap_or_default())
 }
 
 fn evidence(kind: WorkloadKind, version: &Version, last_good: Option<&Uid>) -> (Meaning, String) {

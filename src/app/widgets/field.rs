@@ -7,13 +7,14 @@ use crate::app::cells;
 use crate::app::theme::Meaning;
 use crate::domain::text::Text;
 
-/// Cells that what was typed has at least, whatever is asked.
+/// Cells that what was typed has at least, if it needs them, whatever is asked.
 const LEAST: usize = 24;
 
 /// The line within this width. The hint goes first, then the start of what was typed; a question that is very long is cut.
 pub(crate) fn field(question: Line, typed: &str, hint: &str, width: usize) -> Line {
     let typed = Text::new(typed);
-    let question = question.cut(width.saturating_sub(LEAST + 1));
+    let least = cells::width(&typed).min(LEAST);
+    let question = question.cut(width.saturating_sub(least + 1));
     let space = width.saturating_sub(question.width() + 1);
     let shown = cells::tail(&typed, space);
     let is_whole = shown.len() == typed.len();

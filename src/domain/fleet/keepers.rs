@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use super::{Fleet, Listing, Workload};
 use crate::domain::id::{PlaceId, Uid, WorkloadId};
-use crate::domain::keeper::{Borrowed, KeeperId, KeeperName, KeeperSeen};
-use crate::domain::observation::Source;
+use crate::domain::keeper::{Borrowed, KeeperId, KeeperName, KeeperSeen, Setting};
+use crate::domain::observation::{Source, Undoer};
 use crate::domain::plan::Owing;
+use crate::domain::text::Text;
 
 /// The keepers of one place.
 #[derive(Default)]
@@ -50,6 +51,28 @@ impl Fleet {
         };
         let mut found = self.place(place)?.keepers.iter().filter(is_it);
         found.next().filter(|_| found.next().is_none())
+    }
+
+    /// Who would put another version back in a workload, how, and how fast as it is now.
+    pub fn undoers_of(&self, workload: &Workload) -> Vec<Undoer> {
+        let declared = self.releases.expected(&workload.seen.service, &workload.id.place);
+        let declared = declared.and_then(|release| Some((release.declared_by?, release))).map(|(by, release)| Undoer {
+            by: Text::new(by.as_str()),
+            what: Text::new(&format!("declares it ({})", release.source)),
+            how_fast: Text::new("when somebody applies it next"),
+            keeper: None,
+        });
+        let mut undoers: Vec<Undoer> = workload.seen.undoers.iter().cloned().chain(declared).collect();
+        for undoer in undoers.iter_mut().filter(|undoer| self.is_suspended(&workload.id.place, undoer)) {
+            undoer.how_fast = Text::new("not while it is suspended, as it is now");
+        }
+        undoers
+    }
+
+    /// Whether somebody has suspended what would undo a change.
+    pub fn is_suspended(&self, place: &PlaceId, undoer: &Undoer) -> bool {
+        let keeper = undoer.keeper.as_ref().and_then(|name| self.keeper_named(place, name));
+        keeper.is_some_and(|keeper| keeper.setting == Setting::Suspended)
     }
 
     /// What operations of this machine owe now.

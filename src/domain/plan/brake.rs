@@ -6,7 +6,7 @@ use super::Brake;
 use super::abilities::Abilities;
 use crate::domain::fleet::Workload;
 use crate::domain::id::WorkloadKind;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, with_article};
 
 /// The brake of a workload.
 pub(super) fn brake_of(workload: &Workload) -> Brake {
@@ -25,7 +25,7 @@ pub(super) fn brake_of(workload: &Workload) -> Brake {
         | WorkloadKind::Machine
         | WorkloadKind::Unknown => {
             let why = Abilities::of(workload.id.kind).hold.why_not().unwrap_or("has no brake");
-            Brake::None(Text::new(&format!("a {} {why}", workload.id.kind)))
+            Brake::None(Text::new(&format!("{} {why}", with_article(&workload.id.kind))))
         }
     }
 }

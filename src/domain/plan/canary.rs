@@ -10,7 +10,7 @@ use super::{Action, Brake, Check, CheckVerdict, Follows, Goto, PlanRequest, Step
 use crate::domain::fleet::Workload;
 use crate::domain::history::Version;
 use crate::domain::observation::{Canary, Halt, Rollout};
-use crate::domain::text::{Text, counted};
+use crate::domain::text::{Text, counted, with_article};
 
 /// How far a promotion goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ pub(super) fn why_not_stay(workload: &Workload) -> Option<Choice> {
 pub(super) fn promote(stride: Stride, workload: &Workload) -> Choice {
     let Some(canary) = &workload.seen.canary else {
         return Choice::Refused {
-            reason: format!("a {} has no steps that wait for a promotion", workload.id.kind),
+            reason: format!("{} has no steps that wait for a promotion", with_article(&workload.id.kind)),
             hint: format!("leave it out with -kind:{}", workload.id.kind),
         };
     };

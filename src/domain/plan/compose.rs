@@ -26,7 +26,7 @@ use super::{
 use crate::domain::fleet::{Fleet, Workload};
 use crate::domain::id::{PlaceId, PlanId, WorkloadId, WorkloadKind};
 use crate::domain::image::ImageRef;
-use crate::domain::keeper::{Borrowed, Setting};
+use crate::domain::keeper::Borrowed;
 use crate::domain::observation::{Applies, Strategy, Undoer};
 use crate::domain::policy::{Confirm, Policy};
 use crate::domain::text::{Text, counted};
@@ -360,18 +360,7 @@ impl Draft {
             how_fast: Text::new("at its next sync"),
             keeper: None,
         });
-        let declared = fleet.releases().expected(&workload.seen.service, &workload.id.place);
-        let declared = declared.and_then(|release| Some((release.declared_by?, release))).map(|(by, release)| Undoer {
-            by: Text::new(by.as_str()),
-            what: Text::new(&format!("declares it ({})", release.source)),
-            how_fast: Text::new("when somebody applies it next"),
-            keeper: None,
-        });
-        for mut undoer in workload.seen.undoers.iter().cloned().chain(owners).chain(declared) {
-            let keeper = undoer.keeper.as_ref().and_then(|name| fleet.keeper_named(&workload.id.place, name));
-            if keeper.is_some_and(|keeper| keeper.setting == Setting::Suspended) {
-                undoer.how_fast = Text::new("not while it is suspended, as it is now");
-            }
+        for undoer in fleet.undoers_of(workload).into_iter().chain(owners) {
             let known = |known: &UndoneBy| known.workload == workload.id && known.undoer.by == undoer.by;
             if !self.undone_by.iter().any(known) {
                 self.undone_by.push(UndoneBy {

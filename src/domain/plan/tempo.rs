@@ -8,7 +8,7 @@ use super::floor::{share_above, share_of};
 use crate::domain::fleet::Workload;
 use crate::domain::id::WorkloadKind;
 use crate::domain::observation::Strategy;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, with_article};
 
 /// How much more or less at once: each step doubles it, or halves it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub(super) fn strategy_for(workload: &Workload, tempo: Tempo) -> Result<Option<S
     }
     let refused = |why: String| Err((why, "leave its pace as it is: + and - put it back"));
     if let Some(why) = Abilities::of(workload.id.kind).pace.why_not() {
-        return refused(format!("a {} {why}", workload.id.kind));
+        return refused(format!("{} {why}", with_article(&workload.id.kind)));
     }
     if own.kind != "RollingUpdate" {
         return refused(format!("a {} with the strategy {} has no pace", workload.id.kind, own.kind));

@@ -25,7 +25,7 @@ use super::templates::{facts_of, images};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::WorkloadKind;
 use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step};
-use crate::domain::text::Text;
+use crate::domain::text::{Text, with_article};
 
 /// Looks at a step with reads alone.
 pub(super) async fn inspect(reads: &Reads, keys: &ServiceKeys, step: &Step) -> Inspection {
@@ -40,7 +40,7 @@ pub(super) async fn inspect(reads: &Reads, keys: &ServiceKeys, step: &Step) -> I
         WorkloadKind::AutoScalingGroup => group(reads, &clients, keys, step, &mut inspection).await,
         WorkloadKind::EcsService => service(reads, &clients, keys, step, &mut inspection).await,
         kind => {
-            let reason = format!("a {kind} can't be operated by this version");
+            let reason = format!("{} can't be operated by this version", with_article(&kind));
             inspection.refusals.push((Text::new(&reason), Text::new("use the AWS console")));
             Ok(())
         }

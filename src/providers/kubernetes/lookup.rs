@@ -16,7 +16,7 @@ use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{Uid, WorkloadId};
 use crate::domain::observation::{InstanceSeen, TemplateHash, WorkloadSeen};
 use crate::domain::plan::Bound;
-use crate::domain::text::Text;
+use crate::domain::text::{Text, with_article};
 
 /// How long one read may take.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(15);
@@ -102,7 +102,7 @@ pub(super) async fn workload(reads: &Reads, keys: &ServiceKeys, id: &WorkloadId)
 
 /// Why nothing is asked about a workload of a kind that no request of ours changes.
 pub(super) fn inoperable(id: &WorkloadId) -> Text {
-    Text::new(&format!("a {} can't be operated by this version", id.kind))
+    Text::new(&format!("{} can't be operated by this version", with_article(&id.kind)))
 }
 
 /// Reads the version of a workload with that uid; `None` if the cluster no longer has it.

@@ -22,7 +22,7 @@ use crate::domain::image::ImageId;
 use crate::domain::journal::{Call, Receipt};
 use crate::domain::observation::TemplateHash;
 use crate::domain::plan::{Action, Follows, Marked, Paused, Step, Unpause};
-use crate::domain::text::Text;
+use crate::domain::text::{Text, with_article};
 
 /// How often a conflict is met with another read.
 const ATTEMPTS: u32 = 3;
@@ -192,7 +192,7 @@ async fn hold(reads: &Reads, writes: &Writes, keys: &ServiceKeys, order: &Order,
         Err(fault) => return Tried::Answer(not_sent(&fault)),
     };
     let Some(holds) = present.holds() else {
-        let why = format!("not sent: a {} can't be held", step.workload.kind);
+        let why = format!("not sent: {} can't be held", with_article(&step.workload.kind));
         return Tried::Answer(Answer::Refused(Text::new(&why)));
     };
     let wanted = match hold {

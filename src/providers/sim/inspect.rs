@@ -10,7 +10,7 @@ use super::scenario::{ScenePlace, Verb};
 use super::workload::Workload;
 use crate::domain::keeper::{Borrowed, KeeperKind, Setting};
 use crate::domain::plan::{Action, Check, CheckVerdict, Follows, Inspection, Step};
-use crate::domain::text::Text;
+use crate::domain::text::{Text, with_article};
 
 /// Looks at a step.
 pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspection {
@@ -39,7 +39,7 @@ pub(super) fn inspect(cloud: &Cloud, place: &ScenePlace, step: &Step) -> Inspect
     }
     match (&step.action, shape) {
         (Action::RestoreRevision { .. } | Action::SetImage { .. }, Shape::StatefulSet) => inspection.refusals.push((
-            Text::new(&format!("a {} can't be rolled back yet", shape.kind())),
+            Text::new(&format!("{} can't be rolled back yet", with_article(&shape.kind()))),
             Text::new("its instances can be replaced one by one: r, or `plan replace`"),
         )),
         (Action::SetImage { .. }, Shape::Group) => {

@@ -210,7 +210,9 @@ fn place(table: &Table<'_, '_>, file: &str, origins: &mut Vec<Setting>) -> Optio
         return None;
     };
     let Some(kind) = providers::kind(&kind_name) else {
-        let hint = did_you_mean(&kind_name, names.iter().copied(), &format!("known kinds: {}", names.join(", ")));
+        // What its places are called begins so.
+        let meant = if kind_name == "k8s" { "kubernetes" } else { &kind_name };
+        let hint = did_you_mean(meant, names.iter().copied(), &format!("known kinds: {}", names.join(", ")));
         table.fault_at("kind", &format!("`{kind_name}` is no kind of place"), &hint);
         return None;
     };
@@ -351,6 +353,7 @@ mod tests {
             "[[places]]\nkind = \"kubernets\"",
             &["2:8: `kubernets` is no kind of place\n    hint: did you mean kubernetes?"],
         );
+        check("[[places]]\nkind = \"k8s\"", &["2:8: `k8s` is no kind of place\n    hint: did you mean kubernetes?"]);
     }
 
     #[test]

@@ -54,7 +54,8 @@ fn the_demos_group_goes_back_to_its_earlier_ami_by_the_same_keys() {
     terminal.see("1 workload, 4 of 20 off");
     terminal.see("16x ami-0c7c9aab v41, 4x v42");
     terminal.press("b");
-    terminal.see("checkout: ami-01f942da (v42) -> ami-0c7c9aab (v41)");
+    terminal.see("checkout: v42 -> v41");
+    terminal.see("back to revision 3, v41 ami-0c7c9aab");
     terminal.see("AutoScalingGroup checkout  back to revision 3");
     terminal.see("brake: ends the rollout where it is; what was replaced stays");
     type_code(&mut terminal);
