@@ -15,6 +15,7 @@ pub mod look;
 pub mod places;
 mod probe;
 mod registries;
+mod registry_keys;
 mod releases;
 pub mod session;
 pub mod startup;

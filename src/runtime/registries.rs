@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use super::config::Registry;
+use super::registry_keys::Keys;
 use super::terminal::end_group;
 use super::text_file;
 use crate::domain::text::Text;
+use crate::providers::{PlaceSpec, Surroundings};
 use crate::registry::{Credential, Credentials, Protocol, Registries, RegistrySetting};
 
 /// How long a helper may take.
@@ -50,11 +53,16 @@ struct Helped {
     secret: String,
 }
 
-/// The registries of a configuration; `None` where it names none.
+/// The registries of a configuration; `None` where it names none. A cloud's own are read with the credentials of these places,
+/// where docker's files say nothing of them.
 ///
 /// # Errors
 /// If this machine has no certificates to trust.
-pub(super) fn connect(configured: &[Registry]) -> Result<Option<Registries>, Text> {
+pub(super) fn connect(
+    configured: &[Registry],
+    places: Vec<PlaceSpec>,
+    surroundings: Surroundings,
+) -> Result<Option<Registries>, Text> {
     if configured.is_empty() {
         return Ok(None);
     }
@@ -63,12 +71,13 @@ pub(super) fn connect(configured: &[Registry]) -> Result<Option<Registries>, Tex
         protocol: if registry.plain_http { Protocol::PlainHttp } else { Protocol::Https },
         token_hosts: registry.token_hosts.clone(),
     };
-    let credentials: Credentials = Arc::new(|host| Box::pin(credential_for(host)));
+    let keys = Arc::new(Keys::of(places, surroundings));
+    let credentials: Credentials = Arc::new(move |host| Box::pin(credential_for(host, Arc::clone(&keys))));
     Registries::new(configured.iter().map(setting).collect(), credentials).map(Some)
 }
 
-/// Who to be at a host: what the first file says that says something.
-async fn credential_for(host: String) -> Result<Option<Credential>, Text> {
+/// Who to be at a host: what the first file says that says something, else what its cloud gives.
+async fn credential_for(host: String, keys: Arc<Keys>) -> Result<Option<Credential>, Text> {
     for path in files().into_iter().filter(|path| path.exists()) {
         let shown = path.display();
         let text = text_file::read(&path).map_err(|error| Text::new(&format!("{shown} can't be read: {error}")))?;
@@ -81,7 +90,7 @@ async fn credential_for(host: String) -> Result<Option<Credential>, Text> {
             return Ok(Some(credential));
         }
     }
-    Ok(None)
+    keys.credential(&host, Timestamp::now()).await
 }
 
 /// Where docker and podman keep them, in the order in which their users expect it.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// What the code itself never asks for: AWS does it on behalf of who asks.
 const ON_BEHALF: [&str; 3] = ["ssm:GetParameters", "ec2:CreateTags", "iam:PassRole"];
-const SERVICES: [&str; 4] = ["sts:", "ec2:", "autoscaling:", "ecs:"];
+const SERVICES: [&str; 5] = ["sts:", "ec2:", "autoscaling:", "ecs:", "ecr:"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
