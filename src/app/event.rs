@@ -13,6 +13,7 @@ use crate::domain::observation::Batch;
 use crate::domain::operation::{Alive, Asked};
 use crate::domain::plan::{Bound, Inspection};
 use crate::domain::protection::Protection;
+use crate::domain::signature::SignatureHeard;
 use crate::domain::text::Text;
 
 /// Something that happened.
@@ -43,6 +44,8 @@ pub enum Event {
     Exported(Result<Text, Text>),
     /// Registries have answered.
     Resolved(Vec<Answer>),
+    /// Registries have said of signatures.
+    Signed(Vec<SignatureHeard>),
     /// A worker finished a filter.
     Filtered(FilterAnswer),
     /// The process was asked for something from outside.

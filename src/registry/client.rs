@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::HttpsConnector;
@@ -82,6 +82,14 @@ pub(super) struct Outgoing<'a> {
     pub(super) most: usize,
 }
 
+/// How much of a list a registry gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    Whole,
+    /// There are further pages.
+    InPart,
+}
+
 /// What a registry answered.
 pub(super) struct Response {
     pub(super) status: StatusCode,
@@ -136,6 +144,14 @@ impl Web {
         let path = format!("/v2/{}/blobs/{digest}", host.path()?);
         let response = self.get(host, Method::GET, &path, "*/*", MOST_CONFIG).await?;
         host.checked(response, Some(digest))
+    }
+
+    /// What refers to a digest.
+    pub(super) async fn referrers(&self, host: &Host, digest: &Digest) -> Result<(Vec<u8>, Listed), Fault> {
+        let path = format!("/v2/{}/referrers/{digest}", host.path()?);
+        let response = self.get(host, Method::GET, &path, MANIFESTS, MOST_MANIFEST).await?;
+        let listed = if response.headers.contains_key(LINK) { Listed::InPart } else { Listed::Whole };
+        Ok((response.body, listed))
     }
 
     async fn get(

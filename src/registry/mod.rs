@@ -9,7 +9,9 @@ mod challenge;
 mod client;
 mod documents;
 mod fault;
+mod referrers;
 mod settings;
+mod signatures;
 mod tokens;
 
 use std::sync::Arc;

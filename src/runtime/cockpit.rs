@@ -178,6 +178,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Probe { .. }
         | Effect::Export { .. }
         | Effect::Resolve(_)
+        | Effect::Signatures(_)
         | Effect::Remember(_)
         | Effect::Note(_)
         | Effect::Protect { .. }

@@ -18,6 +18,7 @@ mod registries;
 mod registry_keys;
 mod releases;
 pub mod session;
+mod signing;
 pub mod startup;
 pub mod store;
 pub mod terminal;

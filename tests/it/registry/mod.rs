@@ -5,6 +5,7 @@ mod fake;
 mod hostile;
 mod identity;
 mod real;
+mod signed;
 
 use std::sync::Arc;
 

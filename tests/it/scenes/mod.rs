@@ -5,6 +5,7 @@
 mod fleets;
 mod journeys;
 mod plans;
+mod signed;
 mod svg;
 mod timeline;
 mod truth;
