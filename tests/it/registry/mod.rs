@@ -5,6 +5,7 @@ mod fake;
 mod hostile;
 mod identity;
 mod real;
+mod scale;
 mod signed;
 
 use std::sync::Arc;
