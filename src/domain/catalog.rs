@@ -44,6 +44,8 @@ pub struct Labels {
     pub source: Option<Text>,
     /// When it was built.
     pub created: Option<Text>,
+    /// When its registry is asked to take it away (`quay.expires-after`): only some do, and a tag may have another word.
+    pub expires: Option<Text>,
 }
 
 /// What was asked of a registry and what it said.
@@ -113,6 +115,7 @@ impl Labels {
             revision: self.revision.or(others.revision),
             source: self.source.or(others.source),
             created: self.created.or(others.created),
+            expires: self.expires.or(others.expires),
         }
     }
 }

@@ -170,7 +170,9 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
             format!("{}: {} ({})", undoer.by, undoer.what, undoer.how_fast),
         ));
     }
+    let good = workload.last_good();
     let facts = [
+        ("last good", good.and_then(|good| good.deprecation(model.now)).map(|why| format!("its image is {why}"))),
         ("marks", Some(screens::marks(&judgement.marks)).filter(|marks| !marks.is_empty())),
         ("latent", seen.template.latent.as_ref().map(ToString::to_string)),
         ("trouble", seen.trouble.as_ref().map(ToString::to_string)),
@@ -236,6 +238,7 @@ fn registry(model: &Model, workload: &Workload) -> Vec<Line> {
             ("commit", &labels.revision),
             ("source", &labels.source),
             ("built", &labels.created),
+            ("expires", &labels.expires),
         ]
     });
     lines.extend(

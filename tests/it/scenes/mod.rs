@@ -2,6 +2,7 @@
 //!
 //! `UPDATE=1` rewrites `tests/snapshots` and `screenshots`. Never reads the real clock.
 
+mod deprecated;
 mod fleets;
 mod journeys;
 mod plans;
