@@ -4,6 +4,7 @@ mod ecr;
 mod fake;
 mod hostile;
 mod identity;
+mod many;
 mod real;
 mod scale;
 mod signed;
