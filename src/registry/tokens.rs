@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -144,12 +144,17 @@ impl Host {
     /// Keeps what a token server gave.
     fn taken(&self, answer: &Response, credential: Option<&Credential>) -> Result<String, Fault> {
         if !answer.status.is_success() {
-            let who = match credential {
-                Some(Credential::Password { .. }) => "these credentials",
-                Some(Credential::Identity { .. }) => "this identity token: sign in again with docker",
-                None => "somebody without credentials",
+            let why = match (credential, answer.status) {
+                (Some(Credential::Password { .. }), _) => "no token is given to these credentials",
+                (Some(Credential::Identity { .. }), StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                    "its token server takes no identity token: sign in with a password or a helper"
+                }
+                (Some(Credential::Identity { .. }), _) => {
+                    "no token is given for its identity token: sign in again with docker"
+                }
+                (None, _) => "no token is given to somebody without credentials",
             };
-            return Err(self.denied(&format!("no token is given to {who} ({})", answer.status.as_u16())));
+            return Err(self.denied(&format!("{why} ({})", answer.status.as_u16())));
         }
         let answer: TokenAnswer = serde_json::from_slice(&answer.body)
             // Not the error itself: it may quote what it has found.

@@ -83,8 +83,12 @@ async fn a_token_server_that_sends_on_that_refuses_or_that_echoes_is_told_and_no
     let elsewhere = vec![("location", format!("http://127.0.0.1:{}/", thief.port))];
     let quoted = format!("\"{SECRET}\"");
     for (reply, expected) in [
-        (says(307, elsewhere.clone(), ""), "no token is given to this identity token: sign in again with docker (307)"),
-        (says(401, Vec::new(), &quoted), "no token is given to this identity token: sign in again with docker (401)"),
+        (says(307, elsewhere.clone(), ""), "no token is given for its identity token: sign in again with docker (307)"),
+        (says(401, Vec::new(), &quoted), "no token is given for its identity token: sign in again with docker (401)"),
+        (
+            says(405, Vec::new(), ""),
+            "its token server takes no identity token: sign in with a password or a helper (405)",
+        ),
         (says(200, Vec::new(), &quoted), "its token server answers with something else"),
         (says(200, Vec::new(), r#"{"access_token":""}"#), "its token server gives no token"),
     ] {
