@@ -61,6 +61,8 @@ pub enum Effect {
     Dissect(Box<[Specimen; 2]>),
     /// Ask registries what these are; answer with `Event::Resolved`, in any order.
     Resolve(Vec<ImageRef>),
+    /// Ask registries whether these digests are signed; answer with `Event::Signed`, in any order.
+    Signatures(Vec<ImageRef>),
     /// Ask whether a wave is well; answer with `Event::Probed`.
     Probe {
         /// The operation.

@@ -15,6 +15,7 @@ use crate::domain::operation::{Alive, Asked};
 use crate::domain::plan::{Bound, Inspection};
 use crate::domain::protection::Protection;
 use crate::domain::release::Release;
+use crate::domain::signature::SignatureHeard;
 use crate::domain::text::Text;
 
 /// Something that happened.
@@ -47,6 +48,8 @@ pub enum Event {
     Dissected(Box<([Specimen; 2], [Anatomy; 2])>),
     /// Registries have answered.
     Resolved(Vec<Answer>),
+    /// Registries have said of signatures.
+    Signed(Vec<SignatureHeard>),
     /// A worker finished a filter.
     Filtered(FilterAnswer),
     /// The process was asked for something from outside.

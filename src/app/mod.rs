@@ -26,6 +26,7 @@ pub mod resolving;
 mod rows;
 mod screens;
 pub mod settings;
+pub mod signing;
 mod step_text;
 #[cfg(test)]
 mod testing;

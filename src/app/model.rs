@@ -10,6 +10,7 @@ use super::operations::Operations;
 use super::record::HealthRecord;
 use super::resolving::Resolving;
 use super::settings::{Connection, Settings};
+use super::signing::Signing;
 use super::timeline::Timeline;
 use super::ui::Ui;
 use crate::domain::fleet::Fleet;
@@ -35,6 +36,8 @@ pub struct Model {
     pub health: HealthRecord,
     /// What is asked of registries.
     pub resolving: Resolving,
+    /// What is asked of their signatures.
+    pub signing: Signing,
     /// What happened in the places that are watched.
     pub timeline: Timeline,
     /// What the operator sees.
@@ -60,6 +63,7 @@ impl Model {
             protections: Vec::new(),
             health: HealthRecord::default(),
             resolving: Resolving::default(),
+            signing: Signing::default(),
             timeline: Timeline::default(),
             ui: Ui::new(now),
         }
@@ -103,6 +107,7 @@ impl Model {
     pub(crate) fn drawn(&self, request: &PlanRequest) -> Plan {
         let mut plan = compose(request, &self.fleet, &self.settings.policy, self.now, &|id| self.operations.busy(id));
         plan.look_at_others(&self.fleet, self.now, &|id| self.operations.get(id).is_some());
+        plan.look_at_signatures(&self.fleet);
         plan
     }
 

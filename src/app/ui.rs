@@ -260,7 +260,18 @@ pub fn refresh(model: &mut Model) -> Vec<Effect> {
     let mut effects = Vec::new();
     let is_news = std::mem::take(&mut model.ui.redraw.rows);
     if is_news {
-        let Model { settings, now, fleet, operations, ui, timeline, health: _, protections: _, resolving: _ } = model;
+        let Model {
+            settings,
+            now,
+            fleet,
+            operations,
+            ui,
+            timeline,
+            health: _,
+            protections: _,
+            resolving: _,
+            signing: _,
+        } = model;
         let known = Known { settings, fleet, operations, timeline, now: *now };
         let changed = ui.screens.rebuild(ui.screen, &known, &mut effects);
         // What lies over the screen shows the fleet itself.

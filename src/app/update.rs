@@ -14,6 +14,7 @@ use super::model::Model;
 use super::overlays::{ask, difference, plan};
 use super::screens::Screen;
 use super::screens::instances::Waits;
+use super::signing;
 use super::way_back;
 use crate::domain::journal::Entry;
 use crate::domain::observation::{Batch, Observation};
@@ -33,9 +34,14 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
                 effects.push(Effect::Remember(healthy));
             }
             effects.extend(look_back(model));
+            effects.extend(signing::look(model));
             effects
         }
-        Event::Terminal(event) => input::terminal(model, event),
+        Event::Terminal(event) => {
+            let mut effects = input::terminal(model, event);
+            effects.extend(signing::look(model));
+            effects
+        }
         Event::Observed(batch) => {
             let is_quiet = is_quiet(model, &batch);
             model.fleet.apply(batch);
@@ -125,6 +131,10 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             model.fleet.learn(answers);
             model.ui.redraw.rows = true;
             resolve(model)
+        }
+        Event::Signed(heard) => {
+            signing::heard(model, heard);
+            Vec::new()
         }
         Event::Filtered(answer) => {
             if model.ui.screens.instances.answered(answer) {

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use super::image::{Comparison, Digest, ImageId, ImageRef};
+use super::image::{Comparison, Digest, DigestKind, ImageId, ImageRef};
 use super::selector::glob_matches;
+use super::signature::SignatureHeard;
 use super::text::Text;
 
 /// One image as a registry holds it: up to one index, and a manifest and a configuration for each platform.
@@ -43,6 +44,8 @@ pub struct Labels {
     pub source: Option<Text>,
     /// When it was built.
     pub created: Option<Text>,
+    /// When its registry is asked to take it away (`quay.expires-after`): only some do, and a tag may have another word.
+    pub expires: Option<Text>,
 }
 
 /// What was asked of a registry and what it said.
@@ -91,6 +94,7 @@ pub struct Catalog {
     images: Vec<Documents>,
     by_digest: HashMap<Digest, Vec<u32>>,
     gone: BTreeSet<Text>,
+    signatures: BTreeMap<Text, SignatureHeard>,
     /// Globs over the hosts of the registries that are asked.
     hosts: Vec<Text>,
 }
@@ -111,6 +115,7 @@ impl Labels {
             revision: self.revision.or(others.revision),
             source: self.source.or(others.source),
             created: self.created.or(others.created),
+            expires: self.expires.or(others.expires),
         }
     }
 }
@@ -215,6 +220,41 @@ impl Catalog {
         numbers.iter().filter_map(|number| self.images.get(*number as usize))
     }
 
+    /// The digest that a signature of this image would be about, in its repository: its index where that is known, since that is
+    /// what is signed, else the document itself. `None` where its registry is not asked, or no digest is known.
+    pub fn signed_as(&self, reference: &ImageRef, image: Option<&ImageId>) -> Option<ImageRef> {
+        if !self.covers(reference) {
+            return None;
+        }
+        let pinned = reference.pinned();
+        let image = image.filter(|image| matches!(image, ImageId::Oci { .. })).or(pinned.as_ref());
+        let of_tag = || self.tag(reference)?.digest.clone();
+        let digest = match image {
+            Some(image) => {
+                let mut indexes: Vec<&Digest> =
+                    self.images_of(image).filter_map(|known| known.index.as_ref()).collect();
+                indexes.dedup();
+                match (&indexes[..], image) {
+                    ([index], _) => Some((*index).clone()),
+                    (_, ImageId::Oci { kind: DigestKind::Config, .. } | ImageId::Machine { .. }) => None,
+                    (_, ImageId::Oci { digest, .. }) => Some(digest.clone()),
+                }
+            }
+            None => of_tag(),
+        };
+        reference.at_digest(&digest?)
+    }
+
+    /// Takes in what was heard of signatures; what could not be asked takes the place of what was known.
+    pub fn hear(&mut self, heard: SignatureHeard) {
+        self.signatures.insert(Text::new(&heard.about.canonical()), heard);
+    }
+
+    /// What was heard of the signatures of a digest, if it was asked.
+    pub fn signature(&self, about: &ImageRef) -> Option<&SignatureHeard> {
+        self.signatures.get(about.canonical().as_str())
+    }
+
     /// Whether this digest was described.
     pub fn knows(&self, image: &ImageId) -> bool {
         self.images_of(image).next().is_some()
@@ -287,7 +327,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::image::DigestKind;
 
     fn digest(seed: u8) -> Digest {
         format!("sha256:{}", format!("{seed:02x}").repeat(32)).parse().expect("valid")
@@ -363,6 +402,27 @@ mod tests {
         assert_eq!(catalog.fault(&about).map(Text::as_str), Some("forbidden"));
         assert!(catalog.learn(answer(Ok(Said::StandsFor(digest(1))))));
         assert_eq!(catalog.fault(&about), None);
+    }
+
+    #[test]
+    fn what_is_signed_is_the_index_where_that_is_known() {
+        let mut catalog = Catalog::default();
+        let asked = tag("shop/app:v1");
+        let check = |catalog: &Catalog, image: Option<ImageId>, expected: Option<u8>| {
+            let found = catalog.signed_as(&asked, image.as_ref()).map(|about| about.to_string());
+            assert_eq!(found, expected.map(|seed| format!("shop/app@{}", digest(seed))), "{image:?}");
+        };
+        check(&catalog, Some(id(13, DigestKind::Repository)), None);
+        catalog.set_hosts(vec![Text::new("*")]);
+        check(&catalog, Some(id(13, DigestKind::Repository)), Some(13));
+        check(&catalog, Some(id(12, DigestKind::Config)), None);
+        check(&catalog, None, None);
+        told(&mut catalog, two_platforms(10));
+        check(&catalog, Some(id(13, DigestKind::Repository)), Some(10));
+        check(&catalog, Some(id(12, DigestKind::Config)), Some(10));
+        catalog.learn(Answer { about: asked.clone(), at: at(1), said: Ok(Said::StandsFor(digest(10))) });
+        check(&catalog, None, Some(10));
+        check(&catalog, Some(ImageId::machine("ami-1")), Some(10));
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 //!
 //! Never takes two images for one because they are called alike: only a registry, a release, or the same id says so.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::fleet::{Fleet, Workload};
@@ -71,7 +73,9 @@ pub fn compare(fleet: &Fleet, service: &str) -> Option<Comparison> {
     let mut workloads: Vec<&Workload> =
         fleet.workloads().filter(|workload| workload.seen.service == *service).collect();
     workloads.sort_by(|a, b| a.id.cmp(&b.id));
-    let mut rows = Rows { fleet, service, columns: workloads.len(), rows: Vec::new() };
+    let is_released = fleet.releases().of(service).next().is_some();
+    let mut rows =
+        Rows { fleet, service, columns: workloads.len(), rows: Vec::new(), by_image: HashMap::new(), is_released };
     for (column, workload) in workloads.iter().enumerate() {
         rows.add(column, workload);
     }
@@ -87,6 +91,10 @@ struct Rows<'a> {
     service: &'a str,
     columns: usize,
     rows: Vec<Row>,
+    /// The row of an image that has come before: one of many is not compared with all of them again.
+    by_image: HashMap<Text, usize>,
+    /// Whether releases may say that two images are one version.
+    is_released: bool,
 }
 
 impl Rows<'_> {
@@ -136,17 +144,28 @@ impl Rows<'_> {
         reference: Option<&ImageRef>,
         version: Option<Text>,
     ) -> &mut Cell {
-        let at = match self.rows.iter().position(|row| self.is_of(row, image, reference)) {
-            Some(at) => at,
-            None => {
-                let cells = vec![Cell::default(); self.columns];
-                self.rows.push(Row { image: image.cloned(), reference: reference.cloned(), version: None, cells });
-                self.rows.len() - 1
-            }
-        };
+        let name = image.map(|image| Text::new(image.as_str()));
+        let known = name.as_ref().and_then(|name| self.by_image.get(name)).copied();
+        let at = known.or_else(|| self.same_as(image, reference)).unwrap_or_else(|| {
+            let cells = vec![Cell::default(); self.columns];
+            self.rows.push(Row { image: image.cloned(), reference: reference.cloned(), version: None, cells });
+            self.rows.len() - 1
+        });
+        if let Some(name) = name.filter(|_| known.is_none()) {
+            self.by_image.insert(name, at);
+        }
         let row = &mut self.rows[at];
         row.version = row.version.take().or(version);
         &mut row.cells[column]
+    }
+
+    /// The row of another document of this image, or of another image of its version.
+    fn same_as(&self, image: Option<&ImageId>, reference: Option<&ImageRef>) -> Option<usize> {
+        let is_alone = |image: &ImageId| !self.is_released && self.fleet.catalog().images_of(image).next().is_none();
+        if image.is_some_and(is_alone) {
+            return None;
+        }
+        self.rows.iter().position(|row| self.is_of(row, image, reference))
     }
 
     fn is_of(&self, row: &Row, image: Option<&ImageId>, reference: Option<&ImageRef>) -> bool {

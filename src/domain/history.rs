@@ -3,6 +3,7 @@
 //! Never calls a version good that it can't show evidence for, and never offers one that was gone away from.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{Uid, WorkloadKind};
 use super::image::{Comparison, ImageId, ImageRef};
 use super::observation::{InstanceSeen, RevisionSeen, Role, Template, TemplateHash, WorkloadSeen};
-use super::text::Text;
+use super::text::{Text, counted};
 
 /// Why a version is believed to be good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -51,6 +52,8 @@ pub struct Version {
     pub created_at: Option<Timestamp>,
     /// Its author's words.
     pub cause: Option<Text>,
+    /// From when on its platform calls its image deprecated.
+    pub deprecated_at: Option<Timestamp>,
     /// What our journal or our record says of it.
     pub own: Option<OwnVerdict>,
     /// Whether healthy instances of it run now.
@@ -98,6 +101,8 @@ pub struct Knowledge<'a> {
     pub banned: Banned<'a>,
 }
 
+/// How long before its image is deprecated a version is worth a warning.
+const SOON: Duration = Duration::from_secs(14 * 86_400);
 /// Why what a workload asks for now is no way back.
 const REQUESTED: &str = "requested now";
 
@@ -105,6 +110,11 @@ impl Version {
     /// Whether it is what its workload asks for.
     pub fn is_requested(&self) -> bool {
         self.rejected.as_deref() == Some(REQUESTED)
+    }
+
+    /// That its image will be deprecated soon, or is, in words.
+    pub fn deprecation(&self, now: Timestamp) -> Option<String> {
+        deprecation(self.deprecated_at?, now)
     }
 
     /// What speaks for it, in words.
@@ -117,6 +127,18 @@ impl Version {
             Some(OwnVerdict::WentFrom) | None if self.is_running => "healthy instances of it run now",
             Some(OwnVerdict::WentFrom) | None => "assumed good",
         }
+    }
+}
+
+/// That an image is deprecated from that day on, where it is so or will be within two weeks.
+pub fn deprecation(from: Timestamp, now: Timestamp) -> Option<String> {
+    let (day, left) = (from.strftime("%Y-%m-%d"), from.duration_since(now));
+    match left.as_secs() {
+        ..=0 => Some(format!("deprecated since {day}: whoever keeps it may take it away")),
+        seconds if left.unsigned_abs() <= SOON => {
+            Some(format!("deprecated from {day} on, in {}", counted(seconds / 86_400, "day")))
+        }
+        _ => None,
     }
 }
 
@@ -150,6 +172,7 @@ pub fn versions(revisions: &[RevisionSeen], knowledge: &Knowledge<'_>) -> Vec<Ve
                 image,
                 created_at: revision.created_at,
                 cause: revision.cause.clone(),
+                deprecated_at: revision.deprecated_at,
                 own,
                 is_running,
                 evidence,
@@ -360,6 +383,7 @@ mod tests {
             created_at: None,
             cause: None,
             left: None,
+            deprecated_at: None,
             label: None,
         }
     }
@@ -525,5 +549,19 @@ mod tests {
         check(&[made("a:0", 1, 5), made("a:1", 4, 10), made("a:2", 3, 20)], "a:1", &[], Some("a:0"));
         // Nothing came back here.
         check(&[made("a:1", 1, 10), made("a:2", 2, 20)], "a:2", &[], Some("a:1"));
+    }
+
+    #[test]
+    fn an_image_that_is_deprecated_within_two_weeks_or_already_says_so() {
+        let now = Timestamp::from_second(1_764_115_200).expect("2025-11-26");
+        let check = |seconds: i64, expected: Option<&str>| {
+            let at = Timestamp::from_second(now.as_second() + seconds).expect("in range");
+            assert_eq!(deprecation(at, now).as_deref(), expected, "{seconds}");
+        };
+        check(15 * 86_400, None);
+        check(14 * 86_400, Some("deprecated from 2025-12-10 on, in 14 days"));
+        check(3600, Some("deprecated from 2025-11-26 on, in 0 days"));
+        check(0, Some("deprecated since 2025-11-26: whoever keeps it may take it away"));
+        check(-90 * 86_400, Some("deprecated since 2025-08-28: whoever keeps it may take it away"));
     }
 }

@@ -22,5 +22,6 @@ pub mod policy;
 pub mod protection;
 pub mod release;
 pub mod selector;
+pub mod signature;
 pub mod text;
 pub mod timeline;

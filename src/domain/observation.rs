@@ -336,6 +336,8 @@ pub struct RevisionSeen {
     pub cause: Option<Text>,
     /// Why its platform's own records speak against it, where they do (an instance refresh to it was rolled back).
     pub left: Option<Text>,
+    /// From when on its platform calls its image deprecated: whoever keeps it may take it away then.
+    pub deprecated_at: Option<Timestamp>,
     /// What its instances call it (`InstanceSeen::revision`), where they name the workload itself as their owner.
     pub label: Option<Text>,
 }

@@ -22,6 +22,7 @@ mod replace;
 mod request;
 mod reverse;
 mod select;
+mod signed;
 mod stays;
 mod tempo;
 mod waves;

@@ -45,6 +45,9 @@ pub const KINDS: &[Kind] = &[
 /// Work that a provider does for its caller. It is cancelled by being dropped.
 pub type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What asks for a key of a registry.
+pub type KeyWork = Work<Result<RegistryKey, Text>>;
+
 /// The settings of a place as its configuration has them.
 pub type Table = Map<String, Value>;
 
@@ -61,6 +64,9 @@ pub struct Kind {
     pub default_id: fn(&Table, &Surroundings) -> String,
     /// Whether these settings make sense; every fault at once, each with the key that it is about.
     pub check: fn(&Table) -> Vec<SettingFault>,
+    /// What asks for a key of a registry that this kind's cloud keeps, with the credentials that one of these places uses; `None`
+    /// if it keeps no registry of that host's name.
+    pub registry_key: fn(&str, &[PlaceSpec], &Surroundings) -> Option<KeyWork>,
     /// Makes the provider of one place. Must return at once: nothing is asked over the network yet.
     pub connect: fn(PlaceSpec, Surroundings, Mutations) -> Result<Connected, ConnectError>,
 }
@@ -150,6 +156,17 @@ pub enum Standing {
     LastResort,
     /// It can't be read; the text says why.
     Broken(Text),
+}
+
+/// What a registry takes from us for a while.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistryKey {
+    /// The user.
+    pub user: String,
+    /// What stands for a password.
+    pub secret: String,
+    /// Until when it is good.
+    pub until: jiff::Timestamp,
 }
 
 /// A setting that makes no sense.
@@ -285,6 +302,18 @@ impl Kind {
 /// None; other kinds have some.
 pub fn alone(settings: &Table, _: &Surroundings) -> Result<Vec<Table>, String> {
     Ok(vec![settings.clone()])
+}
+
+/// What a kind whose cloud keeps no registries says of each.
+pub fn no_registry(_: &str, _: &[PlaceSpec], _: &Surroundings) -> Option<KeyWork> {
+    None
+}
+
+impl std::fmt::Debug for RegistryKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A secret stands in no log, whoever prints this.
+        formatter.debug_struct("RegistryKey").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// The kind of that name.

@@ -1,27 +1,28 @@
 //! One request to a registry: within its limits, in time, with a bounded answer, and with a token where it wants one.
 //!
-//! Never sends a credential to anybody but the registry and whom it may name, and never follows it from HTTPS to plain HTTP.
+//! Never follows a registry from HTTPS to plain HTTP, nor to where it has no business; what is sent so that it knows who asks is
+//! made in `tokens`.
 
 use std::collections::HashMap;
+use std::io::Cursor;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::challenge::{Challenge, why_not_ask};
+use super::Credentials;
 use super::documents::is_of;
 use super::fault::Fault;
 use super::settings::{RegistrySetting, is_loopback};
-use super::{Credential, Credentials};
+use super::tokens::{MOST_TOKEN, Tokens};
 use crate::domain::image::{Digest, ImageRef};
 use crate::domain::text::Text;
 
@@ -33,25 +34,21 @@ const LIMIT: Duration = Duration::from_secs(20);
 const MOST_MANIFEST: usize = 4 << 20;
 /// A configuration at most.
 const MOST_CONFIG: usize = 8 << 20;
-/// An answer of a token server at most.
-const MOST_TOKEN: usize = 256 << 10;
 /// How often we go where a registry sends us.
 const MOST_REDIRECTS: usize = 3;
 /// How long we wait for a registry that asks for it before that is told instead.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-/// How long a token is used that does not say how long it is good (the distribution specification).
-const TOKEN_LIFE: Duration = Duration::from_secs(60);
 
 /// All four kinds that a tag or a digest may stand for. With fewer a registry answers with another digest, or with none.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<&'static [u8]>>;
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Cursor<Vec<u8>>>>;
 
 /// All requests go through it.
 pub(super) struct Web {
     settings: Vec<RegistrySetting>,
-    credentials: Credentials,
+    pub(super) credentials: Credentials,
     client: HttpClient,
     hosts: Mutex<HashMap<String, Arc<State>>>,
 }
@@ -59,37 +56,45 @@ pub(super) struct Web {
 /// A registry and a repository there.
 pub(super) struct Host {
     /// As references name it.
-    name: String,
-    setting: RegistrySetting,
-    path: String,
-    state: Arc<State>,
+    pub(super) name: String,
+    pub(super) setting: RegistrySetting,
+    pub(super) path: String,
+    pub(super) state: Arc<State>,
 }
 
 /// What is remembered of a registry.
-struct State {
+pub(super) struct State {
     permits: Semaphore,
     wait_until: Mutex<Option<Instant>>,
-    tokens: Mutex<HashMap<String, Token>>,
+    pub(super) tokens: Tokens,
 }
 
-#[derive(Clone)]
-struct Token {
-    header: String,
-    until: Instant,
+/// One request as it goes out.
+pub(super) struct Outgoing<'a> {
+    pub(super) method: &'a Method,
+    pub(super) uri: &'a Uri,
+    pub(super) accept: &'static str,
+    /// The `Authorization`, if any.
+    pub(super) who: Option<&'a str>,
+    /// What is posted; nothing else has a body.
+    pub(super) form: Option<String>,
+    /// How many bytes of an answer are taken.
+    pub(super) most: usize,
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    token: Option<String>,
-    access_token: Option<String>,
-    expires_in: Option<u64>,
+/// How much of a list a registry gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    Whole,
+    /// There are further pages.
+    InPart,
 }
 
 /// What a registry answered.
-struct Response {
-    status: StatusCode,
+pub(super) struct Response {
+    pub(super) status: StatusCode,
     headers: HeaderMap,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Web {
@@ -112,7 +117,11 @@ impl Web {
         let Some(setting) = self.setting_of(&name) else { return Err(Fault::NotConfigured(Text::new(&name))) };
         let mut hosts = self.hosts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let state = hosts.entry(name.clone()).or_insert_with(|| {
-            Arc::new(State { permits: Semaphore::new(AT_ONCE), wait_until: Mutex::default(), tokens: Mutex::default() })
+            Arc::new(State {
+                permits: Semaphore::new(AT_ONCE),
+                wait_until: Mutex::default(),
+                tokens: Tokens::default(),
+            })
         });
         Ok(Host { setting: setting.clone(), path, state: Arc::clone(state), name })
     }
@@ -137,6 +146,14 @@ impl Web {
         host.checked(response, Some(digest))
     }
 
+    /// What refers to a digest.
+    pub(super) async fn referrers(&self, host: &Host, digest: &Digest) -> Result<(Vec<u8>, Listed), Fault> {
+        let path = format!("/v2/{}/referrers/{digest}", host.path()?);
+        let response = self.get(host, Method::GET, &path, MANIFESTS, MOST_MANIFEST).await?;
+        let listed = if response.headers.contains_key(LINK) { Listed::InPart } else { Listed::Whole };
+        Ok((response.body, listed))
+    }
+
     async fn get(
         &self,
         host: &Host,
@@ -149,7 +166,7 @@ impl Web {
         let uri = host.uri(path)?;
         for is_last in [false, false, true] {
             host.wait().await?;
-            let token = host.token();
+            let token = host.state.tokens.of(&host.path);
             let mut response = self.follow(host, &method, &uri, accept, token, most).await?;
             if response.status == StatusCode::UNAUTHORIZED {
                 let header = self.authorize(host, &response.headers).await?;
@@ -178,7 +195,8 @@ impl Web {
     ) -> Result<Response, Fault> {
         let (mut uri, mut token) = (uri.clone(), token);
         for _ in 0..=MOST_REDIRECTS {
-            let response = self.send(host, method, &uri, accept, token.as_deref(), most).await?;
+            let outgoing = Outgoing { method, uri: &uri, accept, who: token.as_deref(), form: None, most };
+            let response = self.send(host, outgoing).await?;
             let location = response.headers.get(LOCATION).and_then(|value| value.to_str().ok());
             let Some(location) = location.filter(|_| response.status.is_redirection()) else { return Ok(response) };
             let next = host.joined(&uri, location)?;
@@ -191,21 +209,18 @@ impl Web {
         Err(host.malformed(Text::new("it sends us in circles")))
     }
 
-    async fn send(
-        &self,
-        host: &Host,
-        method: &Method,
-        uri: &Uri,
-        accept: &'static str,
-        token: Option<&str>,
-        most: usize,
-    ) -> Result<Response, Fault> {
+    pub(super) async fn send(&self, host: &Host, outgoing: Outgoing<'_>) -> Result<Response, Fault> {
+        let Outgoing { method, uri, accept, who, form, most } = outgoing;
         let mut request = Request::builder().method(method).uri(uri).header(ACCEPT, accept);
         request = request.header(USER_AGENT, concat!("rolldeck/", env!("CARGO_PKG_VERSION")));
-        if let Some(token) = token {
-            request = request.header(AUTHORIZATION, token);
+        if let Some(who) = who {
+            request = request.header(AUTHORIZATION, who);
         }
-        let request = request.body(Empty::new()).map_err(|error| host.malformed(Text::new(&error.to_string())))?;
+        if form.is_some() {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        let body = Full::new(Cursor::new(form.unwrap_or_default().into_bytes()));
+        let request = request.body(body).map_err(|error| host.malformed(Text::new(&error.to_string())))?;
         let exchange = async {
             let response = self.client.request(request).await.map_err(|error| host.unreachable(&chain(&error)))?;
             let (parts, body) = response.into_parts();
@@ -226,38 +241,6 @@ impl Web {
         let late = || host.unreachable(&format!("no answer within {} s", LIMIT.as_secs()));
         tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| Err(late()))
     }
-
-    /// What to send so that the registry knows who asks.
-    async fn authorize(&self, host: &Host, headers: &HeaderMap) -> Result<String, Fault> {
-        let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        let challenge = challenges.filter_map(Challenge::read).next();
-        let credential = (self.credentials)(host.name.clone()).await.map_err(|why| host.denied(&why))?;
-        match challenge {
-            None => Err(host.denied("it wants to know who asks, and does not say how")),
-            Some(Challenge::Basic) => match credential {
-                Some(credential) => Ok(host.keep(basic(&credential), TOKEN_LIFE)),
-                None => Err(host.denied("it wants a user and a password, and no credentials are known for it")),
-            },
-            Some(Challenge::Bearer { realm, service, scope }) => {
-                let uri = host.token_uri(&realm, service.as_deref(), scope.as_deref())?;
-                let sent = credential.as_ref().map(basic);
-                let answer =
-                    self.send(host, &Method::GET, &uri, "application/json", sent.as_deref(), MOST_TOKEN).await?;
-                if !answer.status.is_success() {
-                    let who = if credential.is_some() { "these credentials" } else { "somebody without credentials" };
-                    return Err(host.denied(&format!("no token is given to {who} ({})", answer.status.as_u16())));
-                }
-                let answer: TokenAnswer = serde_json::from_slice(&answer.body)
-                    .map_err(|_| host.malformed(Text::new("its token server answers with something else")))?;
-                let token = answer.token.or(answer.access_token).filter(|token| !token.is_empty());
-                let Some(token) = token else {
-                    return Err(host.malformed(Text::new("its token server gives no token")));
-                };
-                let life = answer.expires_in.map_or(TOKEN_LIFE, Duration::from_secs).min(Duration::from_secs(3600));
-                Ok(host.keep(format!("Bearer {token}"), life))
-            }
-        }
-    }
 }
 
 impl Host {
@@ -274,20 +257,20 @@ impl Host {
         Fault::Malformed { host: Text::new(&self.name), why }
     }
 
-    fn unreachable(&self, why: &str) -> Fault {
+    pub(super) fn unreachable(&self, why: &str) -> Fault {
         Fault::Unreachable { host: Text::new(&self.name), why: Text::new(why) }
     }
 
-    fn denied(&self, why: &str) -> Fault {
+    pub(super) fn denied(&self, why: &str) -> Fault {
         Fault::Denied { host: Text::new(&self.name), what: Text::new(&self.path), why: Text::new(why) }
     }
 
-    fn astray(&self, to: &str, why: &str) -> Fault {
+    pub(super) fn astray(&self, to: &str, why: &str) -> Fault {
         Fault::Astray { host: Text::new(&self.name), to: Text::new(to), why: Text::new(why) }
     }
 
     /// Where its registry is: Docker Hub's name is not its address.
-    fn authority(&self) -> &str {
+    pub(super) fn authority(&self) -> &str {
         if self.name == "docker.io" { "registry-1.docker.io" } else { &self.name }
     }
 
@@ -325,19 +308,6 @@ impl Host {
         Ok(next)
     }
 
-    fn token_uri(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<Uri, Fault> {
-        let wrong = |why: &str| self.astray(realm, why);
-        let uri: Uri = realm.parse().map_err(|_| wrong("which is no address"))?;
-        if let Some(why) = why_not_ask(self.authority(), &self.setting, &uri) {
-            return Err(wrong(why));
-        }
-        let scope = scope.map_or_else(|| format!("repository:{}:pull", self.path), str::to_string);
-        let mut query = vec![format!("scope={}", escaped(&scope))];
-        query.extend(service.map(|service| format!("service={}", escaped(service))));
-        let sign = if realm.contains('?') { '&' } else { '?' };
-        format!("{realm}{sign}{}", query.join("&")).parse().map_err(|_| wrong("which is no address"))
-    }
-
     /// Waits for as long as the registry has asked for.
     async fn wait(&self) -> Result<(), Fault> {
         let until = *self.state.wait_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -355,17 +325,6 @@ impl Host {
         let wait = Duration::from_secs(seconds.unwrap_or(5).clamp(1, 3600));
         let mut until = self.state.wait_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *until = Some(Instant::now() + wait);
-    }
-
-    fn token(&self) -> Option<String> {
-        let tokens = self.state.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        tokens.get(&self.path).filter(|token| token.until > Instant::now()).map(|token| token.header.clone())
-    }
-
-    fn keep(&self, header: String, life: Duration) -> String {
-        let token = Token { header: header.clone(), until: Instant::now() + life.mul_f32(0.9) };
-        self.state.tokens.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(self.path.clone(), token);
-        header
     }
 
     fn checked(&self, response: Response, digest: Option<&Digest>) -> Result<Vec<u8>, Fault> {
@@ -398,20 +357,6 @@ impl Host {
             other => Err(self.unreachable(&format!("status {other}"))),
         }
     }
-}
-
-fn basic(credential: &Credential) -> String {
-    use base64::Engine as _;
-    let pair = format!("{}:{}", credential.user, credential.secret);
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
-}
-
-fn escaped(raw: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        _ => format!("%{byte:02X}"),
-    };
-    raw.bytes().map(escape).collect()
 }
 
 /// An error with what caused it.

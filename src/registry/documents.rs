@@ -126,6 +126,8 @@ fn labels(of: &BTreeMap<String, String>) -> Labels {
         revision: label("revision"),
         source: label("source"),
         created: label("created"),
+        expires: filled(of.get("quay.expires-after").map(String::as_str))
+            .map(|after| Text::new(&format!("{after} after it was pushed, as its label says (quay.expires-after)"))),
     }
 }
 
@@ -174,11 +176,12 @@ mod tests {
         let found = read(manifest.to_string().as_bytes(), &own).expect("readable");
         assert_eq!((found.index, found.platforms[0].config.as_ref().map(Digest::as_str)), (None, Some(&*digest('c'))));
         let config = json!({"os": "linux", "architecture": "arm64", "created": "2026-11-26T03:00:00Z",
-            "config": {"Labels": {"org.opencontainers.image.version": "v41\u{1b}[2J", "org.opencontainers.image.revision": " "}}});
+            "config": {"Labels": {"org.opencontainers.image.version": "v41\u{1b}[2J", "org.opencontainers.image.revision": " ", "quay.expires-after": "2w"}}});
         let (name, labels) = read_config(config.to_string().as_bytes()).expect("readable");
         assert_eq!((name.as_str(), labels.created.as_deref()), ("linux/arm64", Some("2026-11-26T03:00:00Z")));
         assert!(labels.version.is_some_and(|version| !version.contains('\u{1b}')), "it may be anything");
         assert_eq!(labels.revision, None);
+        assert!(labels.expires.is_some_and(|expires| expires.starts_with("2w after it was pushed")));
     }
 
     #[test]

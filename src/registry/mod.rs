@@ -1,15 +1,19 @@
 //! What container registries know (OCI distribution): which digest a tag stands for, which documents an image has, what its labels
 //! say. Start with `Registries::ask`.
 //!
-//! Never sends anything but GET and HEAD, never to a host that is neither configured nor one that such a host may name, and
-//! never a credential to another host than the one it is for.
+//! Never sends anything but GET and HEAD to a registry, and nothing else to anybody but the one POST that exchanges an identity
+//! token at the token server that its registry names; never to a host that is neither configured nor one that such a host may name,
+//! and never a credential to another host than the one it is for.
 
 mod anatomy;
 mod challenge;
 mod client;
 mod documents;
 mod fault;
+mod referrers;
 mod settings;
+mod signatures;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -25,12 +29,20 @@ use crate::domain::image::ImageRef;
 use crate::domain::text::Text;
 
 /// Who somebody is at a registry.
-#[derive(Clone)]
-pub struct Credential {
-    /// The user.
-    pub user: String,
-    /// The password, or a token that stands for one.
-    pub secret: String,
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A user and a password.
+    Password {
+        /// The user.
+        user: String,
+        /// The password, or a token that stands for one.
+        secret: String,
+    },
+    /// An identity token (an OAuth2 refresh token): good for nothing but to be exchanged for a token.
+    Identity {
+        /// It.
+        token: String,
+    },
 }
 
 /// Where credentials come from: the host's name in, who to be there out; `None`: nobody.
@@ -115,6 +127,11 @@ fn manifest_path(host: &Host, reference: &str) -> Result<String, Fault> {
 impl std::fmt::Debug for Credential {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A secret stands in no log, whoever prints this.
-        formatter.debug_struct("Credential").field("user", &self.user).finish_non_exhaustive()
+        match self {
+            Credential::Password { user, .. } => {
+                formatter.debug_struct("Password").field("user", user).finish_non_exhaustive()
+            }
+            Credential::Identity { .. } => formatter.debug_struct("Identity").finish_non_exhaustive(),
+        }
     }
 }

@@ -179,6 +179,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Export { .. }
         | Effect::Dissect(_)
         | Effect::Resolve(_)
+        | Effect::Signatures(_)
         | Effect::Remember(_)
         | Effect::Note(_)
         | Effect::Protect { .. }

@@ -9,14 +9,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
+use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
 use super::config::Registry;
+use super::registry_keys::Keys;
 use super::terminal::end_group;
 use super::text_file;
 use crate::domain::text::Text;
+use crate::providers::{PlaceSpec, Surroundings};
 use crate::registry::{Credential, Credentials, Protocol, Registries, RegistrySetting};
 
 /// How long a helper may take.
@@ -50,11 +53,16 @@ struct Helped {
     secret: String,
 }
 
-/// The registries of a configuration; `None` where it names none.
+/// The registries of a configuration; `None` where it names none. A cloud's own are read with the credentials of these places,
+/// where docker's files say nothing of them.
 ///
 /// # Errors
 /// If this machine has no certificates to trust.
-pub(super) fn connect(configured: &[Registry]) -> Result<Option<Registries>, Text> {
+pub(super) fn connect(
+    configured: &[Registry],
+    places: Vec<PlaceSpec>,
+    surroundings: Surroundings,
+) -> Result<Option<Registries>, Text> {
     if configured.is_empty() {
         return Ok(None);
     }
@@ -63,12 +71,13 @@ pub(super) fn connect(configured: &[Registry]) -> Result<Option<Registries>, Tex
         protocol: if registry.plain_http { Protocol::PlainHttp } else { Protocol::Https },
         token_hosts: registry.token_hosts.clone(),
     };
-    let credentials: Credentials = Arc::new(|host| Box::pin(credential_for(host)));
+    let keys = Arc::new(Keys::of(places, surroundings));
+    let credentials: Credentials = Arc::new(move |host| Box::pin(credential_for(host, Arc::clone(&keys))));
     Registries::new(configured.iter().map(setting).collect(), credentials).map(Some)
 }
 
-/// Who to be at a host: what the first file says that says something.
-async fn credential_for(host: String) -> Result<Option<Credential>, Text> {
+/// Who to be at a host: what the first file says that says something, else what its cloud gives.
+async fn credential_for(host: String, keys: Arc<Keys>) -> Result<Option<Credential>, Text> {
     for path in files().into_iter().filter(|path| path.exists()) {
         let shown = path.display();
         let text = text_file::read(&path).map_err(|error| Text::new(&format!("{shown} can't be read: {error}")))?;
@@ -81,7 +90,7 @@ async fn credential_for(host: String) -> Result<Option<Credential>, Text> {
             return Ok(Some(credential));
         }
     }
-    Ok(None)
+    keys.credential(&host, Timestamp::now()).await
 }
 
 /// Where docker and podman keep them, in the order in which their users expect it.
@@ -127,20 +136,20 @@ fn names_of(host: &str) -> Vec<String> {
 
 impl Entry {
     fn credential(&self, host: &str) -> Result<Option<Credential>, Text> {
-        if self.identitytoken.as_ref().is_some_and(|token| !token.is_empty()) {
-            let why =
-                format!("{host} is signed in to with an identity token, which this version can't use; use a helper");
-            return Err(Text::new(&why));
+        // Beside it docker writes a user without a password.
+        if let Some(token) = self.identitytoken.as_ref().filter(|token| !token.is_empty()) {
+            return Ok(Some(Credential::Identity { token: token.clone() }));
         }
         if let (Some(user), Some(secret)) = (&self.username, &self.password) {
-            return Ok(Some(Credential { user: user.clone(), secret: secret.clone() }));
+            return Ok(Some(Credential::Password { user: user.clone(), secret: secret.clone() }));
         }
         let Some(auth) = self.auth.as_ref().filter(|auth| !auth.is_empty()) else { return Ok(None) };
         let wrong = || Text::new(&format!("the credentials of {host} in docker's file are not what docker writes"));
         let bytes = base64::engine::general_purpose::STANDARD.decode(auth.trim()).map_err(|_| wrong())?;
         let pair = String::from_utf8(bytes).map_err(|_| wrong())?;
         let (user, secret) = pair.split_once(':').ok_or_else(wrong)?;
-        Ok(Some(Credential { user: user.to_string(), secret: secret.trim_end_matches('\0').to_string() }))
+        let (user, secret) = (user.to_string(), secret.trim_end_matches('\0').to_string());
+        Ok(Some(Credential::Password { user, secret }))
     }
 }
 
@@ -171,14 +180,8 @@ async fn ask_helper(helper: &str, name: &str) -> Result<Option<Credential>, Text
     };
     match tokio::time::timeout(PATIENCE, exchange).await {
         Ok((Ok(status), bytes)) if status.success() => {
-            let helped: Helped = serde_json::from_slice(&bytes)
-                .map_err(|_| Text::new(&format!("{program} answers with something else than credentials")))?;
-            match helped.username.as_str() {
-                "<token>" => {
-                    Err(Text::new(&format!("{program} gives an identity token, which this version can't use")))
-                }
-                _ => Ok(Some(Credential { user: helped.username, secret: helped.secret })),
-            }
+            let wrong = || Text::new(&format!("{program} answers with something else than credentials"));
+            read(&bytes).ok_or_else(wrong).map(Some)
         }
         Ok(_) => Ok(None),
         Err(_) => {
@@ -189,21 +192,33 @@ async fn ask_helper(helper: &str, name: &str) -> Result<Option<Credential>, Text
     }
 }
 
+/// What a helper printed; docker's helpers mark an identity token by the name of its user.
+fn read(bytes: &[u8]) -> Option<Credential> {
+    let Helped { username, secret } = serde_json::from_slice(bytes).ok()?;
+    Some(match username.as_str() {
+        "<token>" => Credential::Identity { token: secret },
+        _ => Credential::Password { user: username, secret },
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn found(file: &str, host: &str) -> Result<Option<(String, String)>, String> {
+    async fn found(file: &str, host: &str) -> Result<Option<Credential>, String> {
         let file: DockerFile = serde_json::from_str(file).expect("JSON");
-        let found = file.credential_for(host).await.map_err(|why| why.to_string())?;
-        Ok(found.map(|credential| (credential.user, credential.secret)))
+        file.credential_for(host).await.map_err(|why| why.to_string())
+    }
+
+    fn robot() -> Credential {
+        Credential::Password { user: "robot".to_string(), secret: "s3cret".to_string() }
     }
 
     #[tokio::test]
     async fn credentials_are_found_under_every_name_that_docker_gives_a_registry() {
         // robot:s3cret
         let auth = "cm9ib3Q6czNjcmV0";
-        let own = Ok(Some(("robot".to_string(), "s3cret".to_string())));
+        let own = Ok(Some(robot()));
         for (name, host) in [
             ("registry.example:5000", "registry.example:5000"),
             ("https://registry.example", "registry.example"),
@@ -218,10 +233,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_identity_token_is_told_from_a_password_and_is_printed_nowhere() {
+        // What `az acr login` leaves: a user without a password beside it (00000000-0000-0000-0000-000000000000:).
+        let auth = "MDAwMDAwMDAtMDAwMC0wMDAwLTAwMDAtMDAwMDAwMDAwMDAwOg==";
+        let file = format!(r#"{{"auths":{{"a":{{"auth":"{auth}","identitytoken":"s3cret"}}}}}}"#);
+        let credential = found(&file, "a").await.expect("readable").expect("known");
+        assert_eq!(credential, Credential::Identity { token: "s3cret".to_string() });
+        assert!(!format!("{credential:?} {:?}", robot()).contains("s3cret"));
+        let file = r#"{"auths":{"a":{"identitytoken":"","username":"robot","password":"s3cret"}}}"#;
+        assert_eq!(found(file, "a").await, Ok(Some(robot())));
+    }
+
+    #[test]
+    fn a_helper_says_which_of_the_two_it_gives() {
+        let read = |body: &str| super::read(body.as_bytes()).map(|credential| format!("{credential:?}"));
+        let token = read(r#"{"ServerURL":"a","Username":"<token>","Secret":"s3cret"}"#);
+        assert_eq!(token.as_deref(), Some("Identity { .. }"));
+        let password = read(r#"{"ServerURL":"a","Username":"robot","Secret":"s3cret"}"#);
+        assert!(password.is_some_and(|password| password.contains("robot") && !password.contains("s3cret")));
+        assert_eq!(read("no"), None);
+    }
+
+    #[tokio::test]
     async fn what_can_not_be_used_says_so_without_a_secret() {
         for (file, expected) in [
             (r#"{"auths":{"a":{"auth":"czNjcmV0"}}}"#, "are not what docker writes"),
-            (r#"{"auths":{"a":{"identitytoken":"s3cret"}}}"#, "identity token"),
             (r#"{"credHelpers":{"a":"../../bin/sh"}}"#, "no name of a program"),
             (r#"{"credHelpers":{"a":"rolldeck-is-not-there"}}"#, "can't be run"),
         ] {

@@ -18,6 +18,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use super::dissect::Dissector;
 use super::export;
 use super::probe;
+use super::signing;
 use super::store::Behind;
 use super::store::Store;
 use crate::app::effect::Effect;
@@ -140,6 +141,11 @@ pub fn channel() -> (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event
 }
 
 impl Session {
+    /// The registries that may be asked, if any may.
+    pub(super) fn registries(&self) -> Option<&Registries> {
+        self.known.registries.as_ref()
+    }
+
     /// Connects every wanted place and starts the clock. Nothing is waited for.
     pub fn start(
         model: Model,
@@ -281,6 +287,11 @@ impl Session {
                 });
             }
             Effect::Resolve(references) => self.resolve(references),
+            Effect::Signatures(references) => {
+                if let Some(registries) = self.known.registries.clone() {
+                    self.tasks.spawn(signing::ask(registries, references, self.sender.clone()));
+                }
+            }
             Effect::Export { since } => {
                 let written = export::write(&self.model, since, Path::new("."));
                 let said = written.map(|files| Text::new(&files.map(|file| file.display().to_string()).join(", ")));

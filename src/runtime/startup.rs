@@ -131,8 +131,12 @@ pub fn prepare_session(options: &Options) -> anyhow::Result<Prepared> {
     }
     let clock = Clock::System;
     let releases = read_releases(&config)?;
-    let registries =
-        registries::connect(&config.registries).map_err(|error| anyhow!("registries can't be asked: {error}"))?;
+    let is_wanted = |spec: &&PlaceSpec| {
+        settings.iter().any(|setting| setting.id == spec.id && setting.connection == Connection::Wanted)
+    };
+    let looked_at = specs.iter().filter(is_wanted).cloned().collect();
+    let registries = registries::connect(&config.registries, looked_at, surroundings.clone())
+        .map_err(|error| anyhow!("registries can't be asked: {error}"))?;
     let settings = Settings {
         policy,
         declarations: config.declarations,

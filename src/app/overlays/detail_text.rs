@@ -16,6 +16,7 @@ use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::observation::{Applies, Rollout};
 use crate::domain::plan::Marked;
 use crate::domain::protection::Protection;
+use crate::domain::signature::{Signature, SignatureHeard};
 use crate::domain::text::Text;
 
 /// The name of a row and what is known of it.
@@ -75,6 +76,50 @@ pub(crate) fn lines(model: &Model, row: &RowId, width: usize) -> (String, Vec<Li
     }
 }
 
+/// The digests whose signatures the detail of a row shows.
+pub(crate) fn signatures(model: &Model, row: &RowId) -> Vec<ImageRef> {
+    let of_workload = |workload: &Workload| {
+        let cohorts = workload.judgement.running.iter();
+        let running = cohorts.filter_map(|cohort| signed_as(model, cohort.reference.as_ref(), cohort.image.as_ref()));
+        requested_as(model, workload).into_iter().chain(running).collect::<Vec<ImageRef>>()
+    };
+    match row {
+        RowId::Service(key) => {
+            let workloads = drift::workloads_of(&model.known(), model.ui.screens.drift.listing(), key);
+            workloads.into_iter().flat_map(of_workload).collect()
+        }
+        RowId::Workload(id) => model.fleet.workload(id).map(of_workload).unwrap_or_default(),
+        RowId::Instance(slot, uid) => {
+            let found = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid);
+            found.map(|(_, workload)| of_workload(workload)).unwrap_or_default()
+        }
+        RowId::Happening(id) => model.fleet.workload(id.workload()).map(of_workload).unwrap_or_default(),
+        RowId::Operation(_) | RowId::Image(_) | RowId::Place(_) => Vec::new(),
+    }
+}
+
+fn signed_as(model: &Model, reference: Option<&ImageRef>, image: Option<&ImageId>) -> Option<ImageRef> {
+    model.fleet.catalog().signed_as(reference?, Some(image?))
+}
+
+fn requested_as(model: &Model, workload: &Workload) -> Option<ImageRef> {
+    model.fleet.catalog().signed_as(workload.requested()?, workload.judgement.requested.as_ref())
+}
+
+/// What was heard of the signatures of a digest; nothing where its registry is not asked.
+fn signature(model: &Model, name: &str, about: Option<&ImageRef>) -> Option<Line> {
+    Some(match model.fleet.catalog().signature(about?) {
+        None => field(name, Meaning::Dim, "not asked yet"),
+        Some(SignatureHeard { said, at, .. }) => {
+            let meaning = match said {
+                Signature::None | Signature::Present(_) => Meaning::Text,
+                Signature::Unknown(_) => Meaning::Unknown,
+            };
+            field(name, meaning, format!("{}; heard {} ago", said.text(), Clock::Since.show(*at, model.now)))
+        }
+    })
+}
+
 fn field(name: &str, meaning: Meaning, text: impl Into<String>) -> Line {
     Line::new(Meaning::Dim, format!("   {name:<12}")).and(meaning, text)
 }
@@ -125,7 +170,9 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
             format!("{}: {} ({})", undoer.by, undoer.what, undoer.how_fast),
         ));
     }
+    let good = workload.last_good();
     let facts = [
+        ("last good", good.and_then(|good| good.deprecation(model.now)).map(|why| format!("its image is {why}"))),
         ("marks", Some(screens::marks(&judgement.marks)).filter(|marks| !marks.is_empty())),
         ("latent", seen.template.latent.as_ref().map(ToString::to_string)),
         ("trouble", seen.trouble.as_ref().map(ToString::to_string)),
@@ -136,7 +183,7 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
     lines.extend(release(model, workload));
     lines.extend(protections(model, workload));
     lines.extend(registry(model, workload));
-    lines.extend(containers(workload, width.saturating_sub(15)));
+    lines.extend(containers(model, workload, width.saturating_sub(15)));
     lines.push(Line::new(Meaning::Title, "   versions"));
     lines.extend(versions::lines(workload, &model.fleet, model.now, None, width));
     lines
@@ -198,12 +245,14 @@ fn registry(model: &Model, workload: &Workload) -> Vec<Line> {
     }
     let image = workload.judgement.requested.as_ref();
     let labels = image.and_then(|image| catalog.images_of(image).next()).map(|documents| &documents.labels);
+    lines.extend(signature(model, "signature", requested_as(model, workload).as_ref()));
     let facts = labels.into_iter().flat_map(|labels| {
         [
             ("version", &labels.version),
             ("commit", &labels.revision),
             ("source", &labels.source),
             ("built", &labels.created),
+            ("expires", &labels.expires),
         ]
     });
     lines.extend(
@@ -212,7 +261,7 @@ fn registry(model: &Model, workload: &Workload) -> Vec<Line> {
     lines
 }
 
-fn containers(workload: &Workload, cells: usize) -> Vec<Line> {
+fn containers(model: &Model, workload: &Workload, cells: usize) -> Vec<Line> {
     let reference = |image: Option<&ImageRef>| cells::cut(&reference(image), cells).into_owned();
     let mut lines = vec![Line::new(Meaning::Title, "   containers")];
     for container in &workload.seen.template.containers {
@@ -240,6 +289,10 @@ fn containers(workload: &Workload, cells: usize) -> Vec<Line> {
                 let image = cells::cut(&image(cohort.image.as_ref()), cells.saturating_sub(8)).into_owned();
                 lines.push(field("  running", meaning, format!("{glyph} {}x {image}", cohort.instances)));
                 lines.push(field("  asked as", Meaning::Text, reference(cohort.reference.as_ref())));
+                let about = signed_as(model, cohort.reference.as_ref(), cohort.image.as_ref());
+                // What is asked for is above.
+                let about = about.filter(|about| requested_as(model, workload).as_ref() != Some(about));
+                lines.extend(signature(model, "  signature", about.as_ref()));
             }
         }
     }

@@ -154,7 +154,7 @@ pub(crate) fn lines(
         let line = Line::new(Meaning::Key, if is_here { " > " } else { "   " })
             .and(own, text)
             .and(meaning, evidence)
-            .and(Meaning::Warning, flaws(fleet, version))
+            .and(Meaning::Warning, flaws(fleet, version, now))
             .and(Meaning::Dim, cause);
         lines.push(line);
     }
@@ -166,13 +166,14 @@ pub(crate) fn lines(
 }
 
 /// What speaks against any version, even the one that is asked for.
-fn flaws(fleet: &Fleet, version: &Version) -> String {
+fn flaws(fleet: &Fleet, version: &Version, now: jiff::Timestamp) -> String {
     let is_gone = version.reference.as_ref().is_some_and(|reference| fleet.catalog().is_gone(reference));
     let ban = fleet.protections().quarantine_of(version.image.as_ref(), version.reference.as_ref());
     // Of all others their evidence says so.
     let ban = ban.filter(|_| version.is_requested()).map(|ban| format!("; ! quarantined {}", ban.describe()));
     let gone = if is_gone { "; ! its registry has it no more" } else { "" };
-    format!("{}{gone}", ban.unwrap_or_default())
+    let deprecation = version.deprecation(now).map(|why| format!("; ! its image is {why}"));
+    format!("{}{gone}{}", ban.unwrap_or_default(), deprecation.unwrap_or_default())
 }
 
 fn evidence(kind: WorkloadKind, version: &Version, last_good: Option<&Uid>) -> (Meaning, String) {

@@ -440,7 +440,10 @@ impl DriftScreen {
         let snooze = || known.fleet.snooze_on(worst).map(|snooze| format!("; snoozed {}", snooze.describe()));
         let trouble = worst.seen.trouble.as_ref().map(|why| format!("; {why}"));
         let inoperable = || worst.seen.inoperable.as_ref().map(|why| format!("; can't be operated: {why}"));
-        let hint = lock.or_else(stay).or_else(snooze).or(trouble).or_else(inoperable).unwrap_or_default();
+        let deprecation = || worst.last_good().and_then(|good| good.deprecation(known.now));
+        let deprecation = || deprecation().map(|why| format!("; the image of the last good version is {why}"));
+        let hint = lock.or_else(stay).or_else(snooze).or(trouble).or_else(inoperable).or_else(deprecation);
+        let hint = hint.unwrap_or_default();
         vec![
             Line::new(Meaning::Title, format!(" {}", row.key.service)).and(Meaning::Text, format!(": {came}{good}")),
             Line::new(Meaning::Dim, format!(" {}: {reason}{hint}", super::short(&worst.id))),

@@ -8,6 +8,7 @@ use super::{Fleet, Workload};
 use crate::domain::catalog::{Answer, Catalog};
 use crate::domain::image::{Comparison, DigestKind, ImageId, ImageRef};
 use crate::domain::release::{Placed, Releases, Standing};
+use crate::domain::signature::SignatureHeard;
 use crate::domain::text::Text;
 
 impl Fleet {
@@ -92,6 +93,11 @@ impl Fleet {
         self.dirty.extend(touched);
         self.judge_dirty();
         self.revision += 1;
+    }
+
+    /// Takes in what registries have said of signatures: it is shown, and no verdict is made of it.
+    pub fn hear(&mut self, heard: Vec<SignatureHeard>) {
+        heard.into_iter().for_each(|heard| self.catalog.hear(heard));
     }
 
     /// What registries could tell of this fleet: what its tags stand for, and which documents its digests are of. Each once.

@@ -74,6 +74,7 @@ fn revision(image: &str, number: u64) -> Observation {
             created_at: None,
             cause: None,
             left: None,
+            deprecated_at: None,
             label: None,
         }),
     )

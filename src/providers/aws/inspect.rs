@@ -23,6 +23,7 @@ use super::operate::{NEEDED, NO_END, NO_SINGLE_IMAGE, NO_STEPS, Way, desired_jso
 use super::read;
 use super::templates::{facts_of, images};
 use crate::domain::expectation::ServiceKeys;
+use crate::domain::history::deprecation;
 use crate::domain::id::WorkloadKind;
 use crate::domain::plan::{Action, Check, CheckVerdict, Inspection, Step};
 use crate::domain::text::{Text, with_article};
@@ -238,10 +239,10 @@ async fn image_checks(
         let detail = format!("{id} is gone, or this account may not launch it");
         return Ok(vec![check(step, "image", CheckVerdict::Fail, &detail)]);
     };
-    let is_deprecated = facts.deprecated_at.is_some_and(|at| at <= Timestamp::now());
-    let existence = match (facts.state.as_str(), is_deprecated) {
-        ("available", false) => check(step, "image", CheckVerdict::Pass, &format!("{id} is available")),
-        ("available", true) => check(step, "image", CheckVerdict::Warn, &format!("{id} is available, and deprecated")),
+    let deprecation = facts.deprecated_at.and_then(|at| deprecation(at, Timestamp::now()));
+    let existence = match (facts.state.as_str(), deprecation) {
+        ("available", None) => check(step, "image", CheckVerdict::Pass, &format!("{id} is available")),
+        ("available", Some(why)) => check(step, "image", CheckVerdict::Warn, &format!("{id} is available, and {why}")),
         (state, _) => check(step, "image", CheckVerdict::Fail, &format!("{id} is {state}: it can't be launched")),
     };
     let mut checks = vec![existence];

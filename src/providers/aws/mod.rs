@@ -6,6 +6,7 @@
 mod commands;
 mod connect;
 mod convert;
+mod ecr;
 mod fault;
 mod fields;
 mod groups;
@@ -48,6 +49,7 @@ pub const KIND: Kind = Kind {
     check,
     connect,
     expand: profiles::expand,
+    registry_key: ecr::registry_key,
 };
 
 /// What reads an account and region. Holds nothing that could change it.
@@ -112,23 +114,30 @@ fn connect(spec: PlaceSpec, surroundings: Surroundings, mutations: Mutations) ->
     let settings = Settings::parse(&spec.settings).map_err(|faults| misconfigured(&spec.id, &faults))?;
     let of_profile = || profiles::region_of(settings.profile.as_deref()?, &surroundings.aws);
     let region = settings.region.clone().or_else(of_profile).or_else(|| surroundings.aws.region.clone());
+    let every = settings.refresh;
+    let service_keys = surroundings.service_keys.clone();
+    let link = Arc::new(link(settings, region, &surroundings));
+    let (reads, keys, acted) = (Reads::new(link.clone()), service_keys, Arc::new(Notify::new()));
+    let operator = Writes::new(link, mutations).map(|writes| {
+        let hands = Hands { reads: reads.clone(), writes, keys: keys.clone(), acted: acted.clone() };
+        Arc::new(hands) as Arc<dyn Operator>
+    });
+    Ok(Connected { provider: Arc::new(Region { reads, keys, mutations, every, acted }), operator })
+}
+
+/// How a place with these settings is reached.
+fn link(settings: Settings, region: Option<String>, surroundings: &Surroundings) -> Link {
     let files = [
-        (EnvConfigFileKind::Config, surroundings.aws.config_file),
-        (EnvConfigFileKind::Credentials, surroundings.aws.credentials_file),
+        (EnvConfigFileKind::Config, surroundings.aws.config_file.clone()),
+        (EnvConfigFileKind::Credentials, surroundings.aws.credentials_file.clone()),
     ];
-    let link = Arc::new(Link {
+    Link {
         profile: settings.profile,
         region,
         role_arn: settings.role_arn,
         endpoint_url: settings.endpoint_url,
         files: files.into_iter().filter_map(|(kind, file)| Some((kind, file?))).collect(),
-        helper: surroundings.aws.helper,
+        helper: surroundings.aws.helper.clone(),
         ..Link::default()
-    });
-    let (reads, keys, acted) = (Reads::new(link.clone()), surroundings.service_keys, Arc::new(Notify::new()));
-    let operator = Writes::new(link, mutations).map(|writes| {
-        let hands = Hands { reads: reads.clone(), writes, keys: keys.clone(), acted: acted.clone() };
-        Arc::new(hands) as Arc<dyn Operator>
-    });
-    Ok(Connected { provider: Arc::new(Region { reads, keys, mutations, every: settings.refresh, acted }), operator })
+    }
 }

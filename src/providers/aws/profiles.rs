@@ -92,6 +92,17 @@ pub(super) fn region_of(profile: &str, aws: &AwsSurroundings) -> Option<String> 
     read(aws).into_iter().find(|known| known.name == profile).and_then(|known| known.region)
 }
 
+/// The account and the region of a place, as far as files and settings tell.
+pub(super) fn whereabouts(settings: &Table, aws: &AwsSurroundings) -> (Option<String>, Option<String>) {
+    let profiles = read(aws);
+    let text = |key: &str| settings.get(key).and_then(Value::as_str).map(ToString::to_string);
+    let profile = text("profile").or_else(|| aws.profile.clone());
+    let known = profile.as_ref().and_then(|name| profiles.iter().find(|known| known.name == *name));
+    let account = text("role_arn").and_then(|role| account_of(&role)).or_else(|| known?.account.clone());
+    let region = text("region").or_else(|| known?.region.clone()).or_else(|| aws.region.clone());
+    (account, region)
+}
+
 /// What is used without being asked: a profile or keys that the environment names, else a default profile with a region.
 fn in_force(aws: &AwsSurroundings, profiles: &[Profile]) -> Option<Table> {
     let of = |name: &str| profiles.iter().find(|profile| profile.name == name);

@@ -164,7 +164,7 @@ fn refresh_of(table: &Table, faults: &mut Vec<SettingFault>) -> Option<Duration>
 }
 
 /// Whether it may be a region: an endpoint's host name is made of it.
-fn is_region(name: &str) -> bool {
+pub(super) fn is_region(name: &str) -> bool {
     name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 

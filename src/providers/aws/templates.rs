@@ -3,10 +3,12 @@
 //! Never judges; a version that is gone is simply not there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use aws_sdk_ec2::types::{Filter, Image, LaunchTemplateVersion};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::connect::{Clients, ask};
 use super::fault::Fault;
@@ -19,6 +21,8 @@ const HISTORY: i64 = 50;
 const AT_A_TIME: usize = 8;
 /// Values of one filter, and ids of one call (EC2 API reference, `DescribeImages`, `DescribeLaunchTemplateVersions`).
 const AT_ONCE: usize = 200;
+/// How long what was said of an image counts.
+const IMAGE_AGE: Duration = Duration::from_secs(3600);
 /// Tags of an image that name its version, in this order, whatever their case.
 const VERSION_TAGS: [&str; 3] = ["version", "app.kubernetes.io/version", "release"];
 
@@ -27,8 +31,8 @@ const VERSION_TAGS: [&str; 3] = ["version", "app.kubernetes.io/version", "releas
 pub(super) struct Templates {
     /// By template id.
     templates: HashMap<String, Template>,
-    /// By image id. An image never changes but for its tags and state.
-    images: HashMap<String, ImageFacts>,
+    /// By image id, and when that was asked. An image never changes but for its tags, its state and when it is deprecated.
+    images: HashMap<String, (ImageFacts, Instant)>,
 }
 
 /// A launch template.
@@ -77,7 +81,12 @@ impl Templates {
     }
 
     pub(super) fn image(&self, id: &str) -> Option<&ImageFacts> {
-        self.images.get(id)
+        self.images.get(id).map(|(facts, _)| facts)
+    }
+
+    /// From when on an image is deprecated, where its owner has said so.
+    pub(super) fn deprecated_at(&self, image: Option<&str>) -> Option<Timestamp> {
+        self.image(image?)?.deprecated_at
     }
 
     /// Brings the wanted templates up to date: their numbers always, their versions where there are new ones or where a
@@ -114,17 +123,22 @@ impl Templates {
         self.refresh_images(clients, images).await
     }
 
-    /// Looks at images that are not known yet.
+    /// Looks at images that are not known yet, and at those that were looked at long ago.
     pub(super) async fn refresh_images(&mut self, clients: &Clients, wanted: BTreeSet<String>) -> Result<(), Fault> {
-        let missing: Vec<String> = wanted.into_iter().filter(|id| !self.images.contains_key(id)).collect();
-        for ids in missing.chunks(AT_ONCE) {
-            let found = images(clients, ids).await?;
-            let known = found.iter().filter_map(|image| Some((image.image_id()?.to_string(), facts_of(image))));
+        let now = Instant::now();
+        let is_due = |id: &String| self.images.get(id).is_none_or(|(_, asked)| now.duration_since(*asked) >= IMAGE_AGE);
+        let due: Vec<String> = wanted.into_iter().filter(is_due).collect();
+        for ids in due.chunks(AT_ONCE) {
+            let found = match images(clients, ids).await {
+                // What is known of all of them is no worse for that.
+                Err(_) if ids.iter().all(|id| self.images.contains_key(id)) => continue,
+                found => found?,
+            };
+            let known = found.iter().filter_map(|image| Some((image.image_id()?.to_string(), (facts_of(image), now))));
             self.images.extend(known);
-            // One that is gone is not asked for at each pass.
-            ids.iter().for_each(|id| {
-                self.images.entry(id.clone()).or_default();
-            });
+            // One that is gone is not asked for at each pass; what it was called is kept.
+            ids.iter()
+                .for_each(|id| self.images.entry(id.clone()).or_insert_with(|| (ImageFacts::default(), now)).1 = now);
         }
         Ok(())
     }

@@ -50,6 +50,7 @@ pub const KIND: Kind = Kind {
     check,
     connect,
     expand: super::alone,
+    registry_key: crate::providers::no_registry,
 };
 
 /// What reads a cluster. Holds nothing that could change it.

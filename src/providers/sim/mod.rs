@@ -35,4 +35,5 @@ pub const KIND: Kind = Kind {
     check: demo::check,
     connect: demo::connect,
     expand: super::alone,
+    registry_key: crate::providers::no_registry,
 };

@@ -105,6 +105,7 @@ pub(super) fn revision_seen(cloud: &Cloud, workload: &Workload, index: u16) -> R
     let revision = &workload.revisions[usize::from(index)];
     RevisionSeen {
         left: revision.left.clone(),
+        deprecated_at: None,
         label: match workload.blueprint.shape {
             Shape::StatefulSet => Some(revision_name(&workload.blueprint.name, &revision.edition.template.hash)),
             Shape::Deployment | Shape::Group => None,

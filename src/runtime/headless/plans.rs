@@ -20,6 +20,7 @@ use crate::domain::text::Text;
 use crate::runtime::cli::{Options, PlanTarget, SuspendArg};
 use crate::runtime::headless::print::Exit;
 use crate::runtime::session::{Session, inspect_all};
+use crate::runtime::signing;
 use crate::runtime::startup::{Opened, open_journal, state_dir_of};
 use crate::runtime::store::this_driver;
 
@@ -173,6 +174,7 @@ pub(super) async fn write_off(options: &Options, operation: &str, reason: &str) 
 async fn offer(options: &Options, mut session: Session, request: &PlanRequest) -> anyhow::Result<Exit> {
     let mut plan = session.model.plan(request);
     inspect_all(&mut session, &mut plan).await;
+    signing::ask_for_plan(&mut session, &mut plan).await;
     if plan.code().is_some() {
         journal(options)?.save_plan(&plan)?;
     }

@@ -2,6 +2,7 @@
 
 mod act;
 mod crash;
+mod deprecated;
 pub(crate) mod fake;
 mod fake_changes;
 mod fake_server;

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 /// What the code itself never asks for: AWS does it on behalf of who asks.
-const ON_BEHALF: [&str; 3] = ["ssm:GetParameters", "ec2:CreateTags", "iam:PassRole"];
-const SERVICES: [&str; 4] = ["sts:", "ec2:", "autoscaling:", "ecs:"];
+/// Reading an image of ECR takes two actions, by no name that a request of ours bears.
+const ON_BEHALF: [&str; 5] =
+    ["ssm:GetParameters", "ec2:CreateTags", "iam:PassRole", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+const SERVICES: [&str; 5] = ["sts:", "ec2:", "autoscaling:", "ecs:", "ecr:"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -7,12 +7,12 @@ use rolldeck::domain::fleet::{Fleet, Place};
 use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::Call;
 use rolldeck::domain::observation::Batch;
-use rolldeck::domain::plan::{Goto, PlanRequest, Reach, Scope, Step, compose};
+use rolldeck::domain::plan::{Goto, Inspection, PlanRequest, Reach, Scope, Step, compose};
 use rolldeck::domain::policy::{PlacePolicy, Policy};
 use rolldeck::domain::selector::Selector;
 use rolldeck::domain::text::Text;
 use rolldeck::providers::{
-    Answer, AwsSurroundings, Connected, Mutations, Operator, Order, PlaceSpec, Sink, Surroundings, kind,
+    Answer, AwsSurroundings, Connected, Mutations, Operator, Order, PlaceSpec, Provider, Sink, Surroundings, kind,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -26,6 +26,7 @@ pub(super) struct Watched {
     pub(super) fleet: Fleet,
     batches: mpsc::Receiver<Batch>,
     watcher: JoinHandle<()>,
+    provider: Arc<dyn Provider>,
     operator: Arc<dyn Operator>,
     _files: TempDir,
 }
@@ -49,9 +50,9 @@ impl Watched {
         let (sender, batches) = mpsc::channel(16);
         let mut fleet = Fleet::new(Vec::new());
         fleet.add_place(place.clone());
-        let watcher = tokio::spawn(provider.watch(Sink::new(place, sender)));
+        let watcher = tokio::spawn(provider.clone().watch(Sink::new(place, sender)));
         let operator = operator.expect("mutations are allowed");
-        Watched { fleet, batches, watcher, operator, _files: files }
+        Watched { fleet, batches, watcher, provider, operator, _files: files }
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -89,6 +90,11 @@ impl Watched {
         let plan = compose(&request, &self.fleet, &policy, jiff::Timestamp::now(), &|_| None);
         assert_eq!(plan.refusals, []);
         plan.waves[0].steps[0].clone()
+    }
+
+    /// What its provider finds out of a step before that is offered.
+    pub(super) async fn inspect(&self, step: &Step) -> Inspection {
+        self.provider.clone().inspect(step.clone()).await
     }
 
     pub(super) async fn order(&self, step: &Step) -> Answer {

@@ -181,3 +181,35 @@ fn two_versions_are_compared_field_by_field_and_no_secret_is_told() {
     assert_eq!(same.map(|same| same["fields"].clone()), Some(json!(1)), "the base is shared: {said}");
     assert_eq!((&said["left"]["version"], &said["right"]["version"]), (&json!("41.0.2"), &json!("42.0.0")));
 }
+
+#[test]
+fn a_way_back_to_what_is_not_signed_says_so_where_what_runs_is() {
+    let test = "a_way_back_to_what_is_not_signed_says_so_where_what_runs_is";
+    let (Some(cluster), Some(registry)) = (cluster_or_skip(test), registry_or_skip(test)) else { return };
+    let (namespace, host) = ("journey-signed", registry.host());
+    let (v41, v42) = (registry.push("shop/app", "v41", "41.0.2"), registry.push("shop/app", "v42", "42.0.0"));
+    let image = |digest: &rolldeck::domain::image::Digest| format!("{host}/shop/app@{digest}");
+    super::rollback::versions(cluster, namespace, 3, &[&image(&v41.index), &image(&v42.index)]);
+    // The pods report the manifest of their platform; what was signed is the index.
+    report(cluster, namespace, &image(&v42.platforms[0].0));
+    let (desk, only) = (desk(cluster, &registry), format!("ns:{namespace}"));
+    let said = |shown: &Value| {
+        let checks = shown["checks"].as_array().expect("checks");
+        checks.iter().find(|check| check["name"] == "signature").map(|check| text(&check["detail"]))
+    };
+    assert_eq!(said(&desk.plan(&["rollback", "app", &only]).2), None, "neither is signed");
+    let sign = |digest: &rolldeck::domain::image::Digest| {
+        let tag = format!("sha256-{}.sig", digest.hex());
+        registry.artifact("shop/app", Some(&tag), "application/vnd.oci.image.config.v1+json", &json!({}));
+    };
+    sign(&v42.index);
+    let (_, code, shown) = desk.plan(&["rollback", "app", &only]);
+    assert!(
+        said(&shown)
+            .is_some_and(|said| said.ends_with("the target is not signed, what runs is (cosign, not verified)")),
+        "{shown}"
+    );
+    assert!(!code.is_empty(), "it is a warning and no more");
+    sign(&v41.index);
+    assert_eq!(said(&desk.plan(&["rollback", "app", &only]).2), None, "both are signed");
+}

@@ -114,6 +114,23 @@ impl Registry {
         Pushed { index, platforms }
     }
 
+    /// Something that refers to a digest, under a tag: an artifact of this type with these annotations. Its descriptor.
+    pub(crate) fn artifact(&self, repository: &str, tag: Option<&str>, kind: &str, annotations: &Value) -> Value {
+        let empty = self.blob(repository, b"{}");
+        let config = json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": empty.as_str(), "size": 2});
+        let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "config": config,
+            "layers": [config], "annotations": annotations});
+        let digest = self.manifest(repository, tag, MANIFEST, &manifest);
+        json!({"mediaType": MANIFEST, "digest": digest.as_str(), "size": manifest.to_string().len(), "artifactType": kind,
+            "annotations": annotations})
+    }
+
+    /// What refers to a digest, under the tag that clients use where a registry has no API for that.
+    pub(crate) fn refer(&self, repository: &str, to: &Digest, referrers: &[Value]) {
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": referrers});
+        self.manifest(repository, Some(&to.as_str().replacen(':', "-", 1)), INDEX, &index);
+    }
+
     /// Takes a manifest away.
     pub(crate) fn delete(&self, repository: &str, digest: &Digest) {
         let url = self.url(&format!("/v2/{repository}/manifests/{digest}"));

@@ -2,6 +2,7 @@
 //!
 //! It never knows an image: each test says what is answered where.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(super) struct Asked {
     /// With its query.
     pub(super) path: String,
     pub(super) authorization: Option<String>,
+    /// What was posted.
+    pub(super) body: String,
 }
 
 /// What is answered.
@@ -38,6 +41,14 @@ type Answers = Arc<dyn Fn(&Asked) -> Reply + Send + Sync>;
 pub(super) struct Fake {
     pub(super) port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    at_once: Arc<AtOnce>,
+}
+
+/// How many are answered now, and how many were at most.
+#[derive(Default)]
+struct AtOnce {
+    now: AtomicUsize,
+    most: AtomicUsize,
 }
 
 impl Fake {
@@ -46,17 +57,24 @@ impl Fake {
         let port = listener.local_addr().expect("bound").port();
         let asked: Arc<Mutex<Vec<Asked>>> = Arc::default();
         let (answers, remembered): (Answers, _) = (Arc::new(answers), Arc::clone(&asked));
+        let at_once: Arc<AtOnce> = Arc::default();
+        let counted = Arc::clone(&at_once);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&answers), Arc::clone(&remembered)));
+                tokio::spawn(serve(stream, Arc::clone(&answers), Arc::clone(&remembered), Arc::clone(&counted)));
             }
         });
-        Fake { port, asked }
+        Fake { port, asked, at_once }
     }
 
     /// Its name in references.
     pub(super) fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// How many requests were under way at once, at most.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.at_once.most.load(Ordering::SeqCst)
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {
@@ -65,7 +83,7 @@ impl Fake {
 }
 
 /// One request for each connection.
-async fn serve(mut stream: TcpStream, answers: Answers, remembered: Arc<Mutex<Vec<Asked>>>) {
+async fn serve(mut stream: TcpStream, answers: Answers, remembered: Arc<Mutex<Vec<Asked>>>, at_once: Arc<AtOnce>) {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -75,16 +93,32 @@ async fn serve(mut stream: TcpStream, answers: Answers, remembered: Arc<Mutex<Ve
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
+    let header = |wanted: &str| {
+        head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_string())
+        })
+    };
+    let mut body = vec![0; header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)];
+    if stream.read_exact(&mut body).await.is_err() {
+        return;
+    }
     let mut words = head.split_whitespace();
     let (method, path) = (words.next().unwrap_or_default().to_string(), words.next().unwrap_or_default().to_string());
-    let authorization = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("authorization").then(|| value.trim().to_string())
-    });
-    let asked = Asked { method, path, authorization };
+    let body = String::from_utf8_lossy(&body).into_owned();
+    let asked = Asked { method, path, authorization: header("authorization"), body };
     remembered.lock().expect("whole").push(asked.clone());
+    let now = at_once.now.fetch_add(1, Ordering::SeqCst) + 1;
+    at_once.most.fetch_max(now, Ordering::SeqCst);
+    // All others that may come at the same time have come by then.
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    let answer = answers(&asked);
+    // Before the answer: who has it may ask again at once.
+    at_once.now.fetch_sub(1, Ordering::SeqCst);
     // Whoever has gone away has gone away.
-    let _ = reply(&mut stream, &asked, answers(&asked)).await;
+    let _ = reply(&mut stream, &asked, answer).await;
 }
 
 async fn reply(stream: &mut TcpStream, asked: &Asked, reply: Reply) -> std::io::Result<()> {

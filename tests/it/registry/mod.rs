@@ -1,8 +1,13 @@
 //! Registries: what a real one tells, and that a hostile one learns nothing and makes nothing wrong.
 
+mod ecr;
 mod fake;
 mod hostile;
+mod identity;
+mod many;
 mod real;
+mod scale;
+mod signed;
 
 use std::sync::Arc;
 
@@ -19,12 +24,17 @@ fn registries(hosts: &[&str]) -> Registries {
 }
 
 fn with_credential(hosts: &[&str], known: Option<&str>) -> Registries {
+    with(hosts, known, Credential::Password { user: "robot".to_string(), secret: SECRET.to_string() })
+}
+
+/// Registries by these names, of which one is known by this.
+fn with(hosts: &[&str], known: Option<&str>, credential: Credential) -> Registries {
     let setting =
         |host: &&str| RegistrySetting { host: Text::new(host), protocol: Protocol::Https, token_hosts: Vec::new() };
     let known = known.map(str::to_string);
     let credentials = move |host: String| {
         let is_known = known.as_ref() == Some(&host);
-        let credential = is_known.then(|| Credential { user: "robot".to_string(), secret: SECRET.to_string() });
+        let credential = is_known.then(|| credential.clone());
         Box::pin(std::future::ready(Ok(credential))) as futures::future::BoxFuture<'static, _>
     };
     Registries::new(hosts.iter().map(setting).collect(), Arc::new(credentials)).expect("certificates")

@@ -40,6 +40,8 @@ pub(crate) struct Deployment<'a> {
     pub(crate) stray: bool,
     /// Pods that should be there and are not.
     pub(crate) missing: u32,
+    /// In how many days the images of its earlier versions are deprecated.
+    pub(crate) deprecated_in: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,7 @@ impl Default for Deployment<'_> {
             generation: 4,
             stray: false,
             missing: 0,
+            deprecated_in: None,
         }
     }
 }
@@ -164,6 +167,9 @@ impl World {
                     created_at: Some(self.ago(made)),
                     cause: (*version == "v42").then(|| Text::new("release 42, ticket OPS-7")),
                     left: None,
+                    deprecated_at: deployment
+                        .deprecated_in
+                        .map(|days| self.now() + Duration::from_secs(3600) * (24 * days + 1)),
                     label: None,
                 }),
             ));

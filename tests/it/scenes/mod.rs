@@ -2,9 +2,11 @@
 //!
 //! `UPDATE=1` rewrites `tests/snapshots` and `screenshots`. Never reads the real clock.
 
+mod deprecated;
 mod fleets;
 mod journeys;
 mod plans;
+mod signed;
 mod svg;
 mod timeline;
 mod truth;

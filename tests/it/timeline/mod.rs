@@ -120,6 +120,7 @@ impl Truth {
                     created_at: Some(at(*made)),
                     cause: Some(Text::new(&format!("release {version}"))),
                     left: None,
+                    deprecated_at: None,
                     label: None,
                 }),
             )

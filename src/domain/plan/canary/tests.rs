@@ -97,6 +97,7 @@ fn fleet(seen: WorkloadSeen) -> Fleet {
             created_at: None,
             cause: None,
             left: None,
+            deprecated_at: None,
             label: None,
         };
         observations.push(Observation::Revision(Source("replicasets"), Box::new(revision)));

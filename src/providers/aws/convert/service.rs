@@ -90,6 +90,7 @@ impl Known<'_> {
                 created_at: revision.created_at().and_then(time),
                 cause: None,
                 left: self.why_left(revision),
+                deprecated_at: None,
                 label: None,
             });
         }

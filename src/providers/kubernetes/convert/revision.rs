@@ -28,6 +28,7 @@ pub(in super::super) fn controller_revision(raw: &ControllerRevision<'_>) -> Opt
         created_at: time(meta.creation_timestamp.as_str()),
         cause: meta.annotations.get("kubernetes.io/change-cause").filter(|cause| !cause.is_empty()).map(Text::new),
         left: None,
+        deprecated_at: None,
         label: meta.name.filled().map(Text::new),
     })
 }

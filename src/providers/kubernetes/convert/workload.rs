@@ -195,6 +195,7 @@ fn revision(kind: Kind, raw: &Workload<'_>, workload: &str, template: Template) 
     let past = note("revision-history").unwrap_or_default();
     RevisionSeen {
         left: if kind == Kind::Job { failed_run(raw) } else { None },
+        deprecated_at: None,
         label: None,
         uid: Uid::new(meta.uid.as_str()),
         workload: Uid::new(workload),

@@ -1,0 +1,51 @@
+//! Whether something signs a digest: what refers to it, and cosign's own tag beside it. One request where a registry lists what
+//! refers to a digest and that signs it, up to three where it can't.
+//!
+//! Never reads a signature, so never says that one is good.
+
+use jiff::Timestamp;
+
+use super::client::Listed;
+use super::fault::Fault;
+use super::referrers::{cosign_tag_of, signing, tag_of};
+use super::{Registries, manifest_path};
+use crate::domain::image::ImageRef;
+use crate::domain::signature::{Signature, SignatureHeard};
+use crate::domain::text::Text;
+
+impl Registries {
+    /// Asks whether something signs this digest. Takes as long as the registry's limits ask for.
+    pub async fn signature(&self, about: &ImageRef) -> SignatureHeard {
+        let said = self.signing(about).await;
+        let said = said.unwrap_or_else(|fault| Signature::Unknown(Text::new(&fault.to_string())));
+        SignatureHeard { about: about.clone(), at: Timestamp::now(), said }
+    }
+
+    async fn signing(&self, about: &ImageRef) -> Result<Signature, Fault> {
+        let host = self.web.host(about)?;
+        let Some(digest) = about.digest() else { return Err(Fault::Name(Text::new(about.as_str()))) };
+        let listed = match self.web.referrers(&host, digest).await {
+            // Without the API they are under a tag, if there are any (distribution specification, "Unavailable Referrers API").
+            Err(Fault::Gone) => match self.web.manifest(&host, &manifest_path(&host, &tag_of(digest))?, None).await {
+                Err(Fault::Gone) => None,
+                body => Some((body?, Listed::Whole)),
+            },
+            found => Some(found?),
+        };
+        if let Some((body, listed)) = listed {
+            match (signing(&body).map_err(|why| host.malformed(why))?, listed) {
+                (Some(kind), _) => return Ok(Signature::Present(kind)),
+                (None, Listed::InPart) => {
+                    return Ok(Signature::Unknown(Text::new("more refers to it than its registry names at once")));
+                }
+                (None, Listed::Whole) => {}
+            }
+        }
+        // Before its version 3 cosign has used a tag of its own, and a registry with the API lists nothing of that.
+        match self.web.head(&host, &manifest_path(&host, &cosign_tag_of(digest))?).await {
+            Ok(_) => Ok(Signature::Present("cosign")),
+            Err(Fault::Gone) => Ok(Signature::None),
+            Err(fault) => Err(fault),
+        }
+    }
+}

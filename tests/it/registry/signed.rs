@@ -1,0 +1,117 @@
+//! Signatures: what a real registry without an API for them keeps under tags, and what one with the API lists.
+
+use rolldeck::domain::image::Digest;
+use rolldeck::domain::signature::Signature;
+use serde_json::{Value, json};
+
+use super::fake::{Asked, Fake, Reply};
+use super::{reference, registries};
+use crate::real::registry::registry_or_skip;
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+fn signs() -> Value {
+    json!({"dev.sigstore.bundle.content": "dsse-envelope",
+        "dev.sigstore.bundle.predicateType": "https://sigstore.dev/cosign/sign/v1"})
+}
+
+fn attests() -> Value {
+    json!({"dev.sigstore.bundle.content": "dsse-envelope",
+        "dev.sigstore.bundle.predicateType": "https://slsa.dev/provenance/v1"})
+}
+
+#[tokio::test]
+async fn a_real_registry_without_the_api_tells_by_tags() {
+    let Some(registry) = registry_or_skip("a_real_registry_without_the_api_tells_by_tags") else { return };
+    let host = registry.host();
+    let registries = registries(&[&host]);
+    let said =
+        async |digest: &Digest| registries.signature(&reference(&format!("{host}/shop/app@{digest}"))).await.said;
+    let [plain, bundled, attested, tagged] =
+        ["v1", "v2", "v3", "v4"].map(|tag| registry.push("shop/app", tag, tag).index);
+    assert_eq!(said(&plain).await, Signature::None);
+
+    let attestation = registry.artifact("shop/app", None, BUNDLE, &attests());
+    let signature = registry.artifact("shop/app", None, BUNDLE, &signs());
+    registry.refer("shop/app", &bundled, &[attestation.clone(), signature]);
+    assert_eq!(said(&bundled).await, Signature::Present("sigstore bundle"));
+    registry.refer("shop/app", &attested, &[attestation]);
+    assert_eq!(said(&attested).await, Signature::None, "an attestation is no signature");
+
+    let tag = format!("sha256-{}.sig", tagged.hex());
+    registry.artifact("shop/app", Some(&tag), "application/vnd.oci.image.config.v1+json", &json!({}));
+    assert_eq!(said(&tagged).await, Signature::Present("cosign"));
+}
+
+fn says(status: u16, headers: Vec<(&'static str, String)>, body: &Value) -> Reply {
+    Reply::Says(status, headers, body.to_string().into_bytes())
+}
+
+fn digest() -> String {
+    format!("sha256:{}", "a".repeat(64))
+}
+
+/// What is said of a digest there, and what was asked for that.
+async fn asked(fake: &Fake) -> (Signature, Vec<String>) {
+    let host = fake.host();
+    let heard = registries(&[&host]).signature(&reference(&format!("{host}/shop/app@{}", digest()))).await;
+    let asked = fake.asked().iter().map(|asked| format!("{} {}", asked.method, asked.path)).collect();
+    (heard.said, asked)
+}
+
+fn lists(referrers: Value) -> impl Fn(&Asked) -> Reply + Send + Sync + 'static {
+    move |asked: &Asked| match asked.path.contains("/referrers/") {
+        true => says(200, Vec::new(), &json!({"schemaVersion": 2, "manifests": referrers})),
+        false => says(404, Vec::new(), &json!({})),
+    }
+}
+
+#[tokio::test]
+async fn a_registry_with_the_api_is_asked_once_where_something_signs() {
+    let fake = Fake::new(lists(json!([{"artifactType": BUNDLE, "annotations": signs()}]))).await;
+    let (said, asked) = asked(&fake).await;
+    assert_eq!(said, Signature::Present("sigstore bundle"));
+    assert_eq!(asked, [format!("GET /v2/shop/app/referrers/{}", digest())]);
+}
+
+#[tokio::test]
+async fn where_nothing_signs_the_tag_of_older_signatures_is_looked_for_too() {
+    let sig = format!("/v2/shop/app/manifests/{}.sig", digest().replace(':', "-"));
+    let fake = Fake::new(lists(json!([{"artifactType": "application/spdx+json"}]))).await;
+    let (said, asked_for) = asked(&fake).await;
+    assert_eq!(said, Signature::None);
+    assert_eq!(asked_for, [format!("GET /v2/shop/app/referrers/{}", digest()), format!("HEAD {sig}")]);
+    let fake = Fake::new(move |asked: &Asked| match asked.path == sig {
+        true => says(200, Vec::new(), &json!({})),
+        false => says(404, Vec::new(), &json!({})),
+    })
+    .await;
+    let (said, asked_for) = asked(&fake).await;
+    assert_eq!((said, asked_for.len()), (Signature::Present("cosign"), 3));
+}
+
+#[tokio::test]
+async fn what_is_not_known_is_neither_none_nor_present() {
+    let empty = || json!({"manifests": []});
+    for (reply, expected) in [
+        (says(403, Vec::new(), &json!({})), "does not let us read"),
+        (says(500, Vec::new(), &json!({})), "status 500"),
+        (says(200, Vec::new(), &json!({"manifests": 7})), "something else"),
+        (says(200, vec![("content-type", "text/html".to_string())], &empty()), "a web page"),
+        (says(200, vec![("link", "</v2/x>; rel=\"next\"".to_string())], &empty()), "than its registry names at once"),
+        (Reply::Endless, "too large"),
+    ] {
+        let fake = Fake::new(move |_| reply.clone()).await;
+        let (said, _) = asked(&fake).await;
+        let Signature::Unknown(why) = &said else { panic!("{expected}: {said:?}") };
+        assert!(why.contains(expected), "{expected}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_a_registry_writes_is_shown() {
+    let evil = "application/vnd.dev.sigstore.bundle\u{1b}[2J verified";
+    let fake = Fake::new(lists(json!([{"artifactType": evil, "annotations": {"x": "\u{1b}"}}]))).await;
+    let (said, _) = asked(&fake).await;
+    assert_eq!(said.text(), "present, not verified (sigstore bundle, of a signature or an attestation)");
+}
