@@ -14,7 +14,8 @@ mod calls;
 mod setting;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -122,6 +123,19 @@ impl Default for Helpers {
             command
         };
         Helpers { start, end: |_| {} }
+    }
+}
+
+impl Helpers {
+    /// Whether a program of this name is there to be run, by the search path where the name is no path itself.
+    pub fn is_there(program: &str) -> bool {
+        let is_runnable =
+            |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+        if program.contains('/') {
+            return is_runnable(Path::new(program));
+        }
+        std::env::var_os("PATH")
+            .is_some_and(|path| std::env::split_paths(&path).any(|folder| is_runnable(&folder.join(program))))
     }
 }
 

@@ -12,14 +12,13 @@ use base64::Engine as _;
 use jiff::Timestamp;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
 
+use super::away::{self, Group};
 use super::config::Registry;
 use super::registry_keys::Keys;
-use super::terminal::end_group;
 use super::text_file;
 use crate::domain::text::Text;
-use crate::providers::{PlaceSpec, Surroundings};
+use crate::providers::{Helpers, PlaceSpec, Surroundings};
 use crate::registry::{Credential, Credentials, Protocol, Registries, RegistrySetting};
 
 /// How long a helper may take.
@@ -161,11 +160,14 @@ async fn ask_helper(helper: &str, name: &str) -> Result<Option<Credential>, Text
         return Err(Text::new("the name of a credential helper in docker's file is no name of a program"));
     }
     let program = format!("docker-credential-{helper}");
-    let mut command = Command::new(&program);
-    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    command.kill_on_drop(true).process_group(0);
+    if !Helpers::is_there(&program) {
+        return Err(Text::new(&format!("{program} is not there, or can't be run")));
+    }
+    let mut command = away::command(&program);
+    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
     let mut child = command.spawn().map_err(|error| Text::new(&format!("{program} can't be run: {error}")))?;
-    let leader = child.id();
+    // With all that it has started: when it takes too long, and when nobody waits any more.
+    let group = Group::of(child.id());
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let exchange = async {
         if let Some(mut stdin) = stdin {
@@ -180,15 +182,15 @@ async fn ask_helper(helper: &str, name: &str) -> Result<Option<Credential>, Text
     };
     match tokio::time::timeout(PATIENCE, exchange).await {
         Ok((Ok(status), bytes)) if status.success() => {
+            group.let_go();
             let wrong = || Text::new(&format!("{program} answers with something else than credentials"));
             read(&bytes).ok_or_else(wrong).map(Some)
         }
-        Ok(_) => Ok(None),
-        Err(_) => {
-            // With all that it has started.
-            leader.into_iter().for_each(end_group);
-            Err(Text::new(&format!("{program} gave nothing within {} s", PATIENCE.as_secs())))
+        Ok(_) => {
+            group.let_go();
+            Ok(None)
         }
+        Err(_) => Err(Text::new(&format!("{program} gave nothing within {} s", PATIENCE.as_secs()))),
     }
 }
 

@@ -3,8 +3,6 @@
 //! Never shows what a plugin printed on its standard output: that is where the token is.
 
 use std::collections::HashMap;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -134,7 +132,7 @@ impl Plugin {
     }
 
     async fn run(&self, helpers: Helpers) -> Result<Credential, Fault> {
-        if !is_there(&self.command) {
+        if !Helpers::is_there(&self.command) {
             let hint = self.install_hint.as_deref().map(|hint| format!("; {hint}")).unwrap_or_default();
             let why = format!("its sign-in plugin `{}` is not there, or can't be run{hint}", self.command);
             return Err(Fault::SignIn(Text::new(&why)));
@@ -180,17 +178,6 @@ impl Plugin {
             Fault::SignIn(Text::new(&format!("its sign-in plugin {what}; run `{line}` in a shell to see what it says")))
         })
     }
-}
-
-/// Whether a program of this name is there to be run, by the search path where the name is no path itself.
-fn is_there(program: &str) -> bool {
-    let is_runnable =
-        |path: &Path| path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
-    if program.contains('/') {
-        return is_runnable(Path::new(program));
-    }
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| is_runnable(&folder.join(program))))
 }
 
 /// What a plugin has started; ended with it where it takes too long or nobody waits for it any more.
