@@ -2,12 +2,11 @@
 //!
 //! Never holds a value that may be a secret: of such a one only whether another is the same is known.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use super::catalog::Catalog;
-use super::fleet::Workload;
+use super::fleet::{Fleet, Workload};
 use super::history::Version;
 use super::id::{Uid, WorkloadId};
 use super::image::{Comparison, DigestKind, ImageId, ImageRef};
@@ -28,6 +27,8 @@ pub struct Specimen {
     pub reference: Option<ImageRef>,
     /// What a person calls it.
     pub version: Option<Text>,
+    /// What its instances run on (`linux/arm64`), where that is known: an image is another one for each platform.
+    pub platform: Option<Text>,
 }
 
 /// What holds a template.
@@ -46,8 +47,21 @@ pub enum Held {
 pub struct Anatomy {
     /// Its fields, in the order of their source.
     pub fields: Vec<Field>,
+    /// Who has answered: what another one would have said is not known, and not absent.
+    pub answered: BTreeSet<Origin>,
     /// What could not be found out, and why.
     pub faults: Vec<Text>,
+    /// What was not asked for, and why.
+    pub notes: Vec<Text>,
+}
+
+/// Who says a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// The place, of the template.
+    Template,
+    /// A registry, or who keeps machine images, of the image.
+    Image,
 }
 
 /// One thing that it says.
@@ -60,6 +74,8 @@ pub struct Field {
     pub name: Text,
     /// What it says.
     pub value: Value,
+    /// Who says it.
+    pub origin: Origin,
 }
 
 /// What a field is about, in the order in which they are shown.
@@ -124,7 +140,8 @@ pub struct Difference {
 
 impl Specimen {
     /// What a workload asks for now.
-    pub fn requested(workload: &Workload) -> Specimen {
+    pub fn requested(fleet: &Fleet, workload: &Workload) -> Specimen {
+        let mut instances = fleet.instances_of(workload);
         Specimen {
             workload: workload.id.clone(),
             held: Held::Now,
@@ -132,39 +149,41 @@ impl Specimen {
             image: workload.judgement.requested.clone(),
             reference: workload.requested().cloned(),
             version: workload.called(),
+            platform: instances.find_map(|instance| instance.seen.platform.clone()),
         }
     }
 
     /// A version of its history.
-    pub fn past(workload: &Workload, version: &Version) -> Specimen {
+    pub fn past(fleet: &Fleet, workload: &Workload, version: &Version) -> Specimen {
         if version.is_requested() {
-            return Specimen::requested(workload);
+            return Specimen::requested(fleet, workload);
         }
         Specimen {
             held: Held::By(version.revision.clone()),
             image: version.image.clone(),
             reference: version.reference.clone(),
             version: version.version.clone(),
-            ..Specimen::requested(workload)
+            ..Specimen::requested(fleet, workload)
         }
     }
 
     /// An image that runs there, or is asked for, with the version that holds it.
-    pub fn running(workload: &Workload, image: &ImageId, reference: Option<&ImageRef>, catalog: &Catalog) -> Specimen {
+    pub fn running(fleet: &Fleet, workload: &Workload, image: &ImageId, reference: Option<&ImageRef>) -> Specimen {
+        let catalog = fleet.catalog();
         let is_it = |known: &Option<ImageId>| {
             known.as_ref().is_some_and(|known| catalog.compare(known, image) == Comparison::Same)
         };
         if is_it(&workload.judgement.requested) {
-            return Specimen::requested(workload);
+            return Specimen::requested(fleet, workload);
         }
         match workload.judgement.versions.iter().find(|version| is_it(&version.image)) {
-            Some(version) => Specimen { image: Some(image.clone()), ..Specimen::past(workload, version) },
+            Some(version) => Specimen { image: Some(image.clone()), ..Specimen::past(fleet, workload, version) },
             None => Specimen {
                 held: Held::Nowhere,
                 image: Some(image.clone()),
                 reference: reference.cloned(),
                 version: workload.name_of(Some(image), reference),
-                ..Specimen::requested(workload)
+                ..Specimen::requested(fleet, workload)
             },
         }
     }
@@ -190,25 +209,30 @@ impl Specimen {
 }
 
 impl Anatomy {
-    /// Nothing is known, and why.
-    pub fn unknown(why: &str) -> Anatomy {
-        Anatomy { fields: Vec::new(), faults: vec![Text::new(why)] }
+    /// What one of them has said; `Err`: why it has not.
+    pub fn of(origin: Origin, said: Result<Vec<Field>, Text>) -> Anatomy {
+        match said {
+            Ok(fields) => Anatomy {
+                fields: fields.into_iter().map(|field| Field { origin, ..field }).collect(),
+                answered: BTreeSet::from([origin]),
+                ..Anatomy::default()
+            },
+            Err(why) => Anatomy { faults: vec![why], ..Anatomy::default() },
+        }
     }
 
-    /// What another source knows beside it.
+    /// Nobody was asked, and why.
+    pub fn not_asked(why: &str) -> Anatomy {
+        Anatomy { notes: vec![Text::new(why)], ..Anatomy::default() }
+    }
+
+    /// What another one knows beside it.
     pub fn with(mut self, other: Anatomy) -> Anatomy {
         self.fields.extend(other.fields);
+        self.answered.extend(other.answered);
         self.faults.extend(other.faults);
+        self.notes.extend(other.notes);
         self
-    }
-}
-
-impl From<Result<Vec<Field>, Text>> for Anatomy {
-    fn from(found: Result<Vec<Field>, Text>) -> Anatomy {
-        match found {
-            Ok(fields) => Anatomy { fields, faults: Vec::new() },
-            Err(why) => Anatomy { fields: Vec::new(), faults: vec![why] },
-        }
     }
 }
 
@@ -233,15 +257,32 @@ impl Topic {
 impl Field {
     /// One that anybody may read.
     pub fn shown(topic: Topic, name: &str, value: &str) -> Field {
-        Field { topic, name: Text::new(name), value: Value::Shown(Text::new(value)) }
+        Field { topic, name: Text::new(name), value: Value::Shown(Text::new(value)), origin: Origin::Template }
+    }
+
+    /// A command, word by word: it may hold a secret.
+    pub fn words(topic: Topic, name: &str, words: &[impl AsRef<str>]) -> Field {
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        Field::hidden(topic, name, &words.join("\u{0}"))
     }
 
     /// One that may be a secret.
     pub fn hidden(topic: Topic, name: &str, value: &str) -> Field {
         let mut hasher = DefaultHasher::new();
         value.hash(&mut hasher);
-        Field { topic, name: Text::new(name), value: Value::Hidden(Secret(hasher.finish())) }
+        Field { topic, name: Text::new(name), value: Value::Hidden(Secret(hasher.finish())), origin: Origin::Template }
     }
+}
+
+/// A quantity of memory as all kinds tell it: in the largest binary unit that it is a whole number of. What is no such quantity stays
+/// as it is (Kubernetes API conventions, "Quantity").
+pub fn memory(raw: &str) -> String {
+    let units = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("Ti", 1_u64 << 40)];
+    let decimal = [("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("T", 1_000_000_000_000), ("", 1)];
+    let parse = |(unit, size): &(&str, u64)| raw.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*size);
+    let Some(bytes) = units.iter().chain(&decimal).find_map(parse) else { return raw.to_string() };
+    let whole = units.iter().rev().find(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size));
+    whole.map_or_else(|| bytes.to_string(), |(unit, size)| format!("{}{unit}", bytes / size))
 }
 
 impl fmt::Display for Value {
@@ -259,15 +300,18 @@ impl fmt::Debug for Value {
     }
 }
 
-/// What is not the same in two of them. A name that comes twice in one is taken as it comes last.
-pub fn differences(left: &[Field], right: &[Field]) -> Differences {
-    let by_name = |fields: &'_ [Field]| -> HashMap<(Topic, Text), Value> {
-        fields.iter().map(|field| ((field.topic, field.name.clone()), field.value.clone())).collect()
+/// What is not the same in two of them, as far as both sides were told by the same ones. A name that comes twice in one is taken as
+/// it comes last.
+pub fn differences(left: &Anatomy, right: &Anatomy) -> Differences {
+    let is_told = |field: &&Field| left.answered.contains(&field.origin) && right.answered.contains(&field.origin);
+    let by_name = |anatomy: &Anatomy| -> HashMap<(Topic, Text), Value> {
+        let told = anatomy.fields.iter().filter(is_told);
+        told.map(|field| ((field.topic, field.name.clone()), field.value.clone())).collect()
     };
     let (ours, theirs) = (by_name(left), by_name(right));
     let mut differences = Differences::default();
     let mut told: HashSet<(Topic, Text)> = HashSet::new();
-    for field in left.iter().chain(right) {
+    for field in left.fields.iter().chain(&right.fields).filter(is_told) {
         let key = (field.topic, field.name.clone());
         if !told.insert(key.clone()) {
             continue;
@@ -303,7 +347,8 @@ mod tests {
             Field::hidden(Topic::Environment, "MODE", "live"),
             Field::hidden(Topic::Environment, "TOKEN", "an0ther"),
         ];
-        let found = differences(&left, &right);
+        let said = |fields: &[Field]| Anatomy::of(Origin::Template, Ok(fields.to_vec()));
+        let found = differences(&said(&left), &said(&right));
         let told: Vec<String> = found
             .rows
             .iter()
@@ -324,6 +369,33 @@ mod tests {
         assert!(!format!("{found:?}{left:?}").contains("s3cret"), "not even to a log");
     }
 
+    #[test]
+    fn what_one_of_two_was_not_told_is_not_absent_there() {
+        let template = || Anatomy::of(Origin::Template, Ok(vec![Field::shown(Topic::Port, "80/tcp", "open")]));
+        let image = Anatomy::of(Origin::Image, Ok(vec![Field::shown(Topic::Layer, "a1", "1 B")]));
+        let silent = Anatomy::of(Origin::Image, Err(Text::new("it does not answer")));
+        let found = differences(&template().with(image.clone()), &template().with(silent));
+        assert_eq!((found.rows.len(), found.same), (0, BTreeMap::from([(Topic::Port, 1)])));
+        let found = differences(&template().with(image), &template().with(Anatomy::of(Origin::Image, Ok(Vec::new()))));
+        assert_eq!(found.rows.len(), 1, "an image without that layer");
+    }
+
+    #[test]
+    fn quantities_of_memory_are_told_alike_however_they_are_written() {
+        for (raw, told) in [
+            ("1Gi", "1Gi"),
+            ("1024Mi", "1Gi"),
+            ("1073741824", "1Gi"),
+            ("500M", "500000000"),
+            ("1536Mi", "1536Mi"),
+            ("0", "0"),
+            ("half", "half"),
+            ("99999999999999999999Ti", "99999999999999999999Ti"),
+        ] {
+            assert_eq!(memory(raw), told, "{raw}");
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_differs_from_itself_and_the_sides_are_alike(
@@ -334,6 +406,7 @@ mod tests {
                 of.iter().map(|(name, value)| Field::shown(Topic::Label, name, value)).collect()
             };
             let (left, right) = (fields(&left), fields(&right));
+            let (left, right) = (Anatomy::of(Origin::Template, Ok(left)), Anatomy::of(Origin::Template, Ok(right)));
             prop_assert!(differences(&left, &left).rows.is_empty());
             let (there, back) = (differences(&left, &right), differences(&right, &left));
             prop_assert_eq!(there.rows.len(), back.rows.len());

@@ -233,6 +233,7 @@ impl Catalog {
             Some(image) => {
                 let mut indexes: Vec<&Digest> =
                     self.images_of(image).filter_map(|known| known.index.as_ref()).collect();
+                indexes.sort();
                 indexes.dedup();
                 match (&indexes[..], image) {
                     ([index], _) => Some((*index).clone()),

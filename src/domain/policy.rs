@@ -129,7 +129,10 @@ impl Probe {
             Asks::Http(address) => address.split_once('?').map(|(_, query)| query).into_iter().collect(),
         };
         let mut shown = said.to_string();
-        for secret in given.into_iter().flat_map(secrets_in) {
+        // The longest first: one may be the start of another.
+        let mut secrets: Vec<&str> = given.into_iter().flat_map(secrets_in).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for secret in secrets {
             shown = shown.replace(secret, "[left out]");
         }
         shown

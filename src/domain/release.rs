@@ -2,6 +2,8 @@
 //!
 //! Never guesses a version: an image that no release names has none here.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -102,9 +104,9 @@ impl Releases {
     /// again stands where it was written last.
     pub fn new(mut releases: Vec<Release>) -> Releases {
         let mut newest: Vec<Release> = Vec::new();
+        let mut known: HashSet<(Text, Text)> = HashSet::new();
         while let Some(release) = releases.pop() {
-            let is_known = |known: &Release| known.service == release.service && known.version == release.version;
-            if !newest.iter().any(is_known) {
+            if known.insert((release.service.clone(), release.version.clone())) {
                 newest.push(release);
             }
         }

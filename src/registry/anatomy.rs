@@ -13,7 +13,7 @@ use crate::domain::image::{Digest, ImageRef};
 use crate::domain::text::Text;
 use crate::registry::Fault;
 
-/// Of several platforms this one is taken, if it is there.
+/// Where nobody wants another one, this platform is taken, if it is there.
 const USUAL_PLATFORM: &str = "linux/amd64";
 /// How many entries of a list are taken; real ones have a few dozen.
 const MOST: usize = 500;
@@ -53,15 +53,15 @@ struct Inner {
 }
 
 impl Registries {
-    /// The fields of an image that is named by its digest.
+    /// The fields of an image that is named by its digest; of several platforms those of the wanted one, else of the usual one.
     ///
     /// # Errors
     /// If it is not there, or its registry can't say.
-    pub async fn dissect(&self, about: &ImageRef) -> Result<Vec<Field>, Text> {
-        self.taken_apart(about).await.map_err(|fault| Text::new(&fault.to_string()))
+    pub async fn dissect(&self, about: &ImageRef, platform: Option<&str>) -> Result<Vec<Field>, Text> {
+        self.taken_apart(about, platform).await.map_err(|fault| Text::new(&fault.to_string()))
     }
 
-    async fn taken_apart(&self, about: &ImageRef) -> Result<Vec<Field>, Fault> {
+    async fn taken_apart(&self, about: &ImageRef, wanted: Option<&str>) -> Result<Vec<Field>, Fault> {
         let host = self.web.host(about)?;
         let Some(digest) = about.digest() else { return Err(Fault::Gone) };
         let malformed = |why: Text| host.malformed(why);
@@ -71,8 +71,9 @@ impl Registries {
         if found.index.is_some() {
             let names: Vec<&str> = found.platforms.iter().map(|platform| platform.name.as_str()).collect();
             fields.push(Field::shown(Topic::Image, "platforms", &names.join(", ")));
-            let usual = found.platforms.iter().find(|platform| platform.name.as_str() == USUAL_PLATFORM);
-            let platform = usual.or(found.platforms.first()).ok_or(Fault::Gone)?;
+            let named = |name: &str| found.platforms.iter().find(|platform| platform.name.as_str() == name);
+            let platform = wanted.and_then(named).or_else(|| named(USUAL_PLATFORM)).or(found.platforms.first());
+            let platform = platform.ok_or_else(|| malformed(Text::new("its index names no platform")))?;
             let path = manifest_path(&host, platform.manifest.as_str())?;
             body = self.web.manifest(&host, &path, Some(&platform.manifest)).await?;
         }
@@ -112,9 +113,7 @@ fn of_config(bytes: &[u8]) -> Result<Vec<Field>, Text> {
     }
     for (name, words) in [("entrypoint", inner.entrypoint), ("cmd", inner.cmd)] {
         let words = words.filter(|words| !words.is_empty());
-        fields.extend(
-            words.map(|words| Field::hidden(Topic::Command, &format!("of the image: {name}"), &words.join("\u{0}"))),
-        );
+        fields.extend(words.map(|words| Field::words(Topic::Command, &format!("of the image: {name}"), &words)));
     }
     for (name, value) in [("user", inner.user), ("working directory", inner.working_dir)] {
         let value = value.filter(|value| !value.is_empty());

@@ -43,6 +43,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 
+/// What a list of referrers is.
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Cursor<Vec<u8>>>>;
 
 /// All requests go through it.
@@ -93,7 +96,7 @@ pub(super) enum Listed {
 /// What a registry answered.
 pub(super) struct Response {
     pub(super) status: StatusCode,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
 }
 
@@ -149,7 +152,15 @@ impl Web {
     /// What refers to a digest.
     pub(super) async fn referrers(&self, host: &Host, digest: &Digest) -> Result<(Vec<u8>, Listed), Fault> {
         let path = format!("/v2/{}/referrers/{digest}", host.path()?);
-        let response = self.get(host, Method::GET, &path, MANIFESTS, MOST_MANIFEST).await?;
+        let response = match self.get(host, Method::GET, &path, MANIFESTS, MOST_MANIFEST).await {
+            // Who does not know the API says so in many ways (go-containerregistry, `remote.Referrers`).
+            Err(Fault::Status { status: 400 | 405 | 406, .. } | Fault::Malformed { .. }) => return Err(Fault::Gone),
+            response => response?,
+        };
+        let kind = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if !kind.starts_with(INDEX) {
+            return Err(Fault::Gone);
+        }
         let listed = if response.headers.contains_key(LINK) { Listed::InPart } else { Listed::Whole };
         Ok((response.body, listed))
     }
@@ -320,7 +331,7 @@ impl Host {
     }
 
     /// `Retry-After` in seconds; a registry that does not say gets five.
-    fn told_to_wait(&self, headers: &HeaderMap) {
+    pub(super) fn told_to_wait(&self, headers: &HeaderMap) {
         let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let wait = Duration::from_secs(seconds.unwrap_or(5).clamp(1, 3600));
         let mut until = self.state.wait_until.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -354,7 +365,7 @@ impl Host {
                 let left = until.and_then(|until| until.checked_duration_since(Instant::now())).unwrap_or_default();
                 Err(Fault::Throttled { host: Text::new(&self.name), seconds: left.as_secs().max(1) })
             }
-            other => Err(self.unreachable(&format!("status {other}"))),
+            status => Err(Fault::Status { host: Text::new(&self.name), status }),
         }
     }
 }

@@ -26,6 +26,14 @@ pub enum Fault {
         /// What happened.
         why: Text,
     },
+    /// It answers with a status that says nothing of what was asked.
+    #[error("{host} does not answer: status {status}")]
+    Status {
+        /// Who.
+        host: Text,
+        /// Which.
+        status: u16,
+    },
     /// It does not let us read.
     #[error("{host} does not let us read {what}: {why}")]
     Denied {

@@ -32,19 +32,20 @@ impl Registries {
             },
             found => Some(found?),
         };
+        let mut rest = Listed::Whole;
         if let Some((body, listed)) = listed {
             match (signing(&body).map_err(|why| host.malformed(why))?, listed) {
                 (Some(kind), _) => return Ok(Signature::Present(kind)),
-                (None, Listed::InPart) => {
-                    return Ok(Signature::Unknown(Text::new("more refers to it than its registry names at once")));
-                }
-                (None, Listed::Whole) => {}
+                (None, part) => rest = part,
             }
         }
         // Before its version 3 cosign has used a tag of its own, and a registry with the API lists nothing of that.
         match self.web.head(&host, &manifest_path(&host, &cosign_tag_of(digest))?).await {
             Ok(_) => Ok(Signature::Present("cosign")),
-            Err(Fault::Gone) => Ok(Signature::None),
+            Err(Fault::Gone) => Ok(match rest {
+                Listed::Whole => Signature::None,
+                Listed::InPart => Signature::Unknown(Text::new("more refers to it than its registry names at once")),
+            }),
             Err(fault) => Err(fault),
         }
     }

@@ -67,8 +67,11 @@ impl Web {
     /// What to send so that the registry knows who asks.
     pub(super) async fn authorize(&self, host: &Host, headers: &HeaderMap) -> Result<String, Fault> {
         let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-        let challenge = challenges.filter_map(Challenge::read).next();
         let credential = (self.credentials)(host.name.clone()).await.map_err(|why| host.denied(&why))?;
+        let mut challenges: Vec<Challenge> = challenges.filter_map(Challenge::read).collect();
+        // A token is what all credentials are good for, whichever way it is named first.
+        challenges.sort_by_key(|challenge| *challenge == Challenge::Basic);
+        let challenge = challenges.into_iter().next();
         match (challenge, credential) {
             (None, _) => Err(host.denied("it wants to know who asks, and does not say how")),
             (Some(Challenge::Basic), Some(Credential::Password { user, secret })) => {
@@ -143,6 +146,11 @@ impl Host {
 
     /// Keeps what a token server gave.
     fn taken(&self, answer: &Response, credential: Option<&Credential>) -> Result<String, Fault> {
+        if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
+            // It is busy, or broken: that says nothing of who asks.
+            self.told_to_wait(&answer.headers);
+            return Err(self.unreachable(&format!("its token server answers with status {}", answer.status.as_u16())));
+        }
         if !answer.status.is_success() {
             let why = match (credential, answer.status) {
                 (Some(Credential::Password { .. }), _) => "no token is given to these credentials",

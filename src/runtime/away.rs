@@ -22,7 +22,9 @@ static LIVE: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
 
 /// Remembers where this program is. Whoever has not said so (a test) starts others in a group of their own alone.
 pub(super) fn know_program() {
-    if let Ok(program) = std::env::current_exe() {
+    // Stays this very program, whatever becomes of its file while the process runs for days.
+    let own = PathBuf::from("/proc/self/exe");
+    if let Ok(program) = if own.exists() { Ok(own) } else { std::env::current_exe() } {
         PROGRAM.get_or_init(|| program);
     }
 }

@@ -11,22 +11,55 @@ use jiff::Timestamp;
 
 use crate::app::model::Model;
 use crate::app::report::{bundle, report};
+use crate::domain::text::Text;
 
-/// Writes what is known of what happened since a moment; the two files.
+/// An incident in words, to be written.
+pub(super) struct Incident {
+    stem: String,
+    markdown: String,
+    json: String,
+}
+
+/// What is known of what happened since a moment.
 ///
 /// # Errors
-/// That a file is there already, or can't be written.
-pub(super) fn write(model: &Model, since: Timestamp, directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
+/// That it can't be told as JSON.
+pub(super) fn incident(model: &Model, since: Timestamp) -> anyhow::Result<Incident> {
     let bundle = bundle(model, since);
     let markdown = bundle.to_markdown(model.now);
     let json = serde_json::to_string_pretty(&report(model, bundle))?;
-    let stem = format!("rolldeck-incident-{}", model.now.strftime("%Y%m%dT%H%M%SZ"));
-    let place = |ending: &str, text: &str| -> anyhow::Result<PathBuf> {
-        let path = directory.join(format!("{stem}.{ending}"));
+    Ok(Incident { stem: format!("rolldeck-incident-{}", model.now.strftime("%Y%m%dT%H%M%SZ")), markdown, json })
+}
+
+impl Incident {
+    /// Writes both files, or none.
+    ///
+    /// # Errors
+    /// That a file is there already, or can't be written.
+    pub(super) fn write(&self, directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
+        let markdown = self.put(directory, "md", &self.markdown)?;
+        match self.put(directory, "json", &self.json) {
+            Ok(json) => Ok([markdown, json]),
+            Err(error) => {
+                // It was made here a moment ago; half an incident misleads.
+                let _ = std::fs::remove_file(&markdown);
+                Err(error)
+            }
+        }
+    }
+
+    fn put(&self, directory: &Path, ending: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = directory.join(format!("{}.{ending}", self.stem));
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
         written.with_context(|| format!("{} can't be written", path.display()))?;
         Ok(path)
-    };
-    Ok([place("md", &markdown)?, place("json", &json)?])
+    }
+}
+
+/// Writes it into the current folder; the names of the files, or why there are none.
+pub(super) fn written(incident: anyhow::Result<Incident>) -> Result<Text, Text> {
+    let files = incident.and_then(|incident| incident.write(Path::new(".")));
+    let named = files.map(|files| Text::new(&files.map(|file| file.display().to_string()).join(", ")));
+    named.map_err(|error| Text::new(&format!("{error:#}")))
 }

@@ -3,7 +3,6 @@
 //! Never passes anything of the fleet to it but the names of the operation and the wave, and never decides what a no means.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
@@ -25,10 +24,10 @@ const SHOWN: usize = 200;
 /// Asks it; no answer in time is a no.
 pub(super) async fn ask(probe: &Probe, operation: &OperationId, wave: u16) -> Asked {
     let answer = match &probe.asks {
-        Asks::Command(words) => command(words, probe.timeout, operation, wave).await,
+        Asks::Command(words) => command(probe, words, operation, wave).await,
         Asks::Http(address) => {
             let late = || Err(format!("no answer within {} s", probe.timeout.as_secs().max(1)));
-            tokio::time::timeout(probe.timeout, http(address)).await.unwrap_or_else(|_| late())
+            tokio::time::timeout(probe.timeout, http(probe, address)).await.unwrap_or_else(|_| late())
         }
     };
     let shown = |said: String| Text::new(&probe.without_secrets(&said));
@@ -38,7 +37,8 @@ pub(super) async fn ask(probe: &Probe, operation: &OperationId, wave: u16) -> As
     }
 }
 
-async fn command(words: &[String], limit: Duration, operation: &OperationId, wave: u16) -> Result<String, String> {
+async fn command(probe: &Probe, words: &[String], operation: &OperationId, wave: u16) -> Result<String, String> {
+    let limit = probe.timeout;
     let Some((program, arguments)) = words.split_first() else { return Err("it names no program".to_string()) };
     let mut command = away::command(program);
     command.args(arguments);
@@ -47,7 +47,7 @@ async fn command(words: &[String], limit: Duration, operation: &OperationId, wav
     let mut child = command.spawn().map_err(|error| format!("{program} can't be run: {error}"))?;
     // With all that it has started: when it takes too long, and when nobody waits any more.
     let group = Group::of(child.id());
-    let ended = tokio::time::timeout(limit, to_its_end(&mut child)).await;
+    let ended = tokio::time::timeout(limit, to_its_end(probe, &mut child)).await;
     match ended {
         Ok((Ok(status), said)) => {
             group.let_go();
@@ -59,9 +59,9 @@ async fn command(words: &[String], limit: Duration, operation: &OperationId, wav
 }
 
 /// Both of its outputs, then its status.
-async fn to_its_end(child: &mut Child) -> (std::io::Result<std::process::ExitStatus>, String) {
+async fn to_its_end(probe: &Probe, child: &mut Child) -> (std::io::Result<std::process::ExitStatus>, String) {
     let (out, err) = tokio::join!(read(child.stdout.take()), read(child.stderr.take()));
-    (child.wait().await, shortened(&[out, err].concat()))
+    (child.wait().await, shortened(probe, &[out, err].concat()))
 }
 
 /// What is more than is kept is read all the same: else it would wait for us.
@@ -75,7 +75,7 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     bytes
 }
 
-async fn http(address: &str) -> Result<String, String> {
+async fn http(probe: &Probe, address: &str) -> Result<String, String> {
     let roots = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots();
     let roots = roots.map_err(|error| format!("no certificates of this machine can be read: {error}"))?;
     let client: Client<_, Empty<&[u8]>> =
@@ -94,13 +94,13 @@ async fn http(address: &str) -> Result<String, String> {
             break;
         }
     }
-    let said = format!("status {}: {}", status.as_u16(), shortened(&bytes));
+    let said = format!("status {}: {}", status.as_u16(), shortened(probe, &bytes));
     if status.is_success() { Ok(said) } else { Err(said) }
 }
 
-/// The end of what was said: there a program says why.
-fn shortened(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+/// The end of what was said: there a program says why. Without secrets first: half of one is no longer known as one.
+fn shortened(probe: &Probe, bytes: &[u8]) -> String {
+    let text = probe.without_secrets(&String::from_utf8_lossy(bytes));
     let text = text.trim();
     let from = text.char_indices().rev().nth(SHOWN - 1).map_or(0, |(at, _)| at);
     text[from..].to_string()
@@ -118,6 +118,8 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     async fn asked(words: &[&str], limit: u64) -> Asked {
@@ -157,6 +159,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_secret_is_left_out_before_what_was_said_is_cut() {
+        let secret = "S3CRETvalue0123456789";
+        let script = format!("echo token=$1 {}", "x".repeat(SHOWN - 10));
+        let said = asked(&["sh", "-c", &script, "smoke", &format!("token={secret}")], 5000).await;
+        let Asked::Passed(said) = said else { panic!("{said:?}") };
+        assert!((1..secret.len()).all(|from| !said.contains(&secret[from..])), "{said}");
+    }
+
+    #[tokio::test]
     async fn one_that_does_not_end_is_ended_with_what_it_has_started() {
         let asked = asked(&["sh", "-c", "sleep 60 & sleep 60"], 200).await;
         assert_eq!(asked, Asked::Failed(Text::new("it did not end within 1 s")));
@@ -177,8 +188,10 @@ mod tests {
                 stream.write_all(answer.as_bytes()).await.expect("heard");
             }
         });
-        assert_eq!(http(&address).await, Ok("status 200: fine".to_string()));
-        assert_eq!(http(&address).await, Err("status 503: overload!".to_string()));
-        assert!(matches!(http(&address).await, Err(why) if why.starts_with("no answer")));
+        let timeout = Duration::from_secs(5);
+        let probe = Probe { places: Vec::new(), asks: Asks::Http(address.clone()), timeout };
+        assert_eq!(http(&probe, &address).await, Ok("status 200: fine".to_string()));
+        assert_eq!(http(&probe, &address).await, Err("status 503: overload!".to_string()));
+        assert!(matches!(http(&probe, &address).await, Err(why) if why.starts_with("no answer")));
     }
 }

@@ -75,8 +75,21 @@ pub(super) fn connect(
     Registries::new(configured.iter().map(setting).collect(), credentials).map(Some)
 }
 
-/// Who to be at a host: what the first file says that says something, else what its cloud gives.
+/// Who to be at a host: what its cloud gives, where a cloud keeps it; else, or where it gives nothing, what the first file says that
+/// says something. A login with a key of yesterday stays in docker's files, and is good for nothing.
 async fn credential_for(host: String, keys: Arc<Keys>) -> Result<Option<Credential>, Text> {
+    let of_cloud = keys.credential(&host, Timestamp::now()).await;
+    match of_cloud {
+        Ok(Some(credential)) => Ok(Some(credential)),
+        Ok(None) => of_files(&host).await,
+        Err(why) => match of_files(&host).await {
+            Ok(Some(credential)) => Ok(Some(credential)),
+            Ok(None) | Err(_) => Err(why),
+        },
+    }
+}
+
+async fn of_files(host: &str) -> Result<Option<Credential>, Text> {
     for path in files().into_iter().filter(|path| path.exists()) {
         let shown = path.display();
         let text = text_file::read(&path).map_err(|error| Text::new(&format!("{shown} can't be read: {error}")))?;
@@ -85,11 +98,11 @@ async fn credential_for(host: String, keys: Arc<Keys>) -> Result<Option<Credenti
             serde_json::from_str(&text).map_err(|error| {
                 Text::new(&format!("{shown} is not what docker writes, line {}", error.line()))
             })?;
-        if let Some(credential) = file.credential_for(&host).await? {
+        if let Some(credential) = file.credential_for(host).await? {
             return Ok(Some(credential));
         }
     }
-    keys.credential(&host, Timestamp::now()).await
+    Ok(None)
 }
 
 /// Where docker and podman keep them, in the order in which their users expect it.
@@ -110,7 +123,9 @@ impl DockerFile {
     async fn credential_for(&self, host: &str) -> Result<Option<Credential>, Text> {
         let names = names_of(host);
         let helper = names.iter().find_map(|name| self.cred_helpers.get(name));
-        if let Some(helper) = helper.or(self.creds_store.as_ref().filter(|helper| !helper.is_empty())) {
+        // A store of another machine's desktop stands in files that are copied; it is no reason to ask nobody.
+        let store = self.creds_store.as_ref().filter(|helper| Helpers::is_there(&program_of(helper)));
+        if let Some(helper) = helper.or(store) {
             // A store holds it under the name that docker has logged in with.
             for name in &names {
                 if let Some(credential) = ask_helper(helper, name).await? {
@@ -152,6 +167,10 @@ impl Entry {
     }
 }
 
+fn program_of(helper: &str) -> String {
+    format!("docker-credential-{helper}")
+}
+
 /// Runs `docker-credential-HELPER get`, without the terminal. A helper that knows nothing of the host ends with a failure, as
 /// docker's protocol has it.
 async fn ask_helper(helper: &str, name: &str) -> Result<Option<Credential>, Text> {
@@ -159,7 +178,7 @@ async fn ask_helper(helper: &str, name: &str) -> Result<Option<Credential>, Text
     if helper.is_empty() || !helper.chars().all(is_name) {
         return Err(Text::new("the name of a credential helper in docker's file is no name of a program"));
     }
-    let program = format!("docker-credential-{helper}");
+    let program = program_of(helper);
     if !Helpers::is_there(&program) {
         return Err(Text::new(&format!("{program} is not there, or can't be run")));
     }

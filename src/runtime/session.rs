@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,6 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use super::dissect::Dissector;
 use super::export;
 use super::probe;
 use super::signing;
@@ -27,7 +25,6 @@ use crate::app::filter;
 use crate::app::model::Model;
 use crate::app::settings::{Access, Connection};
 use crate::app::update::update;
-use crate::domain::anatomy::{Anatomy, Specimen};
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
 use crate::domain::image::ImageRef;
 use crate::domain::journal::{Call, Entry};
@@ -293,10 +290,12 @@ impl Session {
                 }
             }
             Effect::Export { since } => {
-                let written = export::write(&self.model, since, Path::new("."));
-                let said = written.map(|files| Text::new(&files.map(|file| file.display().to_string()).join(", ")));
-                // The receiving end lives in this very struct.
-                let _ = self.sender.send(Event::Exported(said.map_err(|error| Text::new(&format!("{error:#}")))));
+                let (sender, incident) = (self.sender.clone(), export::incident(&self.model, since));
+                // The disk may be slow, full or far away: nobody waits for it.
+                self.tasks.spawn_blocking(move || {
+                    // The loop is gone only while the process ends.
+                    let _ = sender.send(Event::Exported(export::written(incident)));
+                });
             }
             Effect::Remember(healthy) => self.store.remember(healthy),
             Effect::Note(notes) => self.store.note(notes),
@@ -398,15 +397,9 @@ impl Session {
         });
     }
 
-    /// Takes two versions apart, both at once.
-    pub fn dissect(&self, pair: &[Specimen; 2]) -> impl Future<Output = [Anatomy; 2]> + Send + 'static {
-        let dissector = |specimen: &Specimen| Dissector {
-            provider: self.places.get(&specimen.workload.place).map(|place| place.provider.clone()),
-            registries: self.known.registries.clone(),
-        };
-        let [left, right] = pair.clone();
-        let dissectors = (dissector(&left), dissector(&right));
-        async move { tokio::join!(dissectors.0.dissect(&left), dissectors.1.dissect(&right)).into() }
+    /// Who reads a place; `None` if that is not connected.
+    pub(super) fn provider_of(&self, place: &PlaceId) -> Option<Arc<dyn Provider>> {
+        self.places.get(place).map(|place| place.provider.clone())
     }
 
     fn inspect(&mut self, plan: &PlanId, steps: Vec<Step>) {

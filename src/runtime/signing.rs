@@ -17,7 +17,7 @@ use crate::registry::Registries;
 /// Questions under way at once.
 const AT_ONCE: usize = 16;
 /// How long a command waits for what is only a warning.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks, and tells each answer as it comes.
 pub(super) async fn ask(registries: Registries, about: Vec<ImageRef>, sender: mpsc::UnboundedSender<Event>) {

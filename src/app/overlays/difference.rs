@@ -49,10 +49,12 @@ pub(crate) fn dissected(model: &mut Model, pair: &[Specimen; 2], known: [Anatomy
 /// # Errors
 /// Why it means no single version.
 pub(crate) fn specimen(model: &Model, row: &RowId) -> Result<Specimen, Text> {
-    let catalog = model.fleet.catalog();
     let gone = || Text::new("one of the rows is gone");
     match row {
-        RowId::Workload(id) => model.fleet.workload(id).map(Specimen::requested).ok_or_else(gone),
+        RowId::Workload(id) => {
+            let workload = model.fleet.workload(id).ok_or_else(gone)?;
+            Ok(Specimen::requested(&model.fleet, workload))
+        }
         RowId::Instance(slot, uid) => {
             let found = model.fleet.instance_at(*slot).filter(|(instance, _)| instance.seen.uid == *uid);
             let (instance, workload) = found.ok_or_else(gone)?;
@@ -60,7 +62,7 @@ pub(crate) fn specimen(model: &Model, row: &RowId) -> Result<Specimen, Text> {
             let main = containers.find(|container| container.name == workload.judgement.main);
             let image = main.and_then(|main| Some((main.running.as_ref()?, main.asked.as_ref())));
             let (image, asked) = image.ok_or_else(|| Text::new("nobody knows what one of them runs"))?;
-            Ok(Specimen::running(workload, image, asked, catalog))
+            Ok(Specimen::running(&model.fleet, workload, image, asked))
         }
         RowId::Image(name) => {
             let row = model.ui.screens.compare.named(name).ok_or_else(gone)?;
@@ -70,7 +72,7 @@ pub(crate) fn specimen(model: &Model, row: &RowId) -> Result<Specimen, Text> {
             let workload = most.and_then(|(_, id)| model.fleet.workload(id)).ok_or_else(gone)?;
             let image = row.image.as_ref().ok_or_else(|| Text::new("one of them is not known exactly"))?;
             // The same image may be another document there.
-            Ok(Specimen::running(workload, image, row.reference.as_ref(), catalog))
+            Ok(Specimen::running(&model.fleet, workload, image, row.reference.as_ref()))
         }
         RowId::Service(_) => Err(Text::new("a service is many versions: mark two rows of Fleet, Instances or Compare")),
         RowId::Happening(_) | RowId::Operation(_) | RowId::Place(_) => {
@@ -100,14 +102,18 @@ pub(crate) fn panel(overlay: &DifferenceOverlay, width: usize) -> Panel {
 
 fn lines(left: &Anatomy, right: &Anatomy, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
-    let unknown = |of: &str, why: &Text| Line::new(Meaning::Unknown, format!(" ? {of}: ")).and(Meaning::Text, &**why);
-    lines.extend(left.faults.iter().map(|why| unknown(if right.faults.contains(why) { "both" } else { "a" }, why)));
-    lines.extend(right.faults.iter().filter(|why| !left.faults.contains(why)).map(|why| unknown("b", why)));
-    if left.fields.is_empty() || right.fields.is_empty() {
-        lines.push(Line::new(Meaning::Warning, " of one of them nothing is known: there is nothing to compare"));
+    for (meaning, sign, of_left, of_right) in
+        [(Meaning::Unknown, '?', &left.faults, &right.faults), (Meaning::Dim, ' ', &left.notes, &right.notes)]
+    {
+        let line = |of: &str, why: &Text| Line::new(meaning, format!(" {sign} {of}: ")).and(Meaning::Text, &**why);
+        lines.extend(of_left.iter().map(|why| line(if of_right.contains(why) { "both" } else { "a" }, why)));
+        lines.extend(of_right.iter().filter(|why| !of_left.contains(why)).map(|why| line("b", why)));
+    }
+    if left.answered.is_disjoint(&right.answered) {
+        lines.push(Line::new(Meaning::Warning, " of both together nothing is known: there is nothing to compare"));
         return lines;
     }
-    let found = differences(&left.fields, &right.fields);
+    let found = differences(left, right);
     let side = width.saturating_sub(3) / 3;
     let name = width.saturating_sub(3 + 2 * side + 2);
     let mut topic: Option<Topic> = None;

@@ -30,6 +30,8 @@ struct Version {
     reference: Option<Text>,
     /// What could not be found out, and why.
     unknown: Vec<Text>,
+    /// What was not asked for, and why.
+    not_asked: Vec<Text>,
 }
 
 /// `null`: that one does not say. A value that may be a secret is told as `set`.
@@ -58,8 +60,9 @@ pub fn difference_report(pair: &[Specimen; 2], known: &[Anatomy; 2]) -> Differen
         image: specimen.image.as_ref().map(ImageId::as_str).map(Text::new),
         reference: specimen.reference.as_ref().map(|reference| Text::new(reference.as_str())),
         unknown: anatomy.faults.clone(),
+        not_asked: anatomy.notes.clone(),
     };
-    let found = differences(&known[0].fields, &known[1].fields);
+    let found = differences(&known[0], &known[1]);
     let rows = found.rows.iter().map(|row| {
         let (left, right) = sides(row);
         Row {

@@ -314,15 +314,18 @@ pub(crate) fn detail(model: &Model, row: &Happening) -> Vec<Line> {
     facts.into_iter().filter(|(_, text)| !text.is_empty()).map(field).collect()
 }
 
-/// When its image was first and last heard of in its service, wherever that was.
+/// When something happened to its image in its service for the first and the last time, wherever that was and as far back as is kept.
 fn seen(model: &Model, row: &Happening) -> String {
     let Some(image) = &row.image else { return String::new() };
-    let all = all(&model.known());
-    let of_image = all.iter().filter(|other| other.service == row.service && other.image.as_ref() == Some(image));
+    let kept = model.timeline.rows().iter();
+    let of_image = kept.filter(|other| other.service == row.service && other.image.as_ref() == Some(image));
     let at: Vec<Timestamp> = of_image.map(|other| other.at).collect();
     let moment =
         |at: Option<&Timestamp>| at.map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default();
-    format!("first {}, last changed {}", moment(at.iter().min()), moment(at.iter().max()))
+    if at.is_empty() {
+        return String::new();
+    }
+    format!("since {} as far as is kept, last change {}", moment(at.iter().min()), moment(at.iter().max()))
 }
 
 /// The titles and cells of a row, for copies.

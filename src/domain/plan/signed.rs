@@ -39,10 +39,12 @@ impl Plan {
             if let Some(kind) = signed {
                 let detail =
                     format!("{}: the target is not signed, what runs is ({kind}, not verified)", step.workload);
-                warnings.push(check(NAME, CheckVerdict::Warn, detail));
+                let warning = check(NAME, CheckVerdict::Warn, detail);
+                if !warnings.contains(&warning) {
+                    warnings.push(warning);
+                }
             }
         }
-        warnings.dedup();
         self.checks.retain(|check| check.name.as_str() != NAME);
         self.checks.extend(warnings);
     }

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::lookup;
 use super::read;
 use super::templates;
-use crate::domain::anatomy::{Anatomy, Field, Held, Specimen, Topic};
+use crate::domain::anatomy::{Anatomy, Field, Held, Origin, Specimen, Topic, memory};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::WorkloadKind;
 use crate::domain::image::ImageId;
@@ -24,37 +24,55 @@ pub(super) async fn of(reads: &Reads, keys: &ServiceKeys, specimen: &Specimen) -
     let found = match specimen.workload.kind {
         WorkloadKind::AutoScalingGroup => return of_group(&clients, keys, specimen).await,
         WorkloadKind::EcsService => of_service(&clients, specimen).await,
-        kind => return Anatomy::unknown(&format!("{} is not taken apart by this version", with_article(&kind))),
+        kind => return Anatomy::not_asked(&format!("{} is not taken apart by this version", with_article(&kind))),
     };
-    known(found, "AWS has its task definition no more")
+    known(Origin::Template, found, "AWS has its task definition no more")
 }
 
-fn known(found: Result<Option<Vec<Field>>, Fault>, gone: &str) -> Anatomy {
+fn known(origin: Origin, found: Result<Option<Vec<Field>>, Fault>, gone: &str) -> Anatomy {
     let fields = found.map_err(|fault| Text::new(&fault.to_string()));
-    fields.and_then(|fields| fields.ok_or_else(|| Text::new(gone))).into()
+    Anatomy::of(origin, fields.and_then(|fields| fields.ok_or_else(|| Text::new(gone))))
 }
 
 async fn of_group(clients: &Clients, keys: &ServiceKeys, specimen: &Specimen) -> Anatomy {
     let version = launched(clients, keys, specimen).await;
+    if matches!(version, Ok(Launched::Otherwise)) {
+        return Anatomy::not_asked("it has a launch configuration, or none that is known: these are not taken apart");
+    }
+    let version = version.map(Launched::version);
     let asked = version.as_ref().ok().and_then(|version| version.as_ref()?.launch_template_data()?.image_id());
     let image = match (&specimen.image, asked) {
         (Some(ImageId::Machine { id }), _) => Some(id.to_string()),
-        (_, asked) => asked.map(ToString::to_string),
+        // What a parameter stands for is not its name.
+        (_, asked) => asked.filter(|asked| asked.starts_with("ami-")).map(ToString::to_string),
     };
     let launch = version.map(|version| version.and_then(|version| version.launch_template_data().map(of_launch)));
-    let anatomy = known(launch, "no version of its launch template holds it any more");
+    let anatomy = known(Origin::Template, launch, "no version of its launch template holds it any more");
     let Some(image) = image else { return anatomy };
     let found = templates::images(clients, std::slice::from_ref(&image)).await;
     let gone = format!("{image} is gone, or not shared with this account");
-    anatomy.with(known(found.map(|found| found.first().map(of_image)), &gone))
+    anatomy.with(known(Origin::Image, found.map(|found| found.first().map(of_image)), &gone))
 }
 
-/// The version of a launch template that holds it.
-async fn launched(
-    clients: &Clients,
-    keys: &ServiceKeys,
-    specimen: &Specimen,
-) -> Result<Option<LaunchTemplateVersion>, Fault> {
+/// What a group launches a specimen from.
+enum Launched {
+    Version(Box<LaunchTemplateVersion>),
+    /// A version of a template that is gone.
+    Gone,
+    /// No template.
+    Otherwise,
+}
+
+impl Launched {
+    fn version(self) -> Option<LaunchTemplateVersion> {
+        match self {
+            Launched::Version(version) => Some(*version),
+            Launched::Gone | Launched::Otherwise => None,
+        }
+    }
+}
+
+async fn launched(clients: &Clients, keys: &ServiceKeys, specimen: &Specimen) -> Result<Launched, Fault> {
     let named = match &specimen.held {
         Held::Nowhere => None,
         Held::By(revision) => {
@@ -63,11 +81,15 @@ async fn launched(
         }
         Held::Now => match lookup::group(clients, &specimen.workload).await?.map(|present| present.known(keys).own()) {
             Some(Source::Template { id, number: Some(number), .. }) => Some((id, number)),
-            Some(Source::Template { number: None, .. } | Source::Configuration(_) | Source::Unknown) | None => None,
+            Some(Source::Template { number: None, .. } | Source::Configuration(_) | Source::Unknown) => {
+                return Ok(Launched::Otherwise);
+            }
+            None => None,
         },
     };
-    let Some((template, number)) = named else { return Ok(None) };
-    templates::version(clients, &template, number).await
+    let Some((template, number)) = named else { return Ok(Launched::Gone) };
+    let version = templates::version(clients, &template, number).await?;
+    Ok(version.map_or(Launched::Gone, |version| Launched::Version(Box::new(version))))
 }
 
 async fn of_service(clients: &Clients, specimen: &Specimen) -> Result<Option<Vec<Field>>, Fault> {
@@ -121,6 +143,7 @@ fn of_launch(data: &ResponseLaunchTemplateData) -> Vec<Field> {
     fields.add(Launch, "market", data.instance_market_options().and_then(|market| market.market_type()));
     let metadata = data.metadata_options();
     fields.add(Launch, "metadata tokens", metadata.and_then(|options| options.http_tokens()));
+    fields.add(Launch, "metadata endpoint", metadata.and_then(|options| options.http_endpoint()));
     fields.add(Launch, "metadata hops", metadata.and_then(|options| options.http_put_response_hop_limit()));
     for group in data.security_group_ids().iter().chain(data.security_groups()) {
         fields.add(Launch, &format!("security group {group}"), Some("on"));
@@ -134,7 +157,11 @@ fn of_launch(data: &ResponseLaunchTemplateData) -> Vec<Field> {
         let words = [
             ebs.and_then(|ebs| ebs.volume_size()).map(|size| format!("{size} GiB")),
             ebs.and_then(|ebs| ebs.volume_type()).map(ToString::to_string),
+            ebs.and_then(|ebs| ebs.iops()).map(|iops| format!("{iops} IOPS")),
+            ebs.and_then(|ebs| ebs.throughput()).map(|rate| format!("{rate} MiB/s")),
+            ebs.and_then(|ebs| ebs.snapshot_id()).map(ToString::to_string),
             ebs.and_then(|ebs| ebs.encrypted()).filter(|is_so| *is_so).map(|_| "encrypted".to_string()),
+            ebs.and_then(|ebs| ebs.kms_key_id()).map(ToString::to_string),
         ];
         let words: Vec<String> = words.into_iter().flatten().collect();
         let words = if words.is_empty() { "as its image has it".to_string() } else { words.join(", ") };
@@ -184,6 +211,14 @@ fn of_definition(definition: &TaskDefinition, main: &str) -> Vec<Field> {
         let prefix = if name == main { String::new() } else { format!("{name}: ") };
         of_container(container, &prefix, &mut fields);
     }
+    for volume in definition.volumes() {
+        let name = format!("volume {}", volume.name().unwrap_or_default());
+        let host = volume.host().and_then(|host| host.source_path());
+        let files = volume.efs_volume_configuration().map(|efs| format!("{efs:?}"));
+        let driver = volume.docker_volume_configuration().and_then(|docker| docker.driver());
+        fields.add(Topic::Volume, &name, host.or(driver).or(files.as_ref().map(|_| "EFS")));
+        fields.hide(Topic::Volume, &format!("{name}: all of it"), files.as_deref());
+    }
     fields.add(Resource, "cpu of the task", definition.cpu());
     fields.add(Resource, "memory of the task", definition.memory());
     fields.add(Launch, "network mode", definition.network_mode());
@@ -199,9 +234,9 @@ fn of_container(container: &ContainerDefinition, prefix: &str, fields: &mut Fiel
     use Topic::{Command, Environment, Port, Resource, Volume};
     let named = |name: &str| format!("{prefix}{name}");
     fields.add(Topic::Image, &named("asked as"), container.image());
-    let command = |words: &[String]| (!words.is_empty()).then(|| words.join("\u{0}"));
-    fields.hide(Command, &named("command"), command(container.entry_point()).as_deref());
-    fields.hide(Command, &named("args"), command(container.command()).as_deref());
+    for (name, words) in [("command", container.entry_point()), ("args", container.command())] {
+        fields.0.extend((!words.is_empty()).then(|| Field::words(Command, &named(name), words)));
+    }
     for variable in container.environment() {
         fields.hide(Environment, &named(variable.name().unwrap_or_default()), variable.value());
     }
@@ -216,17 +251,34 @@ fn of_container(container: &ContainerDefinition, prefix: &str, fields: &mut Fiel
         fields.add(Port, &named(&format!("{}/{protocol}", port.container_port().unwrap_or_default())), Some("open"));
     }
     fields.add(Resource, &named("cpu units"), Some(container.cpu()).filter(|units| *units > 0));
-    fields.add(Resource, &named("memory limit"), container.memory().map(|mebibytes| format!("{mebibytes}Mi")));
+    fields.add(Resource, &named("memory limit"), container.memory().map(|mebibytes| memory(&format!("{mebibytes}Mi"))));
     let reserved = container.memory_reservation();
-    fields.add(Resource, &named("memory request"), reserved.map(|mebibytes| format!("{mebibytes}Mi")));
+    fields.add(Resource, &named("memory request"), reserved.map(|mebibytes| memory(&format!("{mebibytes}Mi"))));
     for mount in container.mount_points() {
         let read_only = if mount.read_only() == Some(true) { ", read only" } else { "" };
         let source = format!("volume {}{read_only}", mount.source_volume().unwrap_or_default());
         fields.add(Volume, &named(mount.container_path().unwrap_or_default()), Some(source));
     }
     for (key, value) in container.docker_labels().into_iter().flatten() {
-        fields.add(Topic::Label, &named(key), Some(value));
+        // What reads these (proxies, agents) is often given secrets by them.
+        fields.hide(Topic::Label, &named(key), Some(value));
     }
+    fields.add(Topic::Command, &named("user"), container.user());
+    fields.add(Topic::Command, &named("working directory"), container.working_directory());
+    fields.add(Topic::Other, &named("privileged"), container.privileged());
+    fields.add(Topic::Other, &named("read-only root"), container.readonly_root_filesystem());
+    fields.add(Topic::Other, &named("essential"), container.essential());
+    let log = container.log_configuration();
+    fields.add(Topic::Other, &named("log driver"), log.map(|log| log.log_driver().as_str().to_string()));
+    for (key, value) in log.and_then(|log| log.options()).into_iter().flatten() {
+        fields.hide(Topic::Other, &named(&format!("log option {key}")), Some(value));
+    }
+    let linux = container.linux_parameters().map(|linux| format!("{linux:?}"));
+    fields.hide(Topic::Other, &named("linux parameters"), linux.as_deref());
+    let limits = container.ulimits();
+    fields.hide(Topic::Other, &named("ulimits"), (!limits.is_empty()).then(|| format!("{limits:?}")).as_deref());
+    let depends = container.depends_on();
+    fields.hide(Topic::Other, &named("depends on"), (!depends.is_empty()).then(|| format!("{depends:?}")).as_deref());
     fields.hide(
         Topic::Other,
         &named("health check"),

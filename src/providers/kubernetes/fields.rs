@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::convert::is_added_label;
-use crate::domain::anatomy::{Field, Topic};
+use crate::domain::anatomy::{Field, Topic, memory};
 
 /// What the API server writes where nobody has said anything (Kubernetes API reference, `PodSpec`, `Container`).
 const DEFAULTS: [(&str, &str); 8] = [
@@ -38,7 +38,8 @@ pub(super) fn of_template(template: &Value, main: &str) -> Vec<Field> {
     for (key, value) in annotations.filter(|(key, _)| *key != "kubectl.kubernetes.io/restartedAt") {
         fields.push(Field::hidden(Topic::Other, &format!("annotation {key}"), &plain(value)));
     }
-    let told = ["containers", "initContainers", "volumes"];
+    // The server's copy of `serviceAccountName` would say the same twice.
+    let told = ["containers", "initContainers", "volumes", "serviceAccount"];
     for (key, value) in entries(spec).filter(|(key, value)| !told.contains(key) && !is_default(key, value)) {
         fields.push(other(key, value));
     }
@@ -52,7 +53,10 @@ fn of_container(container: &Value, prefix: &str, volumes: &Value, fields: &mut V
         match key {
             "name" => {}
             "image" => fields.push(Field::shown(Topic::Image, &named("asked as"), &plain(value))),
-            "command" | "args" => fields.push(Field::hidden(Topic::Command, &named(key), &value.to_string())),
+            "command" | "args" => {
+                let words: Vec<&str> = each.filter_map(Value::as_str).collect();
+                fields.push(Field::words(Topic::Command, &named(key), &words));
+            }
             "env" => fields.extend(each.map(|one| {
                 let name = one["name"].as_str().unwrap_or_default();
                 let (literal, source) = (&one["value"], &one["valueFrom"]);
@@ -62,23 +66,34 @@ fn of_container(container: &Value, prefix: &str, volumes: &Value, fields: &mut V
             "envFrom" => fields.extend(each.map(|one| {
                 let of = one["configMapRef"]["name"].as_str().map(|name| format!("all of ConfigMap {name}"));
                 let of = of.or_else(|| one["secretRef"]["name"].as_str().map(|name| format!("all of Secret {name}")));
-                Field::shown(Topic::Environment, &named(&of.unwrap_or_else(|| one.to_string())), "set")
+                let prefix =
+                    one["prefix"].as_str().map(|prefix| format!("each as {prefix}...")).unwrap_or("set".into());
+                Field::shown(Topic::Environment, &named(&of.unwrap_or_else(|| one.to_string())), &prefix)
             })),
             "ports" => fields.extend(each.map(|port| {
                 let protocol = port["protocol"].as_str().unwrap_or("TCP").to_lowercase();
-                Field::shown(Topic::Port, &named(&format!("{}/{protocol}", port["containerPort"])), "open")
+                let on_host = &port["hostPort"];
+                let open = if on_host.is_null() { "open".to_string() } else { format!("open, {on_host} of its node") };
+                Field::shown(Topic::Port, &named(&format!("{}/{protocol}", port["containerPort"])), &open)
             })),
             "resources" => {
                 for (kind, word) in [("limits", "limit"), ("requests", "request")] {
                     let amounts = entries(&value[kind]);
                     fields.extend(amounts.map(|(what, amount)| {
-                        Field::shown(Topic::Resource, &named(&format!("{what} {word}")), &plain(amount))
+                        let amount = if what == "memory" { memory(&plain(amount)) } else { plain(amount) };
+                        Field::shown(Topic::Resource, &named(&format!("{what} {word}")), &amount)
                     }));
                 }
             }
-            "volumeMounts" => fields.extend(each.map(|mount| {
+            "volumeMounts" => fields.extend(each.flat_map(|mount| {
                 let path = mount["mountPath"].as_str().unwrap_or_default();
-                Field::shown(Topic::Volume, &named(path), &volume(volumes, mount))
+                let source = source_of(volumes, mount);
+                // What the words leave out may be what differs.
+                let all = format!("{}{mount}", source.map(Value::to_string).unwrap_or_default());
+                [
+                    Field::shown(Topic::Volume, &named(path), &volume(source, mount)),
+                    Field::hidden(Topic::Volume, &named(&format!("{path}: all of it")), &all),
+                ]
             })),
             _ => {
                 let field = other(key, value);
@@ -88,10 +103,13 @@ fn of_container(container: &Value, prefix: &str, volumes: &Value, fields: &mut V
     }
 }
 
+fn source_of<'a>(volumes: &'a Value, mount: &Value) -> Option<&'a Value> {
+    volumes.as_array().into_iter().flatten().find(|volume| volume["name"] == mount["name"])
+}
+
 /// What is mounted: `configMap checkout`, `emptyDir`; with what restricts it.
-fn volume(volumes: &Value, mount: &Value) -> String {
-    let named = volumes.as_array().into_iter().flatten().find(|volume| volume["name"] == mount["name"]);
-    let source = named.and_then(|volume| entries(volume).find(|(key, _)| *key != "name"));
+fn volume(source: Option<&Value>, mount: &Value) -> String {
+    let source = source.and_then(|volume| entries(volume).find(|(key, _)| *key != "name"));
     let source = source.map_or("a claim of its own".to_string(), |(kind, of)| {
         let name = ["name", "secretName", "claimName", "path", "driver"].iter().find_map(|key| of[key].as_str());
         name.map_or(kind.to_string(), |name| format!("{kind} {name}"))
@@ -126,6 +144,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::anatomy::{Anatomy, Origin, differences};
 
     #[test]
     fn a_template_is_told_by_names_that_other_kinds_have_too_and_no_secret_is_in_it() {
@@ -160,8 +179,11 @@ mod tests {
                 "port 8080/tcp=open",
                 "resource memory limit=1Gi",
                 "volume /etc/shop=configMap shop-conf, read only",
+                "volume /etc/shop: all of it=set, not shown",
                 "volume /tmp=emptyDir",
+                "volume /tmp: all of it=set, not shown",
                 "volume /data=a claim of its own",
+                "volume /data: all of it=set, not shown",
                 "image proxy: asked as=r.example/proxy:1",
                 "label app=shop",
                 "other annotation token=set, not shown",
@@ -169,6 +191,39 @@ mod tests {
             ]
         );
         assert!(!format!("{fields:?}").contains("hush"));
+    }
+
+    #[test]
+    fn whatever_changes_in_a_template_is_no_longer_the_same() {
+        let template = json!({"metadata": {"labels": {"app": "shop"}, "annotations": {"a": "b"}}, "spec": {
+            "hostNetwork": true, "tolerations": [{"key": "a"}],
+            "volumes": [{"name": "csi", "csi": {"driver": "d", "volumeAttributes": {"secretProviderClass": "x"}}},
+                {"name": "nfs", "nfs": {"server": "s", "path": "/p"}}],
+            "containers": [{"name": "app", "image": "r/shop:1", "command": ["a", "b"], "env": [{"name": "E", "value": "1"}],
+                "envFrom": [{"prefix": "P", "configMapRef": {"name": "c"}}], "securityContext": {"runAsUser": 1},
+                "ports": [{"containerPort": 80, "hostPort": 81}], "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+                "volumeMounts": [{"name": "csi", "mountPath": "/c", "subPath": "s"}, {"name": "nfs", "mountPath": "/n"}]}]}});
+        let all = |template: &Value| Anatomy::of(Origin::Template, Ok(of_template(template, "app")));
+        let mut pointers = Vec::new();
+        leaves(&template, String::new(), &mut pointers);
+        assert!(pointers.len() > 20);
+        for pointer in pointers {
+            let mut other = template.clone();
+            let leaf = other.pointer_mut(&pointer).expect("it is there");
+            *leaf = if leaf.is_string() { json!("another") } else { json!(7) };
+            let found = differences(&all(&template), &all(&other));
+            assert!(!found.rows.is_empty(), "{pointer}");
+        }
+    }
+
+    fn leaves(value: &Value, at: String, found: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => map.iter().for_each(|(key, value)| leaves(value, format!("{at}/{key}"), found)),
+            Value::Array(list) => {
+                list.iter().enumerate().for_each(|(number, value)| leaves(value, format!("{at}/{number}"), found));
+            }
+            _ => found.push(at),
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ use super::{
     Answer, ConnectError, Connected, Found, Kind, Mutations, Operator, Order, PlaceSpec, Provider, SettingFault, Sink,
     Surroundings, Work,
 };
-use crate::domain::anatomy::{Anatomy, Specimen};
+use crate::domain::anatomy::{Anatomy, Origin, Specimen};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::plan::{Inspection, Step};
 use crate::domain::text::Text;
@@ -83,7 +83,7 @@ impl Provider for Cluster {
         Box::pin(async move {
             let template = lookup::template(&self.reads, &self.service_keys, &specimen).await;
             let fields = template.map(|template| fields::of_template(&template, &specimen.main));
-            fields.map_err(|fault| Text::new(&fault.to_string())).into()
+            Anatomy::of(Origin::Template, fields.map_err(|fault| Text::new(&fault.to_string())))
         })
     }
 }

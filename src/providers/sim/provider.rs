@@ -11,7 +11,7 @@ use super::cloud::Key;
 use super::inspect;
 use super::report;
 use super::world::{Light, Reply, SimPlace, SimWorld};
-use crate::domain::anatomy::{Anatomy, Specimen};
+use crate::domain::anatomy::{Anatomy, Origin, Specimen};
 use crate::domain::id::PlaceId;
 use crate::domain::observation::{Observation, PlaceState, Source};
 use crate::domain::plan::{Inspection, Step};
@@ -74,7 +74,7 @@ impl Provider for SimProvider {
     fn dissect(self: Arc<Self>, specimen: Specimen) -> Work<Anatomy> {
         Box::pin(async move {
             let looked = self.look(|place| self.world.with(place, |cloud| inspect::dissect(cloud, &specimen)));
-            looked.await.and_then(|found| found).into()
+            Anatomy::of(Origin::Template, looked.await.and_then(|found| found))
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::domain::drift::Verdict;
 use crate::domain::selector::{Facts, Selector};
 use crate::domain::text::Text;
 use crate::runtime::cli::Options;
-use crate::runtime::export::write;
+use crate::runtime::export::incident;
 use crate::runtime::headless::print::Exit;
 use crate::runtime::session::Session;
 use crate::runtime::startup::{Opened, open_journal, state_dir_of};
@@ -141,7 +141,7 @@ pub(super) async fn timeline(options: &Options, selector: &[String], since: Opti
 pub(super) async fn export(options: &Options, since: Duration, directory: &Path) -> anyhow::Result<Exit> {
     let session = read(options).await?;
     let since = session.model.now.checked_sub(since)?;
-    for file in write(&session.model, since, directory)? {
+    for file in incident(&session.model, since)?.write(directory)? {
         print::line(&file.display().to_string())?;
     }
     tell_places(&session.model);

@@ -73,9 +73,7 @@ fn add(options: &Options, files: &[std::path::PathBuf], hints: &Hints) -> anyhow
         found.extend(releases::read(file, hints)?);
     }
     let (journal, now) = (journal(options)?, Timestamp::now());
-    for release in &found {
-        journal.add_release(release, &this_driver(now).who, now)?;
-    }
+    journal.add_releases(&found, &this_driver(now).who, now)?;
     let table = || table(&found);
     let answer = Added { schema: 1, at: now, releases: found.clone() };
     print::answer(options.output, &answer, table)?;

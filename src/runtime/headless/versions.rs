@@ -2,7 +2,7 @@
 //!
 //! Never picks one of several: who names a place with two workloads of the service is told so.
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 
 use super::lists::{exit_of, read, service_named, tell_places};
 use super::print::{self, Exit};
@@ -25,10 +25,14 @@ pub(super) async fn differences(options: &Options, service: &str, between: [&str
     let answer = report(model, &body);
     print::answer(options.output, &answer, || DifferenceReport::to_table(&body))?;
     for (specimen, anatomy) in pair.iter().zip(&known) {
-        anatomy.faults.iter().for_each(|why| print::progress(&format!("{}: {why}", specimen.describe())));
+        anatomy
+            .faults
+            .iter()
+            .chain(&anatomy.notes)
+            .for_each(|why| print::progress(&format!("{}: {why}", specimen.describe())));
     }
     tell_places(model);
-    let is_partial = known.iter().any(|anatomy| anatomy.fields.is_empty());
+    let is_partial = known.iter().any(|anatomy| !anatomy.faults.is_empty());
     let exit = exit_of(model);
     session.close();
     Ok(if exit == Exit::Done && is_partial { Exit::Partial } else { exit })
@@ -36,13 +40,20 @@ pub(super) async fn differences(options: &Options, service: &str, between: [&str
 
 /// What `PLACE`, `PLACE/NAMESPACE` or `PLACE/NAMESPACE/NAME` means, with `@VERSION` or without.
 fn specimen(model: &Model, service: &str, named: &str) -> anyhow::Result<Specimen> {
-    let (place, version) = named.split_once('@').map_or((named, None), |(place, version)| (place, Some(version)));
     let of_service = || model.fleet.workloads().filter(|workload| workload.seen.service == *service);
-    let is_meant = |id: &WorkloadId| {
-        let namespaced = format!("{}/{}", id.place, id.namespace.as_deref().unwrap_or_default());
-        [id.place.to_string(), format!("{namespaced}/{}", id.name), namespaced].iter().any(|name| name == place)
+    let meant = |place: &str| -> Vec<&Workload> {
+        let is_meant = |id: &WorkloadId| {
+            let namespaced = format!("{}/{}", id.place, id.namespace.as_deref().unwrap_or_default());
+            [id.place.to_string(), format!("{namespaced}/{}", id.name), namespaced].iter().any(|name| name == place)
+        };
+        of_service().filter(|workload| is_meant(&workload.id)).collect()
     };
-    let there: Vec<&Workload> = of_service().filter(|workload| is_meant(&workload.id)).collect();
+    // A place may have an @ of its own.
+    let whole = meant(named);
+    let (place, version, there) = match named.rsplit_once('@') {
+        Some((place, version)) if whole.is_empty() => (place, Some(version), meant(place)),
+        Some(_) | None => (named, None, whole),
+    };
     let workload = match &*there {
         [workload] => workload,
         [] => {
@@ -60,14 +71,21 @@ fn specimen(model: &Model, service: &str, named: &str) -> anyhow::Result<Specime
             );
         }
     };
-    let Some(wanted) = version else { return Ok(Specimen::requested(workload)) };
+    let Some(wanted) = version else { return Ok(Specimen::requested(&model.fleet, workload)) };
     let versions = &workload.judgement.versions;
-    let found = versions.iter().find(|version| is_called(version, wanted));
-    let found = found.ok_or_else(|| {
-        let known: Vec<String> = versions.iter().map(name_of).collect();
-        anyhow!("{} has no version {wanted}; it has {}", workload.id, known.join(", "))
-    })?;
-    Ok(Specimen::past(workload, found))
+    let found: Vec<&Version> = versions.iter().filter(|version| is_called(version, wanted)).collect();
+    match &*found {
+        [found] => Ok(Specimen::past(&model.fleet, workload, found)),
+        [] => {
+            let known: Vec<String> = versions.iter().map(name_of).collect();
+            bail!("{} has no version {wanted}; it has {}", workload.id, known.join(", "))
+        }
+        several => {
+            let numbers: Vec<String> =
+                several.iter().map(|version| format!("{} (revision {})", name_of(version), version.number)).collect();
+            bail!("{} has {} versions that {wanted} may mean: {}", workload.id, numbers.len(), numbers.join(", "))
+        }
+    }
 }
 
 /// By its version, the number of its revision, or the start of its image.

@@ -213,6 +213,7 @@ impl Journal {
         by: &str,
         request: &ControlRequest,
     ) -> Result<(), StoreError> {
+        self.is_in_place()?;
         self.connection
             .execute(
                 "INSERT INTO requests (operation, at, by, request) VALUES (?1, ?2, ?3, ?4)",
@@ -245,6 +246,7 @@ impl Journal {
     /// # Errors
     /// `Write` if the disk does not take it.
     pub fn save_plan(&self, plan: &Plan) -> Result<(), StoreError> {
+        self.is_in_place()?;
         let json = serde_json::to_string(plan).map_err(|error| self.unwritable(error.to_string()))?;
         self.connection
             .execute(

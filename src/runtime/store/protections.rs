@@ -16,6 +16,7 @@ impl Journal {
     /// # Errors
     /// `Write` if the disk does not take it.
     pub fn protect(&self, what: &Protected, why: &Behind) -> Result<Protection, StoreError> {
+        self.is_in_place()?;
         let json = serde_json::to_string(what).map_err(|error| self.unwritable(error.to_string()))?;
         let expires = why.expires_at.map(|at| at.to_string());
         self.connection()
@@ -39,6 +40,7 @@ impl Journal {
     /// # Errors
     /// `Write` if the disk does not take it.
     pub fn lift(&self, number: u64, by: &Text, at: Timestamp) -> Result<bool, StoreError> {
+        self.is_in_place()?;
         let lift = "UPDATE protections SET lifted_at = ?2, lifted_by = ?3 WHERE number = ?1 AND lifted_at IS NULL";
         let lifted = self.connection().execute(lift, params![number as i64, at.to_string(), by.as_str()]);
         lifted.map(|count| count > 0).map_err(|error| self.unwritable(error.to_string()))

@@ -11,18 +11,22 @@ use crate::domain::release::Release;
 use crate::domain::text::Text;
 
 impl Journal {
-    /// Writes a release down.
+    /// Writes releases down: all, or none.
     ///
     /// # Errors
     /// `Write` if the disk does not take it.
-    pub fn add_release(&self, release: &Release, by: &Text, at: Timestamp) -> Result<(), StoreError> {
-        let json = serde_json::to_string(release).map_err(|error| self.unwritable(error.to_string()))?;
-        let insert = "INSERT INTO releases (service, version, release, by, at) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let names = (release.service.as_str(), release.version.as_str());
-        self.connection()
-            .execute(insert, params![names.0, names.1, json, by.as_str(), at.to_string()])
-            .map(|_| ())
-            .map_err(|error| self.unwritable(error.to_string()))
+    pub fn add_releases(&self, releases: &[Release], by: &Text, at: Timestamp) -> Result<(), StoreError> {
+        self.is_in_place()?;
+        let unwritten = |error: rusqlite::Error| self.unwritable(error.to_string());
+        let transaction = self.connection().unchecked_transaction().map_err(unwritten)?;
+        for release in releases {
+            let json = serde_json::to_string(release).map_err(|error| self.unwritable(error.to_string()))?;
+            let insert = "INSERT INTO releases (service, version, release, by, at) VALUES (?1, ?2, ?3, ?4, ?5)";
+            let mut insert = transaction.prepare_cached(insert).map_err(unwritten)?;
+            let names = (release.service.as_str(), release.version.as_str());
+            insert.execute(params![names.0, names.1, json, by.as_str(), at.to_string()]).map_err(unwritten)?;
+        }
+        transaction.commit().map_err(unwritten)
     }
 
     /// Takes a version of a service away; how many entries it had.
@@ -30,6 +34,7 @@ impl Journal {
     /// # Errors
     /// `Write` if the disk does not take it.
     pub fn remove_release(&self, service: &str, version: &str, by: &Text, at: Timestamp) -> Result<usize, StoreError> {
+        self.is_in_place()?;
         let remove = "UPDATE releases SET removed_at = ?3, removed_by = ?4
             WHERE service = ?1 AND version = ?2 AND removed_at IS NULL";
         let removed = self.connection().execute(remove, params![service, version, at.to_string(), by.as_str()]);
@@ -75,9 +80,7 @@ mod tests {
             declared_by: None,
             images: Vec::new(),
         };
-        for version in ["v41", "v42", "v42"] {
-            journal.add_release(&release(version), &by, at).expect("written");
-        }
+        journal.add_releases(&["v41", "v42", "v42"].map(release), &by, at).expect("written");
         assert_eq!(journal.remove_release("app", "v42", &by, at).expect("written"), 2);
         assert_eq!(journal.remove_release("app", "v42", &by, at).expect("written"), 0, "once");
         drop(journal);
@@ -105,7 +108,7 @@ mod tests {
         store.look();
         assert_eq!(told_now(), [1]);
         let other = Journal::open(folder.path()).expect("opened");
-        other.add_release(&release("v43"), &by, at).expect("written");
+        other.add_releases(&[release("v43")], &by, at).expect("written");
         store.look();
         other.lift(99, &by, at).expect("written");
         store.look();

@@ -43,7 +43,11 @@ async fn a_real_registry_without_the_api_tells_by_tags() {
     assert_eq!(said(&tagged).await, Signature::Present("cosign"));
 }
 
-fn says(status: u16, headers: Vec<(&'static str, String)>, body: &Value) -> Reply {
+/// As a registry with the API answers, unless another kind is given.
+fn says(status: u16, mut headers: Vec<(&'static str, String)>, body: &Value) -> Reply {
+    if headers.iter().all(|(name, _)| *name != "content-type") {
+        headers.push(("content-type", "application/vnd.oci.image.index.v1+json".to_string()));
+    }
     Reply::Says(status, headers, body.to_string().into_bytes())
 }
 
@@ -98,13 +102,41 @@ async fn what_is_not_known_is_neither_none_nor_present() {
         (says(500, Vec::new(), &json!({})), "status 500"),
         (says(200, Vec::new(), &json!({"manifests": 7})), "something else"),
         (says(200, vec![("content-type", "text/html".to_string())], &empty()), "a web page"),
-        (says(200, vec![("link", "</v2/x>; rel=\"next\"".to_string())], &empty()), "than its registry names at once"),
         (Reply::Endless, "too large"),
     ] {
         let fake = Fake::new(move |_| reply.clone()).await;
         let (said, _) = asked(&fake).await;
         let Signature::Unknown(why) = &said else { panic!("{expected}: {said:?}") };
         assert!(why.contains(expected), "{expected}: {why}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_in_pages_is_settled_by_the_tag_or_not_known() {
+    let paged = || says(200, vec![("link", "</v2/x>; rel=\"next\"".to_string())], &json!({"manifests": []}));
+    for (has_tag, expected) in [(true, "cosign"), (false, "than its registry names at once")] {
+        let fake = Fake::new(move |asked: &Asked| match (asked.path.contains("/referrers/"), has_tag) {
+            (true, _) => paged(),
+            (false, true) => says(200, Vec::new(), &json!({})),
+            (false, false) => says(404, Vec::new(), &json!({})),
+        });
+        let (said, _) = asked(&fake.await).await;
+        assert!(said.text().contains(expected), "{said:?}");
+    }
+}
+
+/// Who does not know the API says so in many ways: then the tags count.
+#[tokio::test]
+async fn a_registry_without_the_api_is_asked_for_tags_however_it_says_so() {
+    let page = vec![("content-type", "application/json".to_string())];
+    for reply in [says(400, Vec::new(), &json!({})), says(405, Vec::new(), &json!({})), says(200, page, &json!({}))] {
+        let fake = Fake::new(move |asked: &Asked| match asked.path.contains("/referrers/") {
+            true => reply.clone(),
+            false if asked.path.ends_with(".sig") => says(200, Vec::new(), &json!({})),
+            false => says(404, Vec::new(), &json!({})),
+        });
+        let (said, asked_for) = asked(&fake.await).await;
+        assert_eq!((said, asked_for.len()), (Signature::Present("cosign"), 3));
     }
 }
 

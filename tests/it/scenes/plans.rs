@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use rolldeck::app::effect::Effect;
 use rolldeck::app::event::{Event, StoreEvent};
-use rolldeck::domain::anatomy::{Anatomy, Field, Topic};
+use rolldeck::domain::anatomy::{Anatomy, Field, Origin, Topic};
 use rolldeck::domain::release::{Placed, Release};
 
 use super::fleets;
@@ -138,13 +138,13 @@ fn c_compares_two_marked_versions_field_by_field() {
         Field::shown(Topic::Port, "8080/tcp", "open"),
     ];
     let known = [
-        Anatomy { fields: left, faults: Vec::new() },
-        Anatomy { fields: right, faults: vec!["its registry is not configured".into()] },
+        Anatomy::of(Origin::Template, Ok(left)),
+        Anatomy::of(Origin::Template, Ok(right)).with(Anatomy::of(Origin::Image, Err("its registry is silent".into()))),
     ];
     world.happen(Event::Dissected(Box::new((*pair, known))));
     super::check("difference", &mut world);
     let screen = world.screen();
-    for part in ["? b: its registry is not configured", "set to something else", "memory limit", "the same  port 1"] {
+    for part in ["? b: its registry is silent", "set to something else", "memory limit", "the same  port 1"] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
     assert!(screen.contains("ckout:v42@7f9db0e2157e"), "a long value goes on in the next line: {screen}");
