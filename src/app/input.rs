@@ -4,6 +4,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::command::{Risk, Scope};
 use super::commands::{protecting, steering};
 use super::effect::Effect;
 use super::event::TerminalEvent;
@@ -12,6 +13,7 @@ use super::keymap::Lookup;
 use super::model::Model;
 use super::overlays::{self, Letters, Overlay, plan_choices};
 use super::ui::Entry;
+use super::view;
 use crate::domain::text::Text;
 
 /// Takes in what the operator did.
@@ -37,6 +39,12 @@ pub(crate) fn terminal(model: &mut Model, event: TerminalEvent) -> Vec<Effect> {
 fn pressed(model: &mut Model, event: &KeyEvent) -> Vec<Effect> {
     let Some(key) = Key::of_event(event) else { return Vec::new() };
     model.ui.message = None;
+    let is_hidden = view::is_too_small(model.ui.size);
+    let is_open = model.ui.entry.is_some() || !model.ui.overlays.is_empty();
+    if is_hidden && is_open && key.code != KeyCode::Esc {
+        // Nobody sees the plan, the question or the field that it would go to.
+        return Vec::new();
+    }
     if model.ui.entry.is_some() {
         return typed(model, key);
     }
@@ -56,6 +64,23 @@ fn pressed(model: &mut Model, event: &KeyEvent) -> Vec<Effect> {
     looked_up(model, key)
 }
 
+/// What keys mean here and now. The brake works wherever letters are keys: what only shows something is no reason to take it away.
+pub(crate) fn lookup<'a>(model: &'a Model, keys: &[Key]) -> Lookup<'a> {
+    let keymap = &model.settings.look.keymap;
+    let found = keymap.lookup(&model.ui.scopes(), keys);
+    let is_over = model.ui.overlays.last().is_some_and(|top| top.letters() == Letters::Keys);
+    if !is_over || !matches!(found, Lookup::Unbound) {
+        return found;
+    }
+    match keymap.lookup(&[Scope::Global], keys) {
+        Lookup::Found(command) if command.risk == Risk::Run => Lookup::Found(command),
+        Lookup::Pending(longer) if longer.iter().all(|binding| binding.command.risk == Risk::Run) => {
+            Lookup::Pending(longer)
+        }
+        Lookup::Found(_) | Lookup::Pending(_) | Lookup::Unbound => Lookup::Unbound,
+    }
+}
+
 fn looked_up(model: &mut Model, key: Key) -> Vec<Effect> {
     if key.code == KeyCode::Esc && !model.ui.pending.is_empty() {
         model.ui.pending.clear();
@@ -64,7 +89,7 @@ fn looked_up(model: &mut Model, key: Key) -> Vec<Effect> {
     let mut keys = std::mem::take(&mut model.ui.pending);
     keys.push(key);
     let scopes = model.ui.scopes();
-    let found = match model.settings.look.keymap.lookup(&scopes, &keys) {
+    let found = match lookup(model, &keys) {
         Lookup::Found(command) => command,
         Lookup::Pending(_) => {
             model.ui.pending = keys;

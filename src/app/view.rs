@@ -9,6 +9,7 @@ use ratatui::layout::Rect;
 use super::age::Clock;
 use super::banner;
 use super::commands::{protecting, steering};
+use super::input;
 use super::key::show;
 use super::keymap::{Binding, Lookup};
 use super::model::Model;
@@ -56,7 +57,7 @@ pub fn draw(model: &Model, frame: &mut Frame<'_>) {
 pub fn render(model: &Model, area: Rect, buffer: &mut Buffer) {
     let theme = &model.settings.look.theme;
     paint::fill(buffer, area, theme.style(Meaning::Text));
-    if area.width < LEAST.0 || area.height < LEAST.1 {
+    if is_too_small((area.width, area.height)) {
         return too_small(model, area, buffer);
     }
     header(model, Rect { height: 1, ..area }, buffer);
@@ -77,7 +78,7 @@ pub fn render(model: &Model, area: Rect, buffer: &mut Buffer) {
 
 /// Over the last rows: what each second key would do, once the first key of a stop was pressed.
 fn outcomes(model: &Model, body: Rect, buffer: &mut Buffer) {
-    let lookup = model.settings.look.keymap.lookup(&model.ui.scopes(), &model.ui.pending);
+    let lookup = input::lookup(model, &model.ui.pending);
     let stops = |longer: &[&Binding]| longer.iter().any(|binding| binding.command.id == "operation.return");
     let is_asked = !model.ui.pending.is_empty() && matches!(&lookup, Lookup::Pending(longer) if stops(longer));
     let lines = if is_asked { steering::before_a_stop(model, usize::from(body.width)) } else { Vec::new() };
@@ -94,6 +95,11 @@ fn too_small(model: &Model, area: Rect, buffer: &mut Buffer) {
         let (Message::Done(text) | Message::Why(text)) = message;
         paint::line(buffer, area.x, area.y + 3, area.width, &Line::plain(text.to_string()), &model.settings.look.theme);
     }
+}
+
+/// Whether a terminal has no room for what there is to see.
+pub(crate) fn is_too_small((width, height): (u16, u16)) -> bool {
+    width < LEAST.0 || height < LEAST.1
 }
 
 fn too_small_lines(model: &Model, width: u16, height: u16) -> Vec<Line> {
@@ -194,7 +200,7 @@ fn header_left(model: &Model, spared: &[Spared]) -> String {
 /// it with what was shown: rows alone don't tell that a place has failed.
 pub(crate) fn around(model: &Model) -> Vec<Line> {
     let (width, height) = model.ui.size;
-    if width < LEAST.0 || height < LEAST.1 {
+    if is_too_small((width, height)) {
         return too_small_lines(model, width, height);
     }
     let mut lines = header_ends(model, usize::from(width)).to_vec();
@@ -258,7 +264,7 @@ fn footer(model: &Model, area: Rect, buffer: &mut Buffer) {
 fn pending(model: &Model, width: usize) -> Line {
     let typed = &model.ui.pending;
     let mut line = Line::new(Meaning::Key, format!(" {} ", show(typed)));
-    if let Lookup::Pending(longer) = model.settings.look.keymap.lookup(&model.ui.scopes(), typed) {
+    if let Lookup::Pending(longer) = input::lookup(model, typed) {
         for binding in longer {
             line = line
                 .and(Meaning::Key, format!(" {}", show(&binding.keys[typed.len()..])))

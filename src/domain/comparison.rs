@@ -2,7 +2,7 @@
 //!
 //! Never takes two images for one because they are called alike: only a registry, a release, or the same id says so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -41,6 +41,8 @@ pub struct Row {
 /// One image in one workload.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cell {
+    /// Which of the row's images it is there: one version may be another one in each kind of place.
+    pub image: Option<ImageId>,
     /// How many instances run it.
     pub instances: u32,
     /// Since when the oldest of them has run.
@@ -62,6 +64,11 @@ pub enum Meant {
 }
 
 impl Row {
+    /// Each of its images once.
+    pub fn images(&self) -> BTreeSet<&str> {
+        self.cells.iter().filter_map(|cell| cell.image.as_ref()).map(ImageId::as_str).collect()
+    }
+
     /// How many instances run it, in all columns.
     pub fn instances(&self) -> u32 {
         self.cells.iter().map(|cell| cell.instances).sum()
@@ -156,7 +163,9 @@ impl Rows<'_> {
         }
         let row = &mut self.rows[at];
         row.version = row.version.take().or(version);
-        &mut row.cells[column]
+        let cell = &mut row.cells[column];
+        cell.image = cell.image.take().or(image.cloned());
+        cell
     }
 
     /// The row of another document of this image, or of another image of its version.

@@ -59,11 +59,11 @@ pub struct Releases(Vec<Release>);
 /// How far a workload is among the releases of its service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The release that it should run; `None` if none names its place.
+    /// The version that it should run, whoever says so; `None` if nobody does.
     pub expected: Option<Text>,
     /// What its instances run, most of them first; `None`: a version that no release knows.
     pub running: Vec<Option<Text>>,
-    /// How many releases are newer than the one that most of them run; `None` if nobody knows.
+    /// How many releases are newer than the oldest that one of them runs; `None` if one runs what no release knows.
     pub behind: Option<usize>,
     /// The newest release of the service, wherever it is.
     pub newest: Option<Text>,

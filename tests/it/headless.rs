@@ -30,9 +30,11 @@ fn check(output: &Output, code: i32, said: &str) {
 #[test]
 fn a_name_that_nothing_has_is_an_error_and_not_all_well() {
     let state = tempfile::tempdir().expect("a directory");
-    for arguments in [["drift", "svc:chekout"], ["fleet", "place:k8s/prod-xx"], ["instances", "kind:Deploiment"]] {
+    for arguments in [["drift", "svc:chekout"], ["instances", "kind:Deploiment"]] {
         check(&run(state.path(), &arguments), 2, "nothing is called so; there are the services auth, billing");
     }
+    let nowhere = "no place with anything in it is called so; there are k8s/prod-eu";
+    check(&run(state.path(), &["fleet", "place:k8s/prod-xx"]), 2, nowhere);
     // Nothing being in a state is an answer.
     check(&run(state.path(), &["drift", "state:quarantined"]), 0, "");
     check(&run(state.path(), &["drift", "svc:web"]), 0, "");
@@ -178,7 +180,7 @@ fn a_lock_or_a_ban_that_would_protect_nothing_is_refused() {
     let state = tempfile::tempdir().expect("a directory");
     let protect = |arguments: &[&str]| run(state.path(), &[arguments, &["--reason", "x"]].concat());
     check(&protect(&["lock", "svc:chekout"]), 2, "nothing is called so");
-    check(&protect(&["lock", "place:k8s/nope"]), 2, "nothing is called so");
+    check(&protect(&["lock", "place:k8s/nope"]), 2, "no place with anything in it is called so");
     check(&protect(&["lock", " "]), 2, "nothing is named");
     check(&protect(&["snooze", ""]), 2, "nothing is named");
     check(&protect(&["lock", &format!("svc:{}checkout", "x,".repeat(600))]), 2, "1000 characters at most");

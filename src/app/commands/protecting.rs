@@ -210,6 +210,12 @@ fn can_lock(model: &Model) -> Result<(), Text> {
 
 fn can_quarantine(model: &Model) -> Result<(), Text> {
     can_write(model)?;
+    if let Some(RowId::Image(name)) = &model.ui.rows().listing().cursor
+        && let Some(several) =
+            model.ui.screens.compare.named(name).map(|row| row.images().len()).filter(|several| *several > 1)
+    {
+        return not_now(&format!("this version is {several} images; Enter shows who runs them: ! on one of each"));
+    }
     if image_there(model).is_some() { Ok(()) } else { not_now("no image is known under the cursor") }
 }
 
@@ -258,8 +264,7 @@ fn snooze(model: &mut Model) -> Vec<Effect> {
 
 fn quarantine(model: &mut Model) -> Vec<Effect> {
     let Some(there) = image_there(model) else { return Vec::new() };
-    let protections = model.fleet.protections();
-    if let Some(ban) = protections.quarantine_of(Some(&there.image), there.reference.as_ref()).cloned() {
+    if let Some(ban) = model.fleet.quarantine_of(Some(&there.image), there.reference.as_ref()).cloned() {
         model.ui.say(&format!("the quarantine of {} is lifted; it was {}", there.named(), ban.describe()));
         return vec![Effect::Lift(ban.number)];
     }

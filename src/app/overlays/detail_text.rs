@@ -193,9 +193,10 @@ fn of_workload(model: &Model, workload: &Workload, width: usize) -> Vec<Line> {
 fn release(model: &Model, workload: &Workload) -> Option<Line> {
     let standing = model.fleet.standing(workload)?;
     let named = |version: &Option<Text>| version.as_ref().map_or("none".to_string(), ToString::to_string);
-    let runs = standing.running.first().map_or("nothing".to_string(), named);
+    let runs: Vec<String> = standing.running.iter().map(named).collect();
+    let runs = if runs.is_empty() { "nothing".to_string() } else { runs.join(", ") };
     let (meaning, behind) = match standing.behind {
-        None => (Meaning::Unknown, "which no release is".to_string()),
+        None => (Meaning::Unknown, "not all of it of a release".to_string()),
         Some(0) => (Meaning::Ok, "the newest".to_string()),
         Some(behind) => (Meaning::Warning, format!("{behind} behind {}", named(&standing.newest))),
     };
@@ -314,7 +315,7 @@ fn of_instance(model: &Model, instance: &Instance) -> Vec<Line> {
         field(
             "seen",
             Meaning::Text,
-            format!("{} ago, at {}", Clock::Age.show(instance.fetched_at, model.now), moment(instance.fetched_at)),
+            format!("{}, at {}", Clock::Age.show(instance.fetched_at, model.now), moment(instance.fetched_at)),
         ),
     ];
     if let Some(at) = seen.started_at {

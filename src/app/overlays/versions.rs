@@ -168,7 +168,7 @@ pub(crate) fn lines(
 /// What speaks against any version, even the one that is asked for.
 fn flaws(fleet: &Fleet, version: &Version, now: jiff::Timestamp) -> String {
     let is_gone = version.reference.as_ref().is_some_and(|reference| fleet.catalog().is_gone(reference));
-    let ban = fleet.protections().quarantine_of(version.image.as_ref(), version.reference.as_ref());
+    let ban = fleet.quarantine_of(version.image.as_ref(), version.reference.as_ref());
     // Of all others their evidence says so.
     let ban = ban.filter(|_| version.is_requested()).map(|ban| format!("; ! quarantined {}", ban.describe()));
     let gone = if is_gone { "; ! its registry has it no more" } else { "" };

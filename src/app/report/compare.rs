@@ -43,6 +43,8 @@ struct Row {
 #[derive(Debug, Serialize)]
 struct CellRow {
     place: Text,
+    /// Which of the row's images it is there.
+    image: Option<Text>,
     instances: u32,
     expected: bool,
     requested: bool,
@@ -70,6 +72,7 @@ pub fn comparison_report(comparison: &Comparison) -> ComparisonReport {
             .zip(&comparison.columns)
             .map(|(cell, id)| CellRow {
                 place: id.place.0.clone(),
+                image: cell.image.as_ref().map(|image| Text::new(image.as_str())),
                 instances: cell.instances,
                 expected: cell.meant == Meant::Expected,
                 requested: cell.meant != Meant::Nothing,
@@ -90,7 +93,6 @@ impl ComparisonReport {
     pub fn to_table(comparison: &Comparison) -> Table {
         let mut table = Table::new(&["VERSION", "IMAGE", "PLACE", "WORKLOAD", "INSTANCES", ""]);
         for row in &comparison.rows {
-            let image = row.image.as_ref().map_or("not known".to_string(), |image| image.short(12).to_string());
             let version = row.version.as_ref().map_or("-".to_string(), ToString::to_string);
             for (cell, id) in row.cells.iter().zip(&comparison.columns) {
                 if *cell == Cell::default() {
@@ -101,9 +103,10 @@ impl ComparisonReport {
                     Meant::Requested => "requested",
                     Meant::Expected => "expected",
                 };
+                let image = cell.image.as_ref().or(row.image.as_ref());
                 table.rows.push(vec![
                     version.clone(),
-                    image.clone(),
+                    image.map_or("not known".to_string(), |image| image.short(12).to_string()),
                     id.place.0.to_string(),
                     format!("{} {}", id.kind, id.name),
                     cell.instances.to_string(),

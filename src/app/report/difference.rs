@@ -81,6 +81,11 @@ pub fn difference_report(pair: &[Specimen; 2], known: &[Anatomy; 2]) -> Differen
 }
 
 impl DifferenceReport {
+    /// Whether nothing differs of what is known of both.
+    pub fn is_same(&self) -> bool {
+        self.differences.is_empty()
+    }
+
     /// For people: what differs.
     pub fn to_table(&self) -> Table {
         let mut table = Table::new(&["TOPIC", "NAME", "LEFT", "RIGHT"]);

@@ -307,7 +307,11 @@ fn glyph(row: &Row) -> (Meaning, char) {
 
 fn cells(row: &Row, columns: std::ops::Range<usize>) -> Vec<(Meaning, String)> {
     let version = row.version.as_ref().map_or("-".to_string(), ToString::to_string);
-    let image = row.image.as_ref().map_or("no data".to_string(), |image| image.short(12).to_string());
+    let image = match (row.images().len(), &row.image) {
+        (0 | 1, Some(image)) => image.short(12).to_string(),
+        (0 | 1, None) => "no data".to_string(),
+        (several, _) => counted(several, "image"),
+    };
     let mut cells =
         vec![(Meaning::Text, version), (Meaning::Text, image), (Meaning::Text, row.instances().to_string())];
     cells.extend(row.cells[columns].iter().map(cell));
@@ -402,7 +406,8 @@ pub(crate) fn detail(model: &Model, name: &Text) -> Vec<Line> {
             Meant::Requested => "asked for",
             Meant::Expected => "expected",
         };
-        lines.push(field(&id.place.0, format!("{}x {} {}: {words}{since}", cell.instances, id.kind, id.name)));
+        let image = cell.image.as_ref().map(|image| format!(", {}", image.short(12))).unwrap_or_default();
+        lines.push(field(&id.place.0, format!("{}x {} {}{image}: {words}{since}", cell.instances, id.kind, id.name)));
     }
     lines
 }
@@ -414,8 +419,8 @@ pub(crate) fn copied(model: &Model, name: &Text) -> Option<(Vec<String>, Vec<Str
     let fixed = ["VERSION", "IMAGE", "ALL"].map(ToString::to_string);
     let titles = fixed.into_iter().chain(comparison.columns.iter().map(|id| id.place.0.to_string())).collect();
     let mut texts: Vec<String> = cells(row, 0..comparison.columns.len()).into_iter().map(|(_, text)| text).collect();
-    if let Some(image) = &row.image {
-        texts[1] = image.as_str().to_string();
+    if row.image.is_some() {
+        texts[1] = row.images().into_iter().collect::<Vec<&str>>().join(" ");
     }
     Some((titles, texts))
 }

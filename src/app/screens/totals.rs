@@ -59,6 +59,10 @@ impl Totals {
             }
             (_, 0, 0) if is_filtered => Line::new(Meaning::Dim, " no instance is left by the filter"),
             (_, 0, 0) => Line::new(Meaning::Dim, " no instance was seen"),
+            (_, 0, silent) if is_filtered => Line::new(
+                Meaning::Warning,
+                format!(" no instance is left by the filter; {} not live (7 says why)", counted(silent, "place")),
+            ),
             (_, 0, _) => Line::new(Meaning::Warning, format!(" nothing is known yet: {}", why(&silent))),
             (_, _, 1) => Line::new(
                 Meaning::Warning,

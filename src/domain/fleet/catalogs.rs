@@ -5,8 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Fleet, Workload};
-use crate::domain::catalog::{Answer, Catalog};
+use crate::domain::catalog::{Answer, Catalog, Documents};
 use crate::domain::image::{Comparison, DigestKind, ImageId, ImageRef};
+use crate::domain::protection::Protection;
 use crate::domain::release::{Placed, Releases, Standing};
 use crate::domain::signature::SignatureHeard;
 use crate::domain::text::Text;
@@ -22,6 +23,20 @@ impl Fleet {
         &self.releases
     }
 
+    /// The quarantine of an image, whichever of its documents was named: an index, the manifest of a platform, a configuration.
+    pub fn quarantine_of(&self, image: Option<&ImageId>, reference: Option<&ImageRef>) -> Option<&Protection> {
+        if self.protections.is_empty() {
+            return None;
+        }
+        self.protections.quarantine_of(image, reference).or_else(|| {
+            let mut digests = self.catalog.images_of(image?).flat_map(Documents::digests);
+            digests.find_map(|digest| {
+                let document = ImageId::oci(digest.clone(), DigestKind::Repository);
+                self.protections.quarantine_of(Some(&document), None)
+            })
+        })
+    }
+
     /// How far a workload is among the releases of its service; `None` where it has none.
     pub fn standing(&self, workload: &Workload) -> Option<Standing> {
         let service = &workload.seen.service;
@@ -35,8 +50,17 @@ impl Fleet {
             })
             .collect();
         Some(Standing {
-            expected: self.releases.expected(service, &workload.id.place).map(|release| release.version.clone()),
-            behind: running.first().and_then(|version| self.releases.behind(service, version.as_ref()?)),
+            expected: workload.judgement.expected.as_ref().and_then(|expected| {
+                let target = expected.targets.first()?;
+                let named =
+                    self.releases.version_of(service, target.image.as_ref(), target.reference.as_ref(), &compare);
+                named.cloned().or_else(|| workload.name_of(target.image.as_ref(), target.reference.as_ref()))
+            }),
+            behind: running
+                .iter()
+                .map(|version| self.releases.behind(service, version.as_ref()?))
+                .collect::<Option<Vec<usize>>>()
+                .and_then(|behind| behind.into_iter().max()),
             running,
             newest: Some(newest.version.clone()),
         })

@@ -134,7 +134,7 @@ impl Fleet {
     }
 
     fn why_banned(&self, image: Option<&ImageId>, reference: Option<&ImageRef>) -> Option<Text> {
-        let ban = self.protections.quarantine_of(image, reference)?;
+        let ban = self.quarantine_of(image, reference)?;
         Some(Text::new(&format!("its image is quarantined {}", ban.describe())))
     }
 

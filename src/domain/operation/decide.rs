@@ -386,7 +386,7 @@ fn forbidden_since(operation: &Operation, world: &World<'_>, step: &Step) -> Opt
     if !step.action.replaces() || plan.reason.is_some() || plan.reverses.is_some() {
         return None;
     }
-    let ban = world.fleet.protections().quarantine_of(step.to.image.as_ref(), step.to.reference.as_ref());
+    let ban = world.fleet.quarantine_of(step.to.image.as_ref(), step.to.reference.as_ref());
     if let Some(ban) = ban {
         return Some(Text::new(&format!("its target is quarantined {}: lift that, or stop it (x s)", ban.describe())));
     }

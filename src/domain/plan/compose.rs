@@ -305,7 +305,7 @@ impl Draft {
     /// A target that somebody has named may be bad elsewhere: whoever names it says why.
     fn look_at_quarantine(&mut self, request: &PlanRequest, fleet: &Fleet, steps: &[Step]) {
         for step in steps.iter().filter(|step| step.action.replaces()) {
-            let ban = fleet.protections().quarantine_of(step.to.image.as_ref(), step.to.reference.as_ref());
+            let ban = fleet.quarantine_of(step.to.image.as_ref(), step.to.reference.as_ref());
             if let Some(ban) = ban {
                 let what = format!("it goes to an image that is quarantined {}", ban.describe());
                 // Whoever takes an operation back gets what was there, whatever it is.

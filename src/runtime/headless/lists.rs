@@ -18,7 +18,7 @@ use crate::app::report::{
 };
 use crate::domain::comparison;
 use crate::domain::drift::Verdict;
-use crate::domain::selector::{Facts, Selector};
+use crate::domain::selector::{Condition, Facts, Selector, Term};
 use crate::domain::text::Text;
 use crate::runtime::cli::Options;
 use crate::runtime::export::incident;
@@ -204,6 +204,13 @@ pub(super) fn check_names(selector: &Selector, model: &Model) -> anyhow::Result<
     let is_there = model.fleet.workloads().any(|workload| names.is_match(&workload.facts(&[]), &mut fuzzy));
     if is_there {
         return Ok(());
+    }
+    let places: Vec<&str> = model.fleet.places().iter().map(|place| place.id.0.as_str()).collect();
+    let is_of_place = |term: &Term| matches!(&term.condition, Condition::Place(_));
+    if let [term] = &names.terms[..]
+        && is_of_place(term)
+    {
+        return Err(anyhow!("no place with anything in it is called so; there are {}", places.join(", ")));
     }
     let services: Vec<&str> = model.fleet.services().map(|(name, _)| name.as_str()).collect();
     let shown = services.iter().take(20).copied().collect::<Vec<&str>>().join(", ");

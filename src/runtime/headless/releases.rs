@@ -25,11 +25,11 @@ struct Row {
     place: Text,
     workload: Text,
     kind: &'static str,
-    /// What it should run; `None` if no release names it.
+    /// What it should run, whoever says so; `None` if nobody does.
     expected: Option<Text>,
     /// What its instances run, most of them first; a version that no release knows is `null`.
     running: Vec<Option<Text>>,
-    /// How many releases are newer than the one that most of them run; `None` if nobody knows.
+    /// How many releases are newer than the oldest that one of them runs; `None` if one runs what no release knows.
     behind: Option<usize>,
     newest: Option<Text>,
 }
@@ -110,7 +110,7 @@ async fn list(options: &Options, selector: &[String]) -> anyhow::Result<Exit> {
             (Some(0), _) => "newest".to_string(),
             (Some(count), newest) => format!("{count} behind {}", or_none(newest)),
         };
-        let expected = row.expected.as_ref().map_or("none names it".to_string(), ToString::to_string);
+        let expected = row.expected.as_ref().map_or("nobody says".to_string(), ToString::to_string);
         let workload = format!("{} {}", row.kind, row.workload);
         table.rows.push(vec![
             row.service.to_string(),

@@ -24,6 +24,9 @@ pub(super) async fn differences(options: &Options, service: &str, between: [&str
     let body = difference_report(&pair, &known);
     let answer = report(model, &body);
     print::answer(options.output, &answer, || DifferenceReport::to_table(&body))?;
+    if body.is_same() {
+        print::progress("nothing differs, as far as both are known");
+    }
     for (specimen, anatomy) in pair.iter().zip(&known) {
         anatomy
             .faults
@@ -50,6 +53,9 @@ fn specimen(model: &Model, service: &str, named: &str) -> anyhow::Result<Specime
     };
     // A place may have an @ of its own.
     let whole = meant(named);
+    if named.is_empty() || named.starts_with('@') || named.ends_with('@') {
+        bail!("`{named}` is no version: PLACE, PLACE/NAMESPACE/NAME, or one of them with @VERSION");
+    }
     let (place, version, there) = match named.rsplit_once('@') {
         Some((place, version)) if whole.is_empty() => (place, Some(version), meant(place)),
         Some(_) | None => (named, None, whole),

@@ -194,7 +194,7 @@ fn compare_says_how_many_releases_each_place_is_behind() {
     world.find("checkout");
     world.press("d");
     let detail = super::text(&world.frame(120, 50));
-    assert!(detail.contains("behind v43; should run v43"), "{detail}");
+    assert!(detail.contains("runs v41, 2 behind v43; should run v41"), "{detail}");
     // Taken away by another process: nothing is behind any more.
     world.press("esc");
     world.happen(Event::Store(StoreEvent::Released(Vec::new())));

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use rolldeck::app::effect::Effect;
+use rolldeck::app::event::{Event, TerminalEvent};
 use rolldeck::app::settings::Access;
 use rolldeck::app::ui::refresh;
 use rolldeck::domain::observation::{Observation, PlaceState, Rollout};
@@ -229,4 +231,34 @@ fn an_ended_operation_is_driven_by_nobody_any_more() {
     world.settle();
     let screen = world.screen();
     assert!(screen.contains("ada@ops-1 drove it") && !screen.contains("drives it"), "{screen}");
+}
+
+/// Nobody sees what lies under a terminal that is too small: nothing is typed into it.
+#[test]
+fn in_a_terminal_that_is_too_small_nothing_is_typed_into_what_nobody_sees() {
+    let mut world = fleets::incident();
+    world.press("b");
+    let code = world.code().expect("a plan");
+    world.happen(Event::Terminal(TerminalEvent::Resized(20, 5)));
+    let _ = world.frame(20, 5);
+    world.type_text(&code);
+    let started = world.asked.iter().any(|effect| matches!(effect, Effect::Append { .. }));
+    assert!(!started, "a plan that nobody sees is not started");
+    world.press("esc");
+    world.press("L");
+    world.type_text("because");
+    world.press("enter");
+    assert!(!world.asked.iter().any(|effect| matches!(effect, Effect::Protect { .. })));
+}
+
+/// What only shows something takes nobody's brake away.
+#[test]
+fn an_operation_is_stopped_while_a_detail_is_open() {
+    let mut world = fleets::operation_half_way();
+    world.press("5 d");
+    assert!(world.screen().contains("DETAIL"), "{}", world.screen());
+    world.press("x");
+    assert!(world.screen().contains("stop here"), "{}", world.screen());
+    world.press("s");
+    assert!(world.screen().contains("o-wsmapd stops here: 1 of 3 steps done"), "{}", world.screen());
 }
