@@ -21,6 +21,8 @@ impl Clock {
         let seconds = seconds_between(at, now);
         match self {
             Clock::Age if seconds < 15 => "live".to_string(),
+            // It would stand there for as long as it is wrong.
+            Clock::Since if seconds < 15 => "<15s".to_string(),
             Clock::Age | Clock::Since => {
                 let step = step_of(self, seconds);
                 coarse(seconds / step * step)
@@ -81,6 +83,8 @@ mod tests {
             (Clock::Age, 250, "4m", 50),
             (Clock::Age, 1000, "15m", 200),
             (Clock::Age, 7300, "2h", 3500),
+            (Clock::Since, 14, "<15s", 1),
+            (Clock::Since, 29, "15s", 1),
             (Clock::Since, 400, "6m", 20),
             (Clock::Since, 200_000, "2d", 59_200),
             (Clock::Running, 130, "2m 10s", 1),

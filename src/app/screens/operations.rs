@@ -277,7 +277,7 @@ pub(crate) fn detail(model: &Model, tracked: &Tracked) -> Vec<Line> {
             "   plan {}, started {} ago, at {}",
             operation.plan.id,
             Clock::Since.show(operation.started_at, model.now),
-            operation.started_at
+            operation.started_at.strftime("%Y-%m-%dT%H:%M:%SZ")
         ),
     ));
     lines.push(Line::new(Meaning::Title, " steps"));

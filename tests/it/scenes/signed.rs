@@ -57,7 +57,7 @@ fn the_detail_asks_for_its_own_images_and_shows_three_states() {
     assert_eq!(asked_for, own, "what the service runs, and no other service");
     assert!(world.screen().contains("signature   not asked yet"), "{}", world.screen());
     for (said, expected) in [
-        (Signature::Present("sigstore bundle"), "signature   present, not verified (sigstore bundle); heard 0s ago"),
+        (Signature::Present("sigstore bundle"), "signature   present, not verified (sigstore bundle); heard <15s ago"),
         (Signature::None, "signature   none; heard"),
         (Signature::Unknown(Text::new("it does not answer")), "signature   unknown: it does not answer; heard"),
     ] {
