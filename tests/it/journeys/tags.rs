@@ -91,6 +91,15 @@ fn whatever_document_a_pod_reports_it_is_the_same_image() {
         let row = row(&desk, "fleet", &only, 0);
         assert_eq!(row["verdict"], "ok", "{reported}: {row}");
     }
+    // So is a ban of its index, whatever the pods report.
+    for reported in [format!("{host}/shop/app@{manifest}"), config.to_string()] {
+        report(cluster, namespace, &reported);
+        desk.run(&["quarantine", pushed.index.as_str(), "--reason", "it loses orders"]).ended(0);
+        let bad = row(&desk, "drift", &only, 1);
+        assert_eq!((&bad["verdict"], &bad["off"]), (&json!("quarantined"), &json!(3)), "{reported}: {bad}");
+        desk.run(&["unquarantine", pushed.index.as_str()]).ended(0);
+        assert_eq!(row(&desk, "fleet", &only, 0)["verdict"], "ok");
+    }
     // A declaration by the index is met by a pod that reports its platform's manifest, and by no other image.
     report(cluster, namespace, &format!("{host}/shop/app@{manifest}"));
     let other = registry.push("shop/app", "v42", "42.0.0");

@@ -108,3 +108,15 @@ async fn a_registry_that_wants_a_password_is_not_given_it() {
     assert!(said.contains("what is known for it is an identity token"), "{said}");
     assert_eq!(fake.asked().len(), 1);
 }
+
+/// A server that is busy or broken says nothing of who asks: nobody is sent to sign in again.
+#[tokio::test]
+async fn a_token_server_that_is_busy_or_broken_is_not_told_as_wrong_credentials() {
+    for status in [429, 500, 503] {
+        let server = Fake::new(move |_| says(status, vec![("retry-after", "1".to_string())], "")).await;
+        let answer = ask(&registry(bearer(&server)).await).await;
+        let why = answer.said.expect_err("no token");
+        assert!(why.contains(&format!("its token server answers with status {status}")), "{why}");
+        assert!(!why.contains("sign in"), "{why}");
+    }
+}

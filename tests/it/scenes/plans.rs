@@ -195,6 +195,21 @@ fn compare_says_how_many_releases_each_place_is_behind() {
     world.press("d");
     let detail = super::text(&world.frame(120, 50));
     assert!(detail.contains("runs v41, 2 behind v43; should run v41"), "{detail}");
+    // One version of two images: a ban is of one of them, and would leave the other as it is.
+    world.press("esc 3");
+    world.settle();
+    let both = Release {
+        images: [&old, &new]
+            .map(|image| Placed { places: Vec::new(), image: image.parse().expect("valid"), container: None })
+            .to_vec(),
+        ..release("v43", 1_792_000_000, &new)
+    };
+    world.happen(Event::Store(StoreEvent::Released(vec![both])));
+    world.settle();
+    let screen = super::text(&world.frame(120, 24));
+    assert!(screen.contains("2 images"), "{screen}");
+    world.press("!");
+    assert!(world.footer().contains("this version is 2 images"), "{}", world.footer());
     // Taken away by another process: nothing is behind any more.
     world.press("esc");
     world.happen(Event::Store(StoreEvent::Released(Vec::new())));
