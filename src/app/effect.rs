@@ -10,6 +10,7 @@ use super::filter::FilterQuestion;
 use super::record::Healthy;
 use super::timeline::Notes;
 use crate::domain::anatomy::Specimen;
+use crate::domain::audit::AuditQuestion;
 use crate::domain::id::{OperationId, PlaceId, PlanId};
 use crate::domain::image::ImageRef;
 use crate::domain::journal::{Call, Entry};
@@ -17,6 +18,7 @@ use crate::domain::plan::Step;
 use crate::domain::policy::Probe;
 use crate::domain::protection::Protected;
 use crate::domain::text::Text;
+use crate::domain::timeline::HappeningId;
 
 /// Something to do.
 #[derive(Clone, Debug)]
@@ -63,6 +65,8 @@ pub enum Effect {
     Resolve(Vec<ImageRef>),
     /// Ask registries whether these digests are signed; answer with `Event::Signed`, in any order.
     Signatures(Vec<ImageRef>),
+    /// Ask audit logs what led to these happenings; answer with `Event::Audited`, for each place when it has answered.
+    Audit(Vec<(HappeningId, AuditQuestion)>),
     /// Ask whether a wave is well; answer with `Event::Probed`.
     Probe {
         /// The operation.

@@ -7,6 +7,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use super::filter::FilterAnswer;
 use crate::domain::anatomy::{Anatomy, Specimen};
+use crate::domain::audit::{Audit, AuditQuestion};
 use crate::domain::catalog::Answer;
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
 use crate::domain::journal::{Call, Receipt, Record, Request};
@@ -17,6 +18,7 @@ use crate::domain::protection::Protection;
 use crate::domain::release::Release;
 use crate::domain::signature::SignatureHeard;
 use crate::domain::text::Text;
+use crate::domain::timeline::HappeningId;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +52,8 @@ pub enum Event {
     Resolved(Vec<Answer>),
     /// Registries have said of signatures.
     Signed(Vec<SignatureHeard>),
+    /// Audit logs have said what led to these happenings.
+    Audited(Vec<(HappeningId, AuditQuestion, Audit)>),
     /// A worker finished a filter.
     Filtered(FilterAnswer),
     /// The process was asked for something from outside.

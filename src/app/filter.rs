@@ -80,18 +80,30 @@ impl<'a> Matcher<'a> {
     pub(crate) fn score(&self, facts: &Facts<'_>) -> Option<i64> {
         let mut score = 0;
         let is_match = self.selector.is_match(facts, &mut |word, facts| {
-            let best = [facts.name, facts.service, facts.namespace, facts.place];
-            let best = best.into_iter().filter_map(|text| self.score_word(word, text)).max();
+            let best = self
+                .word(word)
+                .and_then(|word| searched(facts).into_iter().filter_map(|text| self.fuzzy.score(word, text)).max());
             score += best.unwrap_or(0);
             best.is_some()
         });
         is_match.then_some(score)
     }
 
-    fn score_word(&self, word: &str, text: &str) -> Option<i64> {
-        let (_, word) = self.words.iter().find(|(known, _)| *known == word)?;
-        self.fuzzy.score(word, text)
+    /// Whether a row is selected: what `score` says, without what costs most of it.
+    pub(crate) fn is_selected(&self, facts: &Facts<'_>) -> bool {
+        self.selector.is_match(facts, &mut |word, facts| {
+            self.word(word).is_some_and(|word| searched(facts).into_iter().any(|text| word.is_in(text)))
+        })
     }
+
+    fn word(&self, word: &str) -> Option<&Word> {
+        self.words.iter().find(|(known, _)| *known == word).map(|(_, word)| word)
+    }
+}
+
+/// What words are looked for in.
+fn searched<'a>(facts: &Facts<'a>) -> [&'a str; 4] {
+    [facts.name, facts.service, facts.namespace, facts.place]
 }
 
 /// What to filter.

@@ -5,6 +5,7 @@
 
 mod aftermath;
 mod age;
+pub mod auditing;
 mod banner;
 pub mod cells;
 pub mod command;

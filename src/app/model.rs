@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::auditing::Auditing;
 use super::operations::Operations;
 use super::record::HealthRecord;
 use super::resolving::Resolving;
@@ -38,6 +39,8 @@ pub struct Model {
     pub resolving: Resolving,
     /// What is asked of their signatures.
     pub signing: Signing,
+    /// What audit logs say of it.
+    pub auditing: Auditing,
     /// What happened in the places that are watched.
     pub timeline: Timeline,
     /// What the operator sees.
@@ -64,6 +67,7 @@ impl Model {
             health: HealthRecord::default(),
             resolving: Resolving::default(),
             signing: Signing::default(),
+            auditing: Auditing::default(),
             timeline: Timeline::default(),
             ui: Ui::new(now),
         }

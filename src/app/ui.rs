@@ -271,6 +271,7 @@ pub fn refresh(model: &mut Model) -> Vec<Effect> {
             protections: _,
             resolving: _,
             signing: _,
+            auditing: _,
         } = model;
         let known = Known { settings, fleet, operations, timeline, now: *now };
         let changed = ui.screens.rebuild(ui.screen, &known, &mut effects);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::aftermath;
+use super::auditing;
 use super::effect::Effect;
 use super::event::{Event, ProcessEvent, ProviderEvent, StoreEvent};
 use super::input;
@@ -35,11 +36,13 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             }
             effects.extend(look_back(model));
             effects.extend(signing::look(model));
+            effects.extend(auditing::look(model));
             effects
         }
         Event::Terminal(event) => {
             let mut effects = input::terminal(model, event);
             effects.extend(signing::look(model));
+            effects.extend(auditing::look(model));
             effects
         }
         Event::Observed(batch) => {
@@ -134,6 +137,13 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
         }
         Event::Signed(heard) => {
             signing::heard(model, heard);
+            Vec::new()
+        }
+        Event::Audited(heard) => {
+            for (row, question, said) in heard {
+                model.auditing.heard(row, &question, said, model.now);
+            }
+            model.ui.touch();
             Vec::new()
         }
         Event::Filtered(answer) => {

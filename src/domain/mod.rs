@@ -4,6 +4,7 @@
 //! Start with `fleet` (what is known), then `drift` (how it is judged), then `operation::decide` (what happens next).
 
 pub mod anatomy;
+pub mod audit;
 pub mod catalog;
 pub mod comparison;
 pub mod drift;

@@ -169,9 +169,18 @@ impl Happening {
 
     /// What a word without a key is looked for in: the workload's name, what happened, the version, who did it.
     pub fn name(&self) -> String {
+        let mut name = String::new();
+        self.write_name(&mut name);
+        name
+    }
+
+    /// The same, after what is there.
+    pub fn write_name(&self, name: &mut String) {
         let version = self.version.as_deref().unwrap_or_default();
         let by = self.by.as_deref().unwrap_or_default();
-        format!("{} {} {version} {by}", self.workload.name, self.what.as_str())
+        for part in [self.workload.name.as_str(), " ", self.what.as_str(), " ", version, " ", by] {
+            name.push_str(part);
+        }
     }
 
     /// The time that is not known better, in words; empty where it is.

@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 pub use calls::Calls;
 
 use crate::domain::anatomy::{Anatomy, Specimen};
+use crate::domain::audit::{Audit, AuditQuestion};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::id::{OperationId, PlaceId};
 use crate::domain::journal::{Call, Receipt};
@@ -230,6 +231,9 @@ pub trait Provider: Send + Sync {
 
     /// Takes a version apart, as far as its place knows it.
     fn dissect(self: Arc<Self>, specimen: Specimen) -> Work<Anatomy>;
+
+    /// Who asked for changes, as the place's own audit log says: one answer for each question, in their order.
+    fn audit(self: Arc<Self>, questions: Vec<AuditQuestion>) -> Work<Vec<Audit>>;
 }
 
 /// Changes one place. Exists only where mutations are allowed.
@@ -328,6 +332,11 @@ impl std::fmt::Debug for RegistryKey {
         // A secret stands in no log, whoever prints this.
         formatter.debug_struct("RegistryKey").field("user", &self.user).finish_non_exhaustive()
     }
+}
+
+/// What a place without an audit log that could be asked says to each question.
+fn no_audit(questions: &[AuditQuestion], why: &str) -> Vec<Audit> {
+    vec![Audit::Unknown(Text::new(why)); questions.len()]
 }
 
 /// The kind of that name.

@@ -2,7 +2,8 @@
 //!
 //! Never shows a value that may be a secret: variables and commands are only compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,16 +53,45 @@ struct Inner {
     working_dir: Option<String>,
 }
 
+/// The fields of images that were asked for: a digest has the same ones for ever. By reference and platform.
+#[derive(Default)]
+pub(super) struct TakenApart(Mutex<HashMap<Key, Vec<Field>>>);
+
+type Key = (String, Option<String>);
+
+/// How many images are kept; when there are more, all are asked for anew.
+const MOST_KEPT: usize = 64;
+
+impl TakenApart {
+    fn of(&self, key: &Key) -> Option<Vec<Field>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn keep(&self, key: Key, fields: &[Field]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KEPT {
+            known.clear();
+        }
+        known.insert(key, fields.to_vec());
+    }
+}
+
 impl Registries {
     /// The fields of an image that is named by its digest; of several platforms those of the wanted one, else of the usual one.
     ///
     /// # Errors
     /// If it is not there, or its registry can't say.
     pub async fn dissect(&self, about: &ImageRef, platform: Option<&str>) -> Result<Vec<Field>, Text> {
-        self.taken_apart(about, platform).await.map_err(|fault| Text::new(&fault.to_string()))
+        let key = (about.canonical(), platform.map(ToString::to_string));
+        if let Some(fields) = self.taken_apart.of(&key) {
+            return Ok(fields);
+        }
+        let fields = self.take_apart(about, platform).await.map_err(|fault| Text::new(&fault.to_string()))?;
+        self.taken_apart.keep(key, &fields);
+        Ok(fields)
     }
 
-    async fn taken_apart(&self, about: &ImageRef, wanted: Option<&str>) -> Result<Vec<Field>, Fault> {
+    async fn take_apart(&self, about: &ImageRef, wanted: Option<&str>) -> Result<Vec<Field>, Fault> {
         let host = self.web.host(about)?;
         let Some(digest) = about.digest() else { return Err(Fault::Gone) };
         let malformed = |why: Text| host.malformed(why);

@@ -85,12 +85,21 @@ pub(super) struct Outgoing<'a> {
     pub(super) most: usize,
 }
 
-/// How much of a list a registry gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listed {
-    Whole,
-    /// There are further pages.
-    InPart,
+/// A page of a list.
+pub(super) struct Page {
+    pub(super) body: Vec<u8>,
+    pub(super) next: Next,
+}
+
+/// What follows a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is the last one.
+    None,
+    /// Another page, at this path.
+    At(String),
+    /// Another page, which is not asked for: it is said to be somewhere else.
+    Astray,
 }
 
 /// What a registry answered.
@@ -149,20 +158,28 @@ impl Web {
         host.checked(response, Some(digest))
     }
 
-    /// What refers to a digest.
-    pub(super) async fn referrers(&self, host: &Host, digest: &Digest) -> Result<(Vec<u8>, Listed), Fault> {
+    /// The first page of what refers to a digest, and where the next one is.
+    pub(super) async fn referrers(&self, host: &Host, digest: &Digest) -> Result<Page, Fault> {
         let path = format!("/v2/{}/referrers/{digest}", host.path()?);
-        let response = match self.get(host, Method::GET, &path, MANIFESTS, MOST_MANIFEST).await {
+        match self.page(host, &path).await {
             // Who does not know the API says so in many ways (go-containerregistry, `remote.Referrers`).
-            Err(Fault::Status { status: 400 | 405 | 406, .. } | Fault::Malformed { .. }) => return Err(Fault::Gone),
-            response => response?,
-        };
+            Err(Fault::Status { status: 400 | 405 | 406, .. } | Fault::Malformed { .. }) => Err(Fault::Gone),
+            page => page,
+        }
+    }
+
+    /// A page of them. `Gone`: there is no such list.
+    pub(super) async fn page(&self, host: &Host, path: &str) -> Result<Page, Fault> {
+        let response = self.get(host, Method::GET, path, MANIFESTS, MOST_MANIFEST).await?;
         let kind = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         if !kind.starts_with(INDEX) {
             return Err(Fault::Gone);
         }
-        let listed = if response.headers.contains_key(LINK) { Listed::InPart } else { Listed::Whole };
-        Ok((response.body, listed))
+        let next = match response.headers.get(LINK) {
+            None => Next::None,
+            Some(link) => host.next_page(path, link.to_str().unwrap_or_default()),
+        };
+        Ok(Page { body: response.body, next })
     }
 
     async fn get(
@@ -288,6 +305,24 @@ impl Host {
     fn uri(&self, path: &str) -> Result<Uri, Fault> {
         let scheme = self.setting.scheme(&self.name);
         format!("{scheme}://{}{path}", self.authority()).parse().map_err(|_| Fault::Name(Text::new(&self.name)))
+    }
+
+    /// The page that a `Link` names (RFC 8288; distribution specification, "Listing Referrers"), if it is one of the same list.
+    fn next_page(&self, of: &str, link: &str) -> Next {
+        let Some((target, parameters)) = link.trim().strip_prefix('<').and_then(|link| link.split_once('>')) else {
+            return Next::Astray;
+        };
+        let is_next = parameters.split(';').any(|parameter| {
+            parameter.trim().strip_prefix("rel=").is_some_and(|rel| rel.trim_matches('"').eq_ignore_ascii_case("next"))
+        });
+        let own = format!("{}://{}", self.setting.scheme(&self.name), self.authority());
+        let path = target.strip_prefix(&own).unwrap_or(target);
+        let list = |path: &str| path.split('?').next().unwrap_or_default().to_string();
+        match (is_next, list(path) == list(of)) {
+            (false, _) => Next::None,
+            (true, true) => Next::At(path.to_string()),
+            (true, false) => Next::Astray,
+        }
     }
 
     /// Where a registry sends us, if we may go there: an image may lie anywhere, but a registry elsewhere has nothing to fetch

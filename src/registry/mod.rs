@@ -20,6 +20,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
+use anatomy::TakenApart;
 use client::{Host, Web};
 pub use fault::Fault;
 pub use settings::{Protocol, RegistrySetting};
@@ -52,6 +53,7 @@ pub type Credentials = Arc<dyn Fn(String) -> BoxFuture<'static, Result<Option<Cr
 #[derive(Clone)]
 pub struct Registries {
     web: Arc<Web>,
+    taken_apart: Arc<TakenApart>,
 }
 
 impl Registries {
@@ -60,7 +62,7 @@ impl Registries {
     /// # Errors
     /// If this machine has no certificates to trust.
     pub fn new(settings: Vec<RegistrySetting>, credentials: Credentials) -> Result<Registries, Text> {
-        Ok(Registries { web: Arc::new(Web::new(settings, credentials)?) })
+        Ok(Registries { web: Arc::new(Web::new(settings, credentials)?), taken_apart: Arc::default() })
     }
 
     /// Whether a registry of this reference is configured; nobody else is asked.

@@ -185,6 +185,9 @@ pub enum Command {
         /// Only what happened within this time before now: 1h, 2d
         #[arg(long, value_name = "TIME", value_parser = time)]
         since: Option<Duration>,
+        /// Ask the audit logs of places who asked for each change, where that is granted (AWS: cloudtrail:LookupEvents)
+        #[arg(long)]
+        audit: bool,
     },
     /// Lock workloads: no plan operates them; without a selector, print what is locked and quarantined
     Lock {
@@ -245,6 +248,9 @@ pub enum Command {
         /// Where the two files are written
         #[arg(long, value_name = "DIR", default_value = ".")]
         directory: std::path::PathBuf,
+        /// Ask the audit logs of places who asked for each change, where that is granted (AWS: cloudtrail:LookupEvents)
+        #[arg(long)]
+        audit: bool,
     },
     /// Look at the configuration
     #[command(subcommand)]

@@ -180,6 +180,7 @@ fn front(session: &mut Session, screen: &Screen, effect: Effect) -> Next {
         | Effect::Dissect(_)
         | Effect::Resolve(_)
         | Effect::Signatures(_)
+        | Effect::Audit(_)
         | Effect::Remember(_)
         | Effect::Note(_)
         | Effect::Protect { .. }

@@ -37,8 +37,13 @@ impl Incident {
     /// # Errors
     /// That a file is there already, or can't be written.
     pub(super) fn write(&self, directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
-        let markdown = self.put(directory, "md", &self.markdown)?;
-        match self.put(directory, "json", &self.json) {
+        let is_free =
+            |stem: &String| ["md", "json"].iter().all(|ending| !directory.join(format!("{stem}.{ending}")).exists());
+        let numbered = (2..100).map(|number| format!("{}-{number}", self.stem));
+        // Two of one second are two files; whoever is there first is not written over.
+        let stem = std::iter::once(self.stem.clone()).chain(numbered).find(is_free).unwrap_or(self.stem.clone());
+        let markdown = put(directory.join(format!("{stem}.md")), &self.markdown)?;
+        match put(directory.join(format!("{stem}.json")), &self.json) {
             Ok(json) => Ok([markdown, json]),
             Err(error) => {
                 // It was made here a moment ago; half an incident misleads.
@@ -47,14 +52,13 @@ impl Incident {
             }
         }
     }
+}
 
-    fn put(&self, directory: &Path, ending: &str, text: &str) -> anyhow::Result<PathBuf> {
-        let path = directory.join(format!("{}.{ending}", self.stem));
-        let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-        written.with_context(|| format!("{} can't be written", path.display()))?;
-        Ok(path)
-    }
+fn put(path: PathBuf, text: &str) -> anyhow::Result<PathBuf> {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.with_context(|| format!("{} can't be written", path.display()))?;
+    Ok(path)
 }
 
 /// Writes it into the current folder; the names of the files, or why there are none.
@@ -62,4 +66,24 @@ pub(super) fn written(incident: anyhow::Result<Incident>) -> Result<Text, Text> 
     let files = incident.and_then(|incident| incident.write(Path::new(".")));
     let named = files.map(|files| Text::new(&files.map(|file| file.display().to_string()).join(", ")));
     named.map_err(|error| Text::new(&format!("{error:#}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_incidents_of_one_second_are_four_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let incident = |text: &str| Incident {
+            stem: "rolldeck-incident-20261127T010203Z".to_string(),
+            markdown: text.to_string(),
+            json: "{}".to_string(),
+        };
+        let [first, _] = incident("first").write(folder.path()).expect("written");
+        let [second, json] = incident("second").write(folder.path()).expect("written");
+        assert!(second.ends_with("rolldeck-incident-20261127T010203Z-2.md"), "{}", second.display());
+        assert!(json.ends_with("rolldeck-incident-20261127T010203Z-2.json"), "{}", json.display());
+        assert_eq!(std::fs::read_to_string(first).expect("readable"), "first", "it is not written over");
+    }
 }

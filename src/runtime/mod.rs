@@ -3,6 +3,7 @@
 //! Never decides: it turns effects into work and work into events. Start with `session` (the loop that the cockpit and
 //! the headless commands share), then `store`.
 
+mod auditing;
 pub mod away;
 pub mod cli;
 pub mod cockpit;

@@ -283,6 +283,13 @@ impl Session {
                     let _ = sender.send(Event::Dissected(Box::new((*pair, known.await))));
                 });
             }
+            Effect::Audit(rows) => {
+                let (sender, audited) = (self.sender.clone(), self.audit(rows));
+                self.tasks.spawn(async move {
+                    // The loop is gone only while the process ends.
+                    let _ = sender.send(Event::Audited(audited.await));
+                });
+            }
             Effect::Resolve(references) => self.resolve(references),
             Effect::Signatures(references) => {
                 if let Some(registries) = self.known.registries.clone() {

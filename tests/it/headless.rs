@@ -156,6 +156,8 @@ fn what_changed_in_the_last_hour_is_known_at_the_first_start() {
 fn an_incident_is_written_down_once_for_people_and_for_programs() {
     let state = tempfile::tempdir().expect("a directory");
     let folder = state.path().display().to_string();
+    let banned = run(state.path(), &["quarantine", "sha256:c0ffee12c0ffee12", "--reason", "it loses orders"]);
+    assert_eq!(banned.status.code(), Some(0), "{banned:?}");
     let written = run(state.path(), &["export", "--directory", &folder]);
     assert_eq!(written.status.code(), Some(0), "{written:?}");
     let paths = String::from_utf8(written.stdout).expect("UTF-8");
@@ -170,6 +172,13 @@ fn an_incident_is_written_down_once_for_people_and_for_programs() {
     assert!(json["timeline"]["rows"].is_array() && json["operations"].is_array() && json["plans"].is_array());
     use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(std::fs::metadata(paths[0]).expect("there").permissions().mode() & 0o777, 0o600);
+    assert!(markdown.contains("| quarantine | sha256:c0ffee12c0ffee12 | it loses orders |"), "{markdown}");
+    assert_eq!(json["protections"][0]["reason"], "it loses orders");
+    assert!(json["freezes"].is_array(), "{json}");
+    assert!(
+        markdown.find("## Everything else") > markdown.find("## Locks, quarantines and snoozes"),
+        "what is well comes last: {markdown}"
+    );
     let nowhere = run(state.path(), &["export", "--directory", "/no/such/folder"]);
     check(&nowhere, 2, "/no/such/folder");
 }
@@ -183,6 +192,12 @@ fn a_lock_or_a_ban_that_would_protect_nothing_is_refused() {
     check(&protect(&["lock", "place:k8s/nope"]), 2, "no place with anything in it is called so");
     check(&protect(&["lock", " "]), 2, "nothing is named");
     check(&protect(&["snooze", ""]), 2, "nothing is named");
+    check(&protect(&["lock", "state:drift"]), 2, "a lock by state would come and go");
+    check(&protect(&["lock", "svc:checkout digest:c0ffee12"]), 2, "a lock by digest would come and go");
+    check(&protect(&["snooze", "checkout age>1h"]), 2, "a snooze by age would come and go");
+    check(&protect(&["snooze", "svc:auth"]), 2, "there is no drift to put off");
+    let long = "x".repeat(1_001);
+    check(&run(state.path(), &["lock", "svc:checkout", "--reason", &long]), 2, "1000 characters at most");
     check(&protect(&["lock", &format!("svc:{}checkout", "x,".repeat(600))]), 2, "1000 characters at most");
     check(&protect(&["quarantine", "sha256:zzzzzzzzzzzz"]), 2, "it would ban nothing");
     check(&run(state.path(), &["lock", "svc:checkout", "--reason", "x", "--expires", "0s"]), 2, "a minute or more");

@@ -14,9 +14,10 @@ use crate::app::step_text;
 use crate::app::theme::Meaning;
 use crate::app::ui::Entry;
 use crate::app::widgets::paint::Line;
-use crate::domain::id::OperationId;
+use crate::domain::id::{OperationId, PlaceId};
 use crate::domain::journal::Request;
-use crate::domain::operation::{Alive, Left, Mode, StepState};
+use crate::domain::operation::{Alive, Left, Mode, Operation, StepState};
+use crate::domain::plan::Step;
 use crate::domain::text::{Text, counted};
 
 /// The commands that steer operations: the one under the cursor here, the one of the banner elsewhere.
@@ -124,11 +125,7 @@ fn stop(model: &mut Model) -> Vec<Effect> {
     let Ok(tracked) = running(model) else { return Vec::new() };
     let id = tracked.operation.id.clone();
     let counts = tracked.operation.counts();
-    let braked = tracked.operation.plan.steps().filter(|step| {
-        let state = tracked.operation.progress(step.id).state;
-        step.brake.exists() && matches!(state, StepState::Sent | StepState::Accepted | StepState::Held)
-    });
-    let braked = u32::try_from(braked.count()).unwrap_or(counts.in_flight);
+    let braked = u32::try_from(braked(&tracked.operation)).unwrap_or(counts.in_flight);
     let what = format!(
         "stops here: {} of {} done, {braked} in flight held, {} left to the platform",
         counts.done,
@@ -136,6 +133,15 @@ fn stop(model: &mut Model) -> Vec<Effect> {
         counts.in_flight.saturating_sub(braked)
     );
     ask(model, &id, Request::Stop, &what)
+}
+
+/// How many steps are in flight that a stop holds.
+fn braked(operation: &Operation) -> usize {
+    let is_held = |step: &&Step| {
+        let state = operation.progress(step.id).state;
+        step.brake.exists() && matches!(state, StepState::Sent | StepState::Accepted | StepState::Held)
+    };
+    operation.plan.steps().filter(is_held).count()
 }
 
 fn stop_and_return(model: &mut Model) -> Vec<Effect> {
@@ -170,11 +176,25 @@ pub(crate) fn before_a_stop(model: &Model, width: usize) -> Vec<Line> {
     for (version, why) in bad {
         lines.push(Line::new(Meaning::Warning, format!("   ! {version} is not a last good version: {why}")));
     }
-    let mut lines: Vec<Line> = lines.into_iter().flat_map(|line| line.wrapped(width, 5)).collect();
+    let held = braked(operation);
+    if held > 0 {
+        let text =
+            format!("   ! s leaves {} in flight held: a debt until somebody goes on or back", counted(held, "rollout"));
+        lines.push(Line::new(Meaning::Warning, text));
+    }
+    let is_begun = |place: &PlaceId| left.iter().any(|left| left.place == *place);
+    let mut waiting: Vec<&str> = Vec::new();
+    for wave in operation.plan.waves.iter().filter(|wave| !is_begun(&wave.place)) {
+        if !waiting.contains(&wave.place.0.as_str()) {
+            waiting.push(&wave.place.0);
+        }
+    }
     if left.is_empty() {
         lines.push(Line::new(Meaning::Dim, "   nothing was changed yet: either key stops it, and nothing is replaced"));
+    } else if !waiting.is_empty() {
+        lines.push(Line::new(Meaning::Dim, format!("   not begun, stays as it is: {}", waiting.join(", "))));
     }
-    lines
+    lines.into_iter().flat_map(|line| line.wrapped(width, 5)).collect()
 }
 
 fn ask(model: &mut Model, id: &OperationId, request: Request, what: &str) -> Vec<Effect> {

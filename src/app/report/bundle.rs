@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    OperationRow, PlanReport, Rows, Table, TimelineBody, TimelineRow, WorkloadRow, operation_row, plan_report,
-    timeline, workload_rows,
+    FreezeRow, OperationRow, PlanReport, ProtectionRow, Rows, Table, TimelineBody, TimelineRow, WorkloadRow,
+    happenings, operation_row, plan_report, timeline, workload_rows,
 };
 use crate::app::model::Model;
 use crate::domain::selector::Selector;
@@ -22,6 +22,10 @@ pub struct Bundle {
     incident: Option<Text>,
     since: Timestamp,
     fleet: Rows<WorkloadRow>,
+    /// What held at some time since then and was not lifted.
+    protections: Vec<ProtectionRow>,
+    /// Those of the policy that held at some time since then.
+    freezes: Vec<FreezeRow>,
     operations: Vec<OperationRow>,
     plans: Vec<PlanReport>,
     timeline: TimelineBody,
@@ -39,13 +43,18 @@ pub fn bundle(model: &Model, since: Timestamp) -> Bundle {
         is_of_it(operation.ended.as_ref().map(|(_, _, at)| *at)) || !operation.debts.is_empty()
     });
     let tracked: Vec<_> = tracked.collect();
+    let protections =
+        model.protections.iter().filter(|protection| protection.expires_at.is_none_or(|until| until >= since));
+    let freezes = policy.freezes.iter().filter(|freeze| freeze.from <= model.now && freeze.until >= since);
     Bundle {
         incident: model.settings.incident.clone(),
         since,
         fleet: Rows { totals: Some(totals), rows },
+        protections: protections.map(ProtectionRow::of).collect(),
+        freezes: freezes.map(FreezeRow::of).collect(),
         operations: tracked.iter().map(|tracked| operation_row(tracked)).collect(),
         plans: tracked.iter().map(|tracked| plan_report(&tracked.operation.plan)).collect(),
-        timeline: timeline(model, &everything, Some(since), &mut |_, _| true),
+        timeline: timeline(model, &happenings(model, &everything, Some(since), &mut |_, _| true)),
     }
 }
 
@@ -57,7 +66,7 @@ impl Bundle {
         let mut text = format!("# Incident{name}\n\nWritten {}, since {}.\n", moment(at), moment(self.since));
         let is_worth = |row: &&WorkloadRow| row.is_off() || row.is_unhealthy();
         let (off, well): (Vec<&WorkloadRow>, Vec<&WorkloadRow>) = self.fleet.rows.iter().partition(is_worth);
-        let mut section = |title: &str, table: Table, none: &str| {
+        let section = |text: &mut String, title: &str, table: Table, none: &str| {
             // Writing to a string can't fail.
             let _ = write!(text, "\n## {title}\n\n");
             let _ = match table.rows.is_empty() {
@@ -65,13 +74,20 @@ impl Bundle {
                 false => write!(text, "{}", table.to_markdown()),
             };
         };
-        section("What is off or not healthy", WorkloadRow::table_of(off.into_iter()), "Nothing.");
-        section("What changed", TimelineRow::table(&self.timeline.rows), "Nothing that was seen.");
-        section("Operations", OperationRow::table(&self.operations), "None.");
-        section("Everything else", WorkloadRow::table_of(well.into_iter()), "Nothing.");
+        section(&mut text, "What is off or not healthy", WorkloadRow::table_of(off.into_iter()), "Nothing.");
+        section(&mut text, "What changed", TimelineRow::table(&self.timeline.rows), "Nothing that was seen.");
+        section(&mut text, "Operations", OperationRow::table(&self.operations), "None.");
         for (operation, plan) in self.operations.iter().zip(&self.plans) {
             let _ = write!(text, "\n```text\n{}\n{}```\n", operation.to_text(), plan.to_text());
         }
+        section(
+            &mut text,
+            "Locks, quarantines and snoozes",
+            ProtectionRow::table(&self.protections),
+            "None of this machine.",
+        );
+        section(&mut text, "Freezes", FreezeRow::table(&self.freezes), "None.");
+        section(&mut text, "Everything else", WorkloadRow::table_of(well.into_iter()), "Nothing.");
         text
     }
 }

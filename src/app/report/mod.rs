@@ -9,6 +9,7 @@ mod instances;
 mod operations;
 mod places;
 mod plan;
+mod protections;
 mod table;
 mod timeline;
 mod workloads;
@@ -23,8 +24,9 @@ pub use instances::{InstanceRow, instance_rows};
 pub use operations::{OperationRow, operation_row, operation_rows};
 pub use places::{PlaceRow, PlaceSummary, place_rows, place_summaries};
 pub use plan::{PlanReport, plan_report};
+pub use protections::{FreezeRow, ProtectionRow};
 pub use table::Table;
-pub use timeline::{TimelineBody, TimelineRow, timeline};
+pub use timeline::{TimelineBody, TimelineRow, happenings, timeline};
 pub use workloads::{Totals, WorkloadRow, workload_rows};
 
 use super::model::Model;

@@ -1,12 +1,14 @@
 //! What happened, as scripts see it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::table::Table;
 use crate::app::model::Model;
 use crate::app::screens::timeline::all;
-use crate::domain::fleet::Fleet;
+use crate::domain::audit::{Audit, AuditRecord};
 use crate::domain::image::ImageId;
 use crate::domain::selector::{Facts, Selector};
 use crate::domain::text::Text;
@@ -31,6 +33,49 @@ pub struct TimelineRow {
     commit: Option<Text>,
     by: Option<Text>,
     detail: String,
+    /// Where the audit log was asked.
+    audit: Option<AuditReport>,
+}
+
+/// What an audit log has of what led to a row.
+#[derive(Debug, Serialize)]
+struct AuditReport {
+    /// Newest first.
+    records: Vec<AuditRow>,
+    /// Whether these are all.
+    complete: bool,
+    /// Why it is not known.
+    reason: Option<Text>,
+}
+
+#[derive(Debug, Serialize)]
+struct AuditRow {
+    at: Timestamp,
+    action: Text,
+    by: Text,
+    from: Option<Text>,
+    with: Option<Text>,
+    refused: Option<Text>,
+}
+
+impl AuditReport {
+    fn of(said: &Audit) -> AuditReport {
+        let (complete, reason) = match said {
+            Audit::Unknown(why) => (false, Some(why.clone())),
+            Audit::Said(_) => (true, None),
+            Audit::SaidInPart(_) => (false, Some(Text::new("there is more than was read"))),
+        };
+        let row = |record: &AuditRecord| {
+            let AuditRecord { at, action, by, from, with, refused } = record.clone();
+            AuditRow { at, action, by, from, with, refused }
+        };
+        AuditReport { records: said.records().iter().map(row).collect(), complete, reason }
+    }
+
+    fn words(&self) -> String {
+        let record = |row: &AuditRow| format!("; {} {} by {}", row.at.strftime("%H:%M:%S"), row.action, row.by);
+        self.records.iter().map(record).collect()
+    }
 }
 
 /// The rows of a timeline, and how far back it reaches.
@@ -45,26 +90,31 @@ pub struct TimelineBody {
 }
 
 /// What happened since a moment, the newest first.
-pub fn timeline(
+pub fn happenings(
     model: &Model,
     selector: &Selector,
     since: Option<Timestamp>,
     is_word: &mut dyn FnMut(&str, &Facts<'_>) -> bool,
-) -> TimelineBody {
-    let rows = all(&model.known());
-    let is_wanted = |row: &&std::sync::Arc<Happening>| {
+) -> Vec<Arc<Happening>> {
+    let mut rows = all(&model.known());
+    rows.retain(|row| {
         since.is_none_or(|since| row.at >= since)
             && selector.is_match(&row.facts(&row.images(), &row.name(), model.now), is_word)
-    };
+    });
+    rows
+}
+
+/// These rows, with what is known of them.
+pub fn timeline(model: &Model, rows: &[Arc<Happening>]) -> TimelineBody {
     TimelineBody {
         watched_since: model.timeline.reaches_back_to(model.now),
         kept_seconds: model.timeline.retention().age.as_secs(),
-        rows: rows.iter().filter(is_wanted).map(|row| TimelineRow::of(row, &model.fleet)).collect(),
+        rows: rows.iter().map(|row| TimelineRow::of(row, model)).collect(),
     }
 }
 
 impl TimelineRow {
-    fn of(row: &Happening, fleet: &Fleet) -> TimelineRow {
+    fn of(row: &Happening, model: &Model) -> TimelineRow {
         TimelineRow {
             at: row.at,
             after: row.after,
@@ -78,9 +128,10 @@ impl TimelineRow {
             image: row.image.as_ref().map(|image| ImageId::as_str(image).to_string()),
             reference: row.reference.clone(),
             version: row.version.clone(),
-            commit: row.image.as_ref().and_then(|image| fleet.commit_of(&row.service, image)),
+            commit: row.image.as_ref().and_then(|image| model.fleet.commit_of(&row.service, image)),
             by: row.by.clone(),
             detail: row.words(),
+            audit: model.auditing.of(&row.id()).map(AuditReport::of),
         }
     }
 
@@ -100,7 +151,7 @@ impl TimelineRow {
                 dash(row.image.as_deref().or(row.reference.as_deref())),
                 dash(row.version.as_deref()),
                 dash(row.by.as_deref()),
-                row.detail.clone(),
+                format!("{}{}", row.detail, row.audit.as_ref().map(AuditReport::words).unwrap_or_default()),
             ]);
         }
         table

@@ -19,6 +19,7 @@ use crate::app::theme::Meaning;
 use crate::app::ui::{ColumnDetail, Known};
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::table::{Align, Column};
+use crate::domain::audit::{Audit, AuditQuestion, LATE};
 use crate::domain::id::WorkloadId;
 use crate::domain::journal::Outcome;
 use crate::domain::selector::{Condition, Selector};
@@ -124,7 +125,16 @@ impl TimelineScreen {
             let count = rows.len();
             if !made_for.selector.terms.is_empty() {
                 let matcher = Matcher::new(&made_for.selector);
-                rows.retain(|row| is_selected(&matcher, &made_for.selector, row, known.now));
+                // Most filters have no word to look for: then no name is made.
+                let has_words = made_for.selector.words().next().is_some();
+                let mut name = String::new();
+                rows.retain(|row| {
+                    name.clear();
+                    if has_words {
+                        row.write_name(&mut name);
+                    }
+                    matcher.is_selected(&row.facts(&row.images(), &name, known.now))
+                });
             }
             self.left_out = count - rows.len();
             match ORDERS.get(self.listing.order).copied().unwrap_or("newest") {
@@ -195,13 +205,6 @@ pub(crate) fn all(known: &Known<'_>) -> Vec<Arc<Happening>> {
     let mut rows: Vec<Arc<Happening>> = known.timeline.rows().iter().cloned().chain(ours).collect();
     rows.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| b.what.cmp(&a.what)).then_with(|| a.workload.cmp(&b.workload)));
     rows
-}
-
-/// Whether a filter leaves a row.
-fn is_selected(matcher: &Matcher<'_>, selector: &Selector, row: &Happening, now: Timestamp) -> bool {
-    // Most filters have no word to look for: then no name is made.
-    let name = if selector.words().next().is_some() { row.name() } else { String::new() };
-    matcher.score(&row.facts(&row.images(), &name, now)).is_some()
 }
 
 fn is_bad_end(row: &Happening) -> bool {
@@ -311,7 +314,32 @@ pub(crate) fn detail(model: &Model, row: &Happening) -> Vec<Line> {
     ];
     let field =
         |(name, text): (&str, String)| Line::new(Meaning::Dim, format!("   {name:<12}")).and(Meaning::Text, text);
-    facts.into_iter().filter(|(_, text)| !text.is_empty()).map(field).collect()
+    let audit = audit(model, row).into_iter().map(|text| ("audit", text));
+    facts.into_iter().chain(audit).filter(|(_, text)| !text.is_empty()).map(field).collect()
+}
+
+/// What the place's audit log has of what led to it, line by line.
+fn audit(model: &Model, row: &Happening) -> Vec<String> {
+    let said = match model.auditing.of(&row.id()) {
+        None => return vec!["the audit log of the place is asked".to_string()],
+        Some(Audit::Unknown(why)) => return vec![why.to_string()],
+        Some(said) => said,
+    };
+    let mut lines: Vec<String> = said
+        .records()
+        .iter()
+        .map(|record| format!("{}  {}", record.at.strftime("%Y-%m-%dT%H:%M:%SZ"), record.words()))
+        .collect();
+    if lines.is_empty() {
+        let AuditQuestion { from, until, .. } = AuditQuestion::about(row);
+        let moment = |at: Timestamp| at.strftime("%H:%M").to_string();
+        let late = if model.now < until + LATE { "; it may be a quarter of an hour late" } else { "" };
+        lines.push(format!("no change was asked for between {} and {} UTC{late}", moment(from), moment(until)));
+    }
+    if matches!(said, Audit::SaidInPart(_)) {
+        lines.push("there is more in this time than was read; look there yourself".to_string());
+    }
+    lines
 }
 
 /// When something happened to its image in its service for the first and the last time, wherever that was and as far back as is kept.

@@ -205,6 +205,13 @@ impl Link {
         aws_sdk_ecr::Client::from_conf(config.interceptor(Count(self.calls.clone())).interceptor(Whole).build())
     }
 
+    /// A client for who asked for what in the region.
+    pub(super) async fn cloudtrail(&self) -> aws_sdk_cloudtrail::Client {
+        let retries = RetryConfig::standard().with_max_attempts(READ_ATTEMPTS);
+        let config = aws_sdk_cloudtrail::config::Builder::from(&self.config().await).retry_config(retries);
+        aws_sdk_cloudtrail::Client::from_conf(config.interceptor(Count(self.calls.clone())).interceptor(Whole).build())
+    }
+
     /// The command that signs in again, as far as the profile tells.
     pub(super) fn how_to_sign_in(&self) -> String {
         match &self.profile {

@@ -20,11 +20,17 @@ struct Registry {
 }
 
 impl Registry {
-    /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with `ecr-fips` and with `.cn` (ECR General Reference, "Endpoints and quotas").
+    /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com`, with `ecr-fips` and with `.cn` (ECR General Reference, "Endpoints and quotas"), and
+    /// `ACCOUNT.dkr-ecr.REGION.on.aws` (ECR User Guide, "Making requests to Amazon ECR registries").
     fn of(host: &str) -> Option<Registry> {
-        let rest = host.strip_suffix(".cn").unwrap_or(host).strip_suffix(".amazonaws.com")?;
-        let (account, rest) = rest.split_once(".dkr.")?;
-        let region = rest.strip_prefix("ecr.").or(rest.strip_prefix("ecr-fips."))?;
+        let (account, region) = match host.strip_suffix(".on.aws") {
+            Some(rest) => rest.split_once(".dkr-")?,
+            None => {
+                let rest = host.strip_suffix(".cn").unwrap_or(host).strip_suffix(".amazonaws.com")?;
+                rest.split_once(".dkr.")?
+            }
+        };
+        let region = region.strip_prefix("ecr.").or(region.strip_prefix("ecr-fips."))?;
         let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         let is_of_china = region.starts_with("cn-") == host.ends_with(".cn");
         (is_account && is_of_china && !region.is_empty() && is_region(region))
@@ -96,8 +102,13 @@ mod tests {
         check("123456789012.dkr.ecr.eu-west-1.amazonaws.com", Some(("123456789012", "eu-west-1")));
         check("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", Some(("123456789012", "us-gov-west-1")));
         check("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", Some(("123456789012", "cn-north-1")));
+        check("123456789012.dkr-ecr.eu-west-1.on.aws", Some(("123456789012", "eu-west-1")));
+        check("123456789012.dkr-ecr-fips.us-east-1.on.aws", Some(("123456789012", "us-east-1")));
         for host in [
             "public.ecr.aws",
+            "123456789012.dkr.ecr.eu-west-1.on.aws",
+            "123456789012.dkr-ecr.eu-west-1.amazonaws.com",
+            "123456789012.dkr-ecr.cn-north-1.on.aws",
             "12345678901.dkr.ecr.eu-west-1.amazonaws.com",
             "123456789012.dkr.ecr.eu-west-1.amazonaws.com.evil.example",
             "123456789012.dkr.ecr.eu-west-1.amazonaws.com.cn",

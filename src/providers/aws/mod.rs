@@ -21,6 +21,7 @@ mod services;
 mod settings;
 mod tasks;
 mod templates;
+mod trail;
 mod watch;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use super::{
     Surroundings, Table, Work,
 };
 use crate::domain::anatomy::{Anatomy, Specimen};
+use crate::domain::audit::{Audit, AuditQuestion};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::plan::{Inspection, Step};
 use connect::{Link, Reads, Writes};
@@ -83,6 +85,10 @@ impl Provider for Region {
 
     fn dissect(self: Arc<Self>, specimen: Specimen) -> Work<Anatomy> {
         Box::pin(async move { fields::of(&self.reads, &self.keys, &specimen).await })
+    }
+
+    fn audit(self: Arc<Self>, questions: Vec<AuditQuestion>) -> Work<Vec<Audit>> {
+        Box::pin(async move { trail::audit(&self.reads, &questions).await })
     }
 }
 

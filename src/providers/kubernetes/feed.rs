@@ -205,7 +205,8 @@ impl Feed {
         if matches!(self.listed, Listed::Keepers(_)) && fault.code() != 0 && !was_listed {
             return (FeedState::Limited(fault), wait);
         }
-        (FeedState::Failing(fault), wait)
+        let state = if pause.is_asked_for(&fault) { FeedState::Waiting } else { FeedState::Failing(fault) };
+        (state, wait)
     }
 
     async fn follow(
@@ -426,6 +427,7 @@ pub(super) struct Pause {
 impl Pause {
     const SHORTEST: Duration = Duration::from_millis(500);
     const LONGEST: Duration = Duration::from_secs(30);
+    const PATIENT: u32 = 5;
 
     /// The next one.
     pub(super) fn next(&mut self) -> Duration {
@@ -433,6 +435,12 @@ impl Pause {
         self.failures += 1;
         let spread = u64::try_from((bound - Pause::SHORTEST).as_millis()).unwrap_or(u64::MAX);
         Pause::SHORTEST + Duration::from_millis(random() % (spread + 1))
+    }
+
+    /// Whether a server that is there only asks to be given a moment: it is busy, or stores a kind anew whose definition has
+    /// changed. One that goes on to ask so is a fault.
+    pub(super) fn is_asked_for(&self, fault: &Fault) -> bool {
+        fault.code() == 429 && self.failures <= Pause::PATIENT
     }
 
     /// It worked.

@@ -32,9 +32,10 @@ use serde_json::{Map, Value};
 use super::setting::misconfigured;
 use super::{
     Answer, ConnectError, Connected, Found, Kind, Mutations, Operator, Order, PlaceSpec, Provider, SettingFault, Sink,
-    Surroundings, Work,
+    Surroundings, Work, no_audit,
 };
 use crate::domain::anatomy::{Anatomy, Origin, Specimen};
+use crate::domain::audit::{Audit, AuditQuestion};
 use crate::domain::expectation::ServiceKeys;
 use crate::domain::plan::{Inspection, Step};
 use crate::domain::text::Text;
@@ -85,6 +86,13 @@ impl Provider for Cluster {
             let fields = template.map(|template| fields::of_template(&template, &specimen.main));
             Anatomy::of(Origin::Template, fields.map_err(|fault| Text::new(&fault.to_string())))
         })
+    }
+
+    fn audit(self: Arc<Self>, questions: Vec<AuditQuestion>) -> Work<Vec<Audit>> {
+        // It is written to files or sent away by the API server, which has no way to read it (Kubernetes documentation, "Auditing").
+        let why =
+            "an API server can't be asked for its audit log; who is known comes from managed fields and annotations";
+        Box::pin(async move { no_audit(&questions, why) })
     }
 }
 

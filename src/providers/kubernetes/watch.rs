@@ -307,17 +307,22 @@ impl Shared<'_> {
 /// Finds out which namespaces can be seen. While the server can't be asked it says why, and tries again.
 async fn settle_scope(reads: &Reads, settings: &Settings, sink: &Sink) -> Scope {
     let mut pause = Pause::default();
-    let mut said = None;
+    // As every place begins.
+    let mut said = PlaceState::Loading;
     loop {
         let (state, wait) = match try_scope(reads, settings).await {
             Ok(Ok(scope)) => return scope,
             Ok(Err(forbidden)) => (PlaceState::Forbidden(forbidden), SIGN_IN_AGAIN),
             Err(fault) if needs_person(&fault) => (state_of(&fault, false, ""), SIGN_IN_AGAIN),
-            Err(fault) => (state_of(&fault, false, ""), pause.next()),
+            Err(fault) => {
+                let wait = pause.next().max(fault.retry_after().unwrap_or_default());
+                let state = if pause.is_asked_for(&fault) { PlaceState::Loading } else { state_of(&fault, false, "") };
+                (state, wait)
+            }
         };
-        if said.as_ref() != Some(&state) {
+        if said != state {
             sink.send(Timestamp::now(), vec![Observation::Place(state.clone())]).await;
-            said = Some(state);
+            said = state;
         }
         reads.reset().await;
         tokio::time::sleep(wait).await;

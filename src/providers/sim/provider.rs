@@ -12,11 +12,12 @@ use super::inspect;
 use super::report;
 use super::world::{Light, Reply, SimPlace, SimWorld};
 use crate::domain::anatomy::{Anatomy, Origin, Specimen};
+use crate::domain::audit::{Audit, AuditQuestion};
 use crate::domain::id::PlaceId;
 use crate::domain::observation::{Observation, PlaceState, Source};
 use crate::domain::plan::{Inspection, Step};
 use crate::domain::text::Text;
-use crate::providers::{Answer, ConnectError, Connected, Mutations, Operator, Order, Provider, Sink, Work};
+use crate::providers::{Answer, ConnectError, Connected, Mutations, Operator, Order, Provider, Sink, Work, no_audit};
 
 /// Rows of one batch.
 const PAGE: usize = 500;
@@ -76,6 +77,10 @@ impl Provider for SimProvider {
             let looked = self.look(|place| self.world.with(place, |cloud| inspect::dissect(cloud, &specimen)));
             Anatomy::of(Origin::Template, looked.await.and_then(|found| found))
         })
+    }
+
+    fn audit(self: Arc<Self>, questions: Vec<AuditQuestion>) -> Work<Vec<Audit>> {
+        Box::pin(async move { no_audit(&questions, "a simulated place keeps no audit log") })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Never waits longer than the time-out: what has not answered by then is `complete: false`.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -10,16 +11,20 @@ use fuzzy_matcher::FuzzyMatcher;
 use fuzzy_matcher::skim::SkimMatcherV2;
 
 use super::{print, session, settle};
+use crate::app::auditing;
+use crate::app::event::Event;
 use crate::app::model::Model;
 use crate::app::operations::Operations;
 use crate::app::report::{
     ComparisonReport, InstanceRow, OperationRow, PlaceRow, Rows, TimelineRow, WorkloadRow, comparison_report,
-    instance_rows, is_complete, operation_rows, place_rows, report, timeline as timeline_of, wanted, workload_rows,
+    happenings, instance_rows, is_complete, operation_rows, place_rows, report, timeline as timeline_of, wanted,
+    workload_rows,
 };
 use crate::domain::comparison;
 use crate::domain::drift::Verdict;
 use crate::domain::selector::{Condition, Facts, Selector, Term};
 use crate::domain::text::Text;
+use crate::domain::timeline::Happening;
 use crate::runtime::cli::Options;
 use crate::runtime::export::incident;
 use crate::runtime::headless::print::Exit;
@@ -114,11 +119,49 @@ pub(super) async fn places(options: &Options) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-pub(super) async fn timeline(options: &Options, selector: &[String], since: Option<Duration>) -> anyhow::Result<Exit> {
+/// Whether audit logs are asked: they are slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// They are.
+    AuditLogs,
+    /// What is kept here is enough.
+    Nobody,
+}
+
+impl Asks {
+    /// As the option says.
+    pub(super) fn of(audit: bool) -> Asks {
+        if audit { Asks::AuditLogs } else { Asks::Nobody }
+    }
+
+    /// Asks about these rows; about the newest, where there are many.
+    async fn ask(self, session: &mut Session, rows: &[Arc<Happening>]) {
+        const MOST: usize = 1_000;
+        if self == Asks::Nobody {
+            return;
+        }
+        if rows.len() > MOST {
+            print::progress(&format!("audit logs are asked about the {MOST} newest of {} rows", rows.len()));
+        }
+        let about = auditing::about(rows.iter().take(MOST).map(|row| &**row));
+        let audited = session.audit(about).await;
+        session.give(Event::Audited(audited));
+    }
+}
+
+pub(super) async fn timeline(
+    options: &Options,
+    selector: &[String],
+    since: Option<Duration>,
+    asks: Asks,
+) -> anyhow::Result<Exit> {
     let selector = Selector::parse(&selector.join(" "))?;
-    let session = read(options).await?;
+    let mut session = read(options).await?;
+    let since = since.map(|since| session.model.now - since);
+    let rows = happenings(&session.model, &selector, since, &mut fuzzy());
+    asks.ask(&mut session, &rows).await;
     let model = &session.model;
-    let body = timeline_of(model, &selector, since.map(|since| model.now - since), &mut fuzzy());
+    let body = timeline_of(model, &rows);
     if body.rows.is_empty() {
         check_names(&selector, model)?;
     }
@@ -138,9 +181,11 @@ pub(super) async fn timeline(options: &Options, selector: &[String], since: Opti
     Ok(if exit == Exit::Error && is_kept { Exit::Partial } else { exit })
 }
 
-pub(super) async fn export(options: &Options, since: Duration, directory: &Path) -> anyhow::Result<Exit> {
-    let session = read(options).await?;
+pub(super) async fn export(options: &Options, since: Duration, directory: &Path, asks: Asks) -> anyhow::Result<Exit> {
+    let mut session = read(options).await?;
     let since = session.model.now.checked_sub(since)?;
+    let rows = happenings(&session.model, &Selector::default(), Some(since), &mut |_, _| true);
+    asks.ask(&mut session, &rows).await;
     for file in incident(&session.model, since)?.write(directory)? {
         print::line(&file.display().to_string())?;
     }

@@ -63,7 +63,9 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Instances(filter) => lists::instances(&options, &filter.selector).await,
         Command::Places => lists::places(&options).await,
         Command::Operations => lists::operations(&options),
-        Command::Timeline { filter, since } => lists::timeline(&options, &filter.selector, since).await,
+        Command::Timeline { filter, since, audit } => {
+            lists::timeline(&options, &filter.selector, since, lists::Asks::of(audit)).await
+        }
         Command::Plan(PlanCommand::Replace { target, oldest, random }) => {
             plans::replace(&options, target, oldest, random).await
         }
@@ -98,7 +100,9 @@ pub async fn run(cli: Cli, command: Command) -> anyhow::Result<Exit> {
         Command::Quarantine { image, why } => protect::quarantine(&options, &image, &why),
         Command::Unquarantine { image } => protect::lift(&options, &["quarantine"], &image),
         Command::Release(command) => releases::run(&options, command).await,
-        Command::Export { since, directory } => lists::export(&options, since, &directory).await,
+        Command::Export { since, directory, audit } => {
+            lists::export(&options, since, &directory, lists::Asks::of(audit)).await
+        }
         Command::Demo { list: true, .. } => {
             print::text(&lists::scenarios())?;
             Ok(Exit::Done)

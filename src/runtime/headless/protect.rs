@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{journal, lists, plans, print, session, settle};
-use crate::app::report::Table;
+use crate::app::report::{ProtectionRow, is_complete};
+use crate::domain::fleet::Workload;
 use crate::domain::image::ImageRef;
 use crate::domain::protection::{LEAST, Protected, Protection};
-use crate::domain::selector::Selector;
+use crate::domain::selector::{Condition, Selector};
 use crate::domain::text::{Text, counted};
 use crate::runtime::cli::{Options, Why};
 use crate::runtime::headless::print::Exit;
@@ -18,25 +19,15 @@ use crate::runtime::store::Behind;
 
 /// How long a selector that is kept may be.
 const LONGEST: usize = 1_000;
-
-/// A protection as scripts see it.
-#[derive(Debug, Serialize)]
-struct Row {
-    number: u64,
-    what: &'static str,
-    target: Text,
-    reason: Text,
-    by: Text,
-    at: Timestamp,
-    expires_at: Option<Timestamp>,
-}
+/// How long a reason may be, in characters.
+const LONGEST_REASON: usize = 1_000;
 
 #[derive(Debug, Serialize)]
 struct Answer {
     schema: u32,
     at: Timestamp,
     complete: bool,
-    rows: Vec<Row>,
+    rows: Vec<ProtectionRow>,
 }
 
 /// Locks what a selector means; without one prints what is protected.
@@ -67,6 +58,13 @@ async fn selected(
         return Err(anyhow!("a selector has {LONGEST} characters at most, on one line; use globs"));
     }
     let selector = Selector::parse(&text)?;
+    let what = what(Text::new(&text));
+    if let Some(key) = selector.terms.iter().find_map(|term| comes_and_goes(&what, &term.condition)) {
+        let kind = what.as_texts().0;
+        return Err(anyhow!(
+            "a {kind} by {key} would come and go with what it is about; name services, places, namespaces or kinds"
+        ));
+    }
     let mut session = session(options)?;
     settle(&mut session, options.timeout).await;
     plans::check_words(&selector, &session)?;
@@ -78,10 +76,33 @@ async fn selected(
         let images: Vec<&str> = images.iter().map(Text::as_str).collect();
         selector.is_match(&workload.facts(&images), is_name)
     });
-    let covered = counted(covered.count(), "workload");
+    let covered: Vec<&Workload> = covered.collect();
+    // A place that does not answer may hide what is meant.
+    let is_nothing_off = covered.iter().all(|workload| !workload.judgement.is_off());
+    if matches!(what, Protected::Snooze(_)) && is_nothing_off && is_complete(&session.model) {
+        return Err(anyhow!("nothing that {text} covers is off: there is no drift to put off"));
+    }
+    let covered = counted(covered.len(), "workload");
     let by = session.model.settings.driver.who.clone();
     session.close();
-    protect(options, what(Text::new(&text)), why, by, &format!("; it covers {covered} now"))
+    protect(options, what, why, by, &format!("; it covers {covered} now"))
+}
+
+/// The key of a condition by which a protection would end by itself, and begin again.
+fn comes_and_goes(what: &Protected, condition: &Condition) -> Option<&'static str> {
+    let is_lock = matches!(what, Protected::Lock(_));
+    match condition {
+        Condition::State(_) => Some("state"),
+        Condition::Age(..) => Some("age"),
+        // Drift that is put off may be that of an image; a lock is on what runs there, whichever that is.
+        Condition::Digest(_) => is_lock.then_some("digest"),
+        Condition::Image(_) => is_lock.then_some("image"),
+        Condition::Service(_)
+        | Condition::Place(_)
+        | Condition::Namespace(_)
+        | Condition::Kind(_)
+        | Condition::Word(_) => None,
+    }
 }
 
 /// Bans an image.
@@ -126,7 +147,7 @@ pub(super) fn lift(options: &Options, kinds: &[&str], named: &str) -> anyhow::Re
     for protection in meant {
         journal.lift(protection.number, &by, Timestamp::now())?;
         words.push_str(&format!("{} is lifted; it was {}\n", name(protection), protection.describe()));
-        rows.push(row(protection.clone()));
+        rows.push(ProtectionRow::of(protection));
     }
     print::answer_text(options.output, &answer(rows), &words)?;
     Ok(Exit::Done)
@@ -139,6 +160,9 @@ fn protect(options: &Options, what: Protected, why: &Why, by: Text, covers: &str
     let Some(reason) = why.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty()) else {
         return Err(anyhow!("a reason is needed, others will read it: --reason \"…\""));
     };
+    if reason.chars().count() > LONGEST_REASON {
+        return Err(anyhow!("a reason has {LONGEST_REASON} characters at most, as on the screen"));
+    }
     if why.expires < std::time::Duration::from_secs(60) {
         return Err(anyhow!("it would be over before anybody sees it: --expires takes a minute or more"));
     }
@@ -146,7 +170,7 @@ fn protect(options: &Options, what: Protected, why: &Why, by: Text, covers: &str
     let behind = Behind { reason: Text::new(reason), by, at, expires_at: Some(at + why.expires) };
     let protection = journal(options)?.protect(&what, &behind)?;
     let words = format!("{}: {}{covers}; of this machine alone\n", name(&protection), protection.describe());
-    print::answer_text(options.output, &answer(vec![row(protection)]), &words)?;
+    print::answer_text(options.output, &answer(vec![ProtectionRow::of(&protection)]), &words)?;
     Ok(Exit::Done)
 }
 
@@ -158,29 +182,13 @@ fn name(protection: &Protection) -> String {
 fn list(options: &Options) -> anyhow::Result<Exit> {
     let now = Timestamp::now();
     let known = journal(options)?.protections()?;
-    let rows: Vec<Row> = known.into_iter().filter(|protection| protection.holds_at(now)).map(row).collect();
-    let mut table = Table::new(&["NUMBER", "WHAT", "TARGET", "REASON", "BY", "UNTIL"]);
-    for row in &rows {
-        let until = row.expires_at.map_or("lifted".to_string(), |at| at.strftime("%Y-%m-%d %H:%M UTC").to_string());
-        table.rows.push(vec![
-            row.number.to_string(),
-            row.what.to_string(),
-            row.target.to_string(),
-            row.reason.to_string(),
-            row.by.to_string(),
-            until,
-        ]);
-    }
+    let rows: Vec<ProtectionRow> =
+        known.iter().filter(|protection| protection.holds_at(now)).map(ProtectionRow::of).collect();
+    let table = ProtectionRow::table(&rows);
     print::answer(options.output, &answer(rows), || table)?;
     Ok(Exit::Done)
 }
 
-fn answer(rows: Vec<Row>) -> Answer {
+fn answer(rows: Vec<ProtectionRow>) -> Answer {
     Answer { schema: 1, at: Timestamp::now(), complete: true, rows }
-}
-
-fn row(protection: Protection) -> Row {
-    let (what, target) = protection.what.as_texts();
-    let Protection { number, reason, by, at, expires_at, .. } = protection;
-    Row { number, what, target, reason, by, at, expires_at }
 }

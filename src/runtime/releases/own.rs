@@ -5,6 +5,7 @@
 use anyhow::anyhow;
 use serde::Deserialize;
 
+use crate::domain::image::ImageRef;
 use crate::domain::release::{Placed, Release};
 use crate::domain::text::Text;
 
@@ -67,6 +68,10 @@ fn release(written: Written, name: &str) -> anyhow::Result<Release> {
             container: image.container.as_deref().map(Text::new),
         })
     };
+    let images = written.images.into_iter().map(image).collect::<anyhow::Result<Vec<Placed>>>()?;
+    if let Some((one, other)) = contradiction(&images) {
+        return Err(anyhow!("{which}: {one} and {other} are for one container in one place: name the places of each"));
+    }
     Ok(Release {
         service: Text::new(&written.service),
         version: Text::new(&written.version),
@@ -74,6 +79,22 @@ fn release(written: Written, name: &str) -> anyhow::Result<Release> {
         commit: written.commit.as_deref().map(Text::new),
         source: Text::new(name),
         declared_by: None,
-        images: written.images.into_iter().map(image).collect::<anyhow::Result<Vec<Placed>>>()?,
+        images,
+    })
+}
+
+/// Two images of which a place could not tell which one it should run.
+fn contradiction(images: &[Placed]) -> Option<(&ImageRef, &ImageRef)> {
+    let is_one_place = |one: &Placed, other: &Placed| {
+        one.places.is_empty() && other.places.is_empty() || one.places.iter().any(|place| other.places.contains(place))
+    };
+    let is_one_container = |one: &Placed, other: &Placed| {
+        let path = |placed: &Placed| placed.image.registry_and_path();
+        one.container == other.container && (one.container.is_some() || path(one) == path(other))
+    };
+    images.iter().enumerate().find_map(|(at, one)| {
+        let others = images[at + 1..].iter().filter(|other| other.image != one.image);
+        let other = others.into_iter().find(|other| is_one_place(one, other) && is_one_container(one, other));
+        other.map(|other| (&one.image, &other.image))
     })
 }

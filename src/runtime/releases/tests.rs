@@ -139,3 +139,22 @@ fn what_is_none_of_them_says_so() {
         g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
     let _ = read_text(bomb, "bomb.yaml", &Hints::default());
 }
+
+#[test]
+fn two_images_for_one_container_in_one_place_are_no_release() {
+    let file = |first: &str, second: &str| {
+        let image = |more: &str| format!("{{image = \"shop/web:{more}}}");
+        format!("[[release]]\nservice = \"web\"\nversion = \"v7\"\nimages = [{}, {}]\n", image(first), image(second))
+    };
+    let read = |first: &str, second: &str| read_text(&file(first, second), "r.toml", &Hints::default());
+    let why = read("v7\"", "v8\"").expect_err("which one?");
+    assert!(why.contains("shop/web:v7 and shop/web:v8 are for one container in one place"), "{why}");
+    read("v7\", places = [\"a\", \"b\"]", "v8\", places = [\"b\"]").expect_err("in b");
+    read("v7\", container = \"x\"", "v8\", container = \"x\"").expect_err("in x");
+    read("v7\", places = [\"a\"]", "v8\", places = [\"b\"]").expect("each has its own");
+    read("v7\", container = \"x\"", "v8\", container = \"y\"").expect("each has its own");
+    read("v7\"", "v7\"").expect("the same twice");
+    let machines = "[[release]]\nservice = \"web\"\nversion = \"v7\"\nimages = [{image = \"ami-0aaaaaaaaaaaaaaaa\"}, \
+        {image = \"ami-0bbbbbbbbbbbbbbbb\"}]\n";
+    read_text(machines, "r.toml", &Hints::default()).expect("one for each architecture");
+}

@@ -1,6 +1,7 @@
 //! AWS: as the built program shows and changes it on moto, and the provider on a fake AWS for scale.
 
 mod act;
+mod audit;
 mod crash;
 mod deprecated;
 pub(crate) mod fake;

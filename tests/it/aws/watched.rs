@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rolldeck::domain::audit::{Audit, AuditQuestion};
 use rolldeck::domain::fleet::{Fleet, Place};
 use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::Call;
@@ -95,6 +96,11 @@ impl Watched {
     /// What its provider finds out of a step before that is offered.
     pub(super) async fn inspect(&self, step: &Step) -> Inspection {
         self.provider.clone().inspect(step.clone()).await
+    }
+
+    /// Who asked for what, by CloudTrail.
+    pub(super) async fn audit(&self, questions: Vec<AuditQuestion>) -> Vec<Audit> {
+        self.provider.clone().audit(questions).await
     }
 
     pub(super) async fn order(&self, step: &Step) -> Answer {

@@ -106,6 +106,29 @@ async fn a_list_that_took_too_long_is_made_at_once() {
 }
 
 #[tokio::test]
+async fn a_server_that_asks_for_a_moment_is_no_fault_and_one_that_never_stops_is() {
+    let busy =
+        json!({"kind": "Status", "code": 429, "reason": "TooManyRequests", "message": "storage is (re)initializing"});
+    let fake = Fake::start().await;
+    fake.put(PODS, pod("a"));
+    fake.fail("GET /api/v1/pods?limit=1", Fault::Status(429, busy.clone()), 1);
+    fake.fail("GET /api/v1/pods?limit=500", Fault::Status(429, busy.clone()), 2);
+    fake.fail("GET /api/v1/pods?watch=true", Fault::Status(429, busy.clone()), 1);
+    let mut watched = Watched::start(&fake.kubeconfig(&json!({})), "fake");
+    watched.until_state("live").await;
+    let said: Vec<&str> = watched.states.iter().map(PlaceState::as_str).collect();
+    assert_eq!(said, ["loading", "live"]);
+
+    fake.fail("GET /api/v1/pods?watch=true", Fault::Status(429, busy), usize::MAX);
+    fake.close_watches();
+    watched
+        .until("what is stale", |fleet| fleet.places()[0].state.reason().is_some_and(|why| why.contains("429")))
+        .await;
+    fake.heal();
+    watched.until_state("live").await;
+}
+
+#[tokio::test]
 async fn a_torn_list_keeps_what_was_known_and_comes_back() {
     let fake = Fake::start().await;
     fake.put(PODS, pod("a"));

@@ -1,5 +1,6 @@
 //! Registries: what a real one tells, and that a hostile one learns nothing and makes nothing wrong.
 
+mod apart;
 mod ecr;
 mod fake;
 mod hostile;

@@ -111,10 +111,57 @@ async fn what_is_not_known_is_neither_none_nor_present() {
     }
 }
 
+/// Pages of what refers to a digest, the last of them with this; in each but the last nothing.
+fn pages(
+    count: usize,
+    last: Value,
+    next: impl Fn(usize) -> String + Send + Sync + 'static,
+) -> impl Fn(&Asked) -> Reply {
+    move |asked: &Asked| {
+        if !asked.path.contains("/referrers/") {
+            return says(404, Vec::new(), &json!({}));
+        }
+        let page: usize = asked.path.split("page=").nth(1).map_or(1, |page| page.parse().expect("a number"));
+        match page == count {
+            true => says(200, Vec::new(), &json!({"manifests": last})),
+            false => says(200, vec![("link", next(page + 1))], &json!({"manifests": []})),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_page_of_a_list_is_read_and_no_more_than_eight() {
+    let signed = || json!([{"artifactType": BUNDLE, "annotations": signs()}]);
+    let path = || format!("/v2/shop/app/referrers/{}", digest());
+    for (count, last, said, requests) in [
+        (3, signed(), "sigstore bundle", 3),
+        (3, json!([]), "none", 4),
+        (8, signed(), "sigstore bundle", 8),
+        (9, signed(), "than was read", 9),
+    ] {
+        let fake = Fake::new(pages(count, last, move |page| format!("<{}?n=1&page={page}>; rel=\"next\"", path())));
+        let (answer, asked_for) = asked(&fake.await).await;
+        assert!(answer.text().contains(said), "{count}: {answer:?}");
+        assert_eq!(asked_for.len(), requests, "{asked_for:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_is_said_to_be_elsewhere_is_not_asked_for() {
+    for target in
+        ["http://127.0.0.1:1/v2/shop/app/referrers/x", "/v2/other/app/referrers/x", "//evil.example/", "", "?page=2"]
+    {
+        let fake = Fake::new(pages(2, json!([]), move |_| format!("<{target}>; rel=\"next\"")));
+        let (said, asked_for) = asked(&fake.await).await;
+        assert!(said.text().contains("than was read"), "{target}: {said:?}");
+        assert_eq!(asked_for.len(), 2, "{target}: {asked_for:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_list_in_pages_is_settled_by_the_tag_or_not_known() {
     let paged = || says(200, vec![("link", "</v2/x>; rel=\"next\"".to_string())], &json!({"manifests": []}));
-    for (has_tag, expected) in [(true, "cosign"), (false, "than its registry names at once")] {
+    for (has_tag, expected) in [(true, "cosign"), (false, "than was read")] {
         let fake = Fake::new(move |asked: &Asked| match (asked.path.contains("/referrers/"), has_tag) {
             (true, _) => paged(),
             (false, true) => says(200, Vec::new(), &json!({})),

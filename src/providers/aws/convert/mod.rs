@@ -6,6 +6,7 @@ pub(super) mod group;
 pub(super) mod launch;
 pub(super) mod machine;
 pub(super) mod service;
+pub(super) mod trail;
 
 use aws_sdk_ec2::primitives::DateTime;
 use jiff::Timestamp;

@@ -37,7 +37,7 @@ impl Refusal {
 
 impl Answer {
     pub(super) fn new(request: &Request, reply: Reply) -> Answer {
-        let media = if request.service == "ecs" { "application/x-amz-json-1.1" } else { "text/xml;charset=UTF-8" };
+        let media = if is_json(&request.service) { "application/x-amz-json-1.1" } else { "text/xml;charset=UTF-8" };
         match reply {
             Ok(body) => Answer { status: 200, media, body: body.into_bytes() },
             Err(refusal) => Answer { status: refusal.status, media, body: refused(request, &refusal).into_bytes() },
@@ -111,8 +111,13 @@ pub(super) fn query(request: &Request, inner: impl FnOnce(&mut Xml)) -> Reply {
     Ok(xml.0)
 }
 
-/// The whole answer of an ECS action.
-pub(super) fn ecs(body: &Value) -> Reply {
+/// Whether a service speaks JSON, and not forms and XML.
+pub(super) fn is_json(service: &str) -> bool {
+    matches!(service, "ecs" | "cloudtrail")
+}
+
+/// The whole answer of such a service.
+pub(super) fn json(body: &Value) -> Reply {
     Ok(body.to_string())
 }
 
@@ -148,7 +153,7 @@ fn refused(request: &Request, refusal: &Refusal) -> String {
         xml.leaf("Message", message);
     };
     match request.service.as_str() {
-        "ecs" => return json!({"__type": code, "message": message}).to_string(),
+        service if is_json(service) => return json!({"__type": code, "message": message}).to_string(),
         "ec2" => xml.node("Response", |xml| {
             xml.node("Errors", |xml| xml.node("Error", named));
             xml.leaf("RequestID", "fake");

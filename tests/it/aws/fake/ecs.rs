@@ -108,7 +108,7 @@ pub(super) fn definition(world: &World, request: &Request) -> Reply {
             }))
         })
         .collect();
-    answer::ecs(&json!({"taskDefinition": {
+    answer::json(&json!({"taskDefinition": {
         "taskDefinitionArn": definition_arn(world, &key), "family": key.0, "revision": key.1, "status": status,
         "containerDefinitions": containers, "registeredAt": moment(*registered),
     }}))
@@ -305,7 +305,7 @@ fn listed(asked: &Value, name: &str, items: impl Iterator<Item = (String, Value)
     if let Some(token) = token {
         body["nextToken"] = json!(token);
     }
-    answer::ecs(&body)
+    answer::json(&body)
 }
 
 /// What was asked for by name, and a failure for each that is not there.
@@ -320,7 +320,7 @@ fn described(name: &str, named: &[String], most: usize, each: impl Fn(&str) -> O
             None => failures.push(json!({"arn": one, "reason": "MISSING"})),
         }
     }
-    answer::ecs(&json!({name: found, "failures": failures}))
+    answer::json(&json!({name: found, "failures": failures}))
 }
 
 fn without_nulls(mut value: Value) -> Value {

@@ -13,6 +13,7 @@ mod refresh;
 mod request;
 mod rollout;
 mod seed;
+mod trail;
 mod world;
 
 use std::collections::HashMap;
@@ -23,10 +24,11 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 pub(crate) use answer::Refusal;
-use answer::{Answer, Reply};
+use answer::{Answer, Reply, is_json};
 pub(crate) use records::{Launches, Mixed, Override, TemplateAt};
 pub(crate) use request::Request;
 pub(crate) use rollout::tell_to_stop;
+pub(crate) use trail::Trace;
 pub(crate) use world::World;
 
 /// The server; it ends with the test.
@@ -104,6 +106,7 @@ const ACTIONS: &[(&str, &str, Act)] = &[
     ("ecs", "UpdateService", Act::Write(rollout::update_service)),
     ("ecs", "StopServiceDeployment", Act::Write(rollout::stop)),
     ("ecs", "StopTask", Act::Write(rollout::stop_task)),
+    ("cloudtrail", "LookupEvents", Act::Read(trail::lookup)),
 ];
 
 impl Fake {
@@ -229,7 +232,7 @@ impl State {
 fn throttled(request: &Request) -> Refusal {
     match request.service.as_str() {
         "ec2" => Refusal { status: 503, code: "RequestLimitExceeded", message: "Request limit exceeded.".into() },
-        "ecs" => Refusal::new("ThrottlingException", "Rate exceeded"),
+        service if is_json(service) => Refusal::new("ThrottlingException", "Rate exceeded"),
         _ => Refusal::new("Throttling", "Rate exceeded"),
     }
 }
@@ -238,7 +241,7 @@ fn expired(request: &Request) -> Refusal {
     let message = "The security token included in the request is expired";
     match request.service.as_str() {
         "ec2" => Refusal::new("RequestExpired", "Request has expired."),
-        "ecs" => Refusal::new("ExpiredTokenException", message),
+        service if is_json(service) => Refusal::new("ExpiredTokenException", message),
         _ => Refusal { status: 403, code: "ExpiredToken", message: message.into() },
     }
 }
@@ -248,7 +251,7 @@ fn denied(request: &Request) -> Refusal {
     let message = format!("User: arn:aws:iam::123456789012:user/me is not authorized to perform: {service}:{action}");
     match service.as_str() {
         "ec2" => Refusal { status: 403, code: "UnauthorizedOperation", message },
-        "ecs" => Refusal::new("AccessDeniedException", message),
+        service if is_json(service) => Refusal::new("AccessDeniedException", message),
         _ => Refusal { status: 403, code: "AccessDenied", message },
     }
 }

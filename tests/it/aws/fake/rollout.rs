@@ -42,7 +42,7 @@ pub(super) fn update_service(world: &mut World, request: &Request) -> Reply {
     if is_new && is_ours {
         begin(world, &arn);
     }
-    answer::ecs(&json!({"service": ecs::service_fields(world, &arn, &ecs::counts(world))}))
+    answer::json(&json!({"service": ecs::service_fields(world, &arn, &ecs::counts(world))}))
 }
 
 pub(super) fn stop(world: &mut World, request: &Request) -> Reply {
@@ -56,7 +56,7 @@ pub(super) fn stop(world: &mut World, request: &Request) -> Reply {
         return Err(Refusal::new("ConflictException", format!("The service deployment is {}.", rollout.status)));
     }
     rollout.status = if asked["stopType"] == "ABORT" { "STOP_REQUESTED" } else { "ROLLBACK_REQUESTED" }.into();
-    answer::ecs(&json!({"serviceDeploymentArn": arn}))
+    answer::json(&json!({"serviceDeploymentArn": arn}))
 }
 
 /// The service starts another one at the next step.
@@ -69,7 +69,7 @@ pub(super) fn stop_task(world: &mut World, request: &Request) -> Reply {
         return Err(Refusal::new("InvalidParameterException", "The referenced task was not found."));
     }
     tell_to_stop(world, &arn, asked["reason"].as_str().unwrap_or("Task stopped by user"));
-    answer::ecs(&json!({"task": ecs::task_fields(world, &arn)}))
+    answer::json(&json!({"task": ecs::task_fields(world, &arn)}))
 }
 
 /// A new service deployment of what the service is to run, with the tags as they are now. A newer one stops an older.

@@ -9,6 +9,7 @@ use super::records::{
     Activity, Definition, Group, Image, Launches, Machine, Member, Refresh, Revision, Rollout, Service, Tags, Task,
     Template, TemplateAt,
 };
+use super::trail::Trace;
 use super::{refresh, rollout};
 
 /// One account in one region.
@@ -40,6 +41,8 @@ pub(crate) struct World {
     pub(crate) rollouts: Vec<Rollout>,
     /// By family and revision.
     pub(crate) definitions: BTreeMap<(String, u64), Definition>,
+    /// Who asked for what, the oldest first.
+    pub(crate) trail: Vec<Trace>,
     /// What an image reference resolves to now. Without an entry: to a digest made from the reference.
     pub(crate) digests: BTreeMap<String, String>,
     /// How long a task that was told to stop goes on.
@@ -70,6 +73,7 @@ impl Default for World {
             rollouts: Vec::new(),
             definitions: BTreeMap::new(),
             digests: BTreeMap::new(),
+            trail: Vec::new(),
             stopping: SignedDuration::ZERO,
             by_suite: 0,
             serial: 0,
