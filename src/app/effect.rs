@@ -65,7 +65,7 @@ pub enum Effect {
     Resolve(Vec<ImageRef>),
     /// Ask registries whether these digests are signed; answer with `Event::Signed`, in any order.
     Signatures(Vec<ImageRef>),
-    /// Ask audit logs what led to these happenings; answer with `Event::Audited`, for each place when it has answered.
+    /// Ask audit logs what led to these happenings; answer with `Event::Audited`, one for each place.
     Audit(Vec<(HappeningId, AuditQuestion)>),
     /// Ask whether a wave is well; answer with `Event::Probed`.
     Probe {

@@ -7,7 +7,7 @@ use ratatui::crossterm::event::KeyEvent;
 
 use super::filter::FilterAnswer;
 use crate::domain::anatomy::{Anatomy, Specimen};
-use crate::domain::audit::{Audit, AuditQuestion};
+use crate::domain::audit::Audit;
 use crate::domain::catalog::Answer;
 use crate::domain::id::{OperationId, PlaceId, PlanId, StepId};
 use crate::domain::journal::{Call, Receipt, Record, Request};
@@ -53,7 +53,7 @@ pub enum Event {
     /// Registries have said of signatures.
     Signed(Vec<SignatureHeard>),
     /// Audit logs have said what led to these happenings.
-    Audited(Vec<(HappeningId, AuditQuestion, Audit)>),
+    Audited(Vec<(HappeningId, Audit)>),
     /// A worker finished a filter.
     Filtered(FilterAnswer),
     /// The process was asked for something from outside.

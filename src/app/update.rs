@@ -140,8 +140,8 @@ pub fn update(model: &mut Model, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::Audited(heard) => {
-            for (row, question, said) in heard {
-                model.auditing.heard(row, &question, said, model.now);
+            for (row, said) in heard {
+                model.auditing.heard(row, said, model.now);
             }
             model.ui.touch();
             Vec::new()

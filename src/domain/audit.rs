@@ -2,8 +2,6 @@
 //!
 //! Never takes part in a verdict: an audit log is late, and may be forbidden.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::id::WorkloadId;
@@ -14,8 +12,8 @@ use super::timeline::Happening;
 const BEFORE: SignedDuration = SignedDuration::from_mins(15);
 /// How long after it: clocks differ.
 const AFTER: SignedDuration = SignedDuration::from_mins(5);
-/// How late a record may come into the log (CloudTrail User Guide, "Working with CloudTrail event history").
-pub const LATE: Duration = Duration::from_secs(15 * 60);
+/// How much of the name of a program is shown, in characters.
+const LONGEST_PROGRAM: usize = 60;
 
 /// What is asked: which changes of a workload were asked for in a span of time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,12 +29,17 @@ pub struct AuditQuestion {
 /// What a platform says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Audit {
+    /// It has no audit log that could be asked; the text says what there is instead.
+    Absent(Text),
     /// It could not be asked, and why; with what to do where something can be done.
     Unknown(Text),
-    /// Everything that was asked of it, newest first.
-    Said(Vec<AuditRecord>),
-    /// The newest part of it: there is more than may be read at once.
-    SaidInPart(Vec<AuditRecord>),
+    /// It was asked.
+    Said {
+        /// What it has, newest first.
+        records: Vec<AuditRecord>,
+        /// Why there may be more; `None`: these are all.
+        missing: Option<Text>,
+    },
 }
 
 /// One change that somebody asked for.
@@ -46,11 +49,13 @@ pub struct AuditRecord {
     pub at: Timestamp,
     /// What, by the platform's own word: `UpdateAutoScalingGroup`.
     pub action: Text,
+    /// Of what: `group web`, `launch template lt-1`.
+    pub target: Text,
     /// Who: a full name of the platform, `arn:aws:sts::123456789012:assumed-role/deploy/anna`.
     pub by: Text,
     /// From which address.
     pub from: Option<Text>,
-    /// With which program.
+    /// With which program, in its own words.
     pub with: Option<Text>,
     /// Why the platform refused it, where it did.
     pub refused: Option<Text>,
@@ -70,22 +75,53 @@ impl AuditQuestion {
     }
 }
 
-impl Audit {
-    /// What was asked of the platform, as far as is known.
-    pub fn records(&self) -> &[AuditRecord] {
-        match self {
-            Audit::Unknown(_) => &[],
-            Audit::Said(records) | Audit::SaidInPart(records) => records,
-        }
+impl AuditRecord {
+    /// In words, with its time.
+    pub fn words(&self) -> String {
+        let at = self.at.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let refused = self.refused.as_ref().map(|why| format!(" REFUSED ({why})")).unwrap_or_default();
+        let with = self.with.as_ref().map(|with| format!(" with {}", program(with))).unwrap_or_default();
+        let from = self.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+        format!("{at} {}{refused} of {} by {}{with}{from}", self.action, self.target, self.by)
     }
 }
 
-impl AuditRecord {
-    /// In words, without its time.
-    pub fn words(&self) -> String {
-        let with = self.with.as_ref().map(|with| format!(" with {with}")).unwrap_or_default();
-        let from = self.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
-        let refused = self.refused.as_ref().map(|why| format!(", refused: {why}")).unwrap_or_default();
-        format!("{} by {}{with}{from}{refused}", self.action, self.by)
+/// What a program calls itself, without its libraries: the name that it has given to the SDK (`app/NAME`), else as much as fits.
+fn program(said: &Text) -> String {
+    if let Some(name) = said.split(' ').find_map(|word| word.strip_prefix("app/")) {
+        return name.to_string();
+    }
+    let mut short: String = said.chars().take(LONGEST_PROGRAM).collect();
+    if short.len() < said.len() {
+        short.push_str("..");
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_says_what_of_what_who_with_what_from_where_and_whether_it_was_refused() {
+        let record = AuditRecord {
+            at: Timestamp::from_second(1_764_000_000).expect("in range"),
+            action: Text::new("UpdateAutoScalingGroup"),
+            target: Text::new("group web"),
+            by: Text::new("arn:aws:iam::1:user/anna"),
+            from: Some(Text::new("203.0.113.7")),
+            with: Some(Text::new("aws-sdk-rust/1.3.9 ua/2.1 os/linux lang/rust/1.95.0 app/rolldeck")),
+            refused: None,
+        };
+        let by = "of group web by arn:aws:iam::1:user/anna with";
+        assert_eq!(
+            record.words(),
+            format!("2025-11-24T16:00:00Z UpdateAutoScalingGroup {by} rolldeck from 203.0.113.7")
+        );
+        let with = |with: &str| AuditRecord { with: Some(Text::new(with)), from: None, ..record.clone() }.words();
+        assert!(with("aws-cli/2.31").ends_with("with aws-cli/2.31"));
+        assert!(with(&"x".repeat(200)).ends_with(&format!("with {}..", "x".repeat(60))));
+        let refused = AuditRecord { refused: Some(Text::new("AccessDenied")), ..record };
+        assert!(refused.words().contains("UpdateAutoScalingGroup REFUSED (AccessDenied) of group web"));
     }
 }

@@ -336,7 +336,7 @@ impl std::fmt::Debug for RegistryKey {
 
 /// What a place without an audit log that could be asked says to each question.
 fn no_audit(questions: &[AuditQuestion], why: &str) -> Vec<Audit> {
-    vec![Audit::Unknown(Text::new(why)); questions.len()]
+    vec![Audit::Absent(Text::new(why)); questions.len()]
 }
 
 /// The kind of that name.

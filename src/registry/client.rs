@@ -175,10 +175,9 @@ impl Web {
         if !kind.starts_with(INDEX) {
             return Err(Fault::Gone);
         }
-        let next = match response.headers.get(LINK) {
-            None => Next::None,
-            Some(link) => host.next_page(path, link.to_str().unwrap_or_default()),
-        };
+        let links = response.headers.get_all(LINK).iter().map(|link| link.to_str().unwrap_or_default());
+        let links: Vec<&str> = links.collect();
+        let next = if links.is_empty() { Next::None } else { host.next_page(path, &links.join(", ")) };
         Ok(Page { body: response.body, next })
     }
 
@@ -307,22 +306,21 @@ impl Host {
         format!("{scheme}://{}{path}", self.authority()).parse().map_err(|_| Fault::Name(Text::new(&self.name)))
     }
 
-    /// The page that a `Link` names (RFC 8288; distribution specification, "Listing Referrers"), if it is one of the same list.
-    fn next_page(&self, of: &str, link: &str) -> Next {
-        let Some((target, parameters)) = link.trim().strip_prefix('<').and_then(|link| link.split_once('>')) else {
-            return Next::Astray;
+    /// The page that links name as the next one (RFC 8288; distribution specification, "Listing Referrers"), if it is one of the
+    /// same list. Links of which none says so may be a way of saying it that we do not know.
+    fn next_page(&self, of: &str, links: &str) -> Next {
+        let is_next = |parameters: &str| {
+            let mut parameters = parameters.split([';', ',']).map(str::trim);
+            let rel = parameters.find_map(|parameter| parameter.strip_prefix("rel=")).unwrap_or_default();
+            rel.trim_matches('"').split(' ').any(|rel| rel.eq_ignore_ascii_case("next"))
         };
-        let is_next = parameters.split(';').any(|parameter| {
-            parameter.trim().strip_prefix("rel=").is_some_and(|rel| rel.trim_matches('"').eq_ignore_ascii_case("next"))
-        });
+        let targets = links.split('<').skip(1).filter_map(|link| link.split_once('>'));
+        let next = targets.filter(|(_, parameters)| is_next(parameters)).map(|(target, _)| target).next();
+        let Some(target) = next else { return Next::Astray };
         let own = format!("{}://{}", self.setting.scheme(&self.name), self.authority());
         let path = target.strip_prefix(&own).unwrap_or(target);
         let list = |path: &str| path.split('?').next().unwrap_or_default().to_string();
-        match (is_next, list(path) == list(of)) {
-            (false, _) => Next::None,
-            (true, true) => Next::At(path.to_string()),
-            (true, false) => Next::Astray,
-        }
+        if list(path) == list(of) { Next::At(path.to_string()) } else { Next::Astray }
     }
 
     /// Where a registry sends us, if we may go there: an image may lie anywhere, but a registry elsewhere has nothing to fetch

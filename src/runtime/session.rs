@@ -284,11 +284,11 @@ impl Session {
                 });
             }
             Effect::Audit(rows) => {
-                let (sender, audited) = (self.sender.clone(), self.audit(rows));
-                self.tasks.spawn(async move {
+                for audited in self.audit(rows) {
+                    let sender = self.sender.clone();
                     // The loop is gone only while the process ends.
-                    let _ = sender.send(Event::Audited(audited.await));
-                });
+                    self.tasks.spawn(async move { drop(sender.send(Event::Audited(audited.await))) });
+                }
             }
             Effect::Resolve(references) => self.resolve(references),
             Effect::Signatures(references) => {

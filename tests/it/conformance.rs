@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use rolldeck::domain::audit::{Audit, AuditQuestion};
 use rolldeck::domain::drift::Cohort;
 use rolldeck::domain::fleet::{Fleet, Workload};
 use rolldeck::domain::id::{OperationId, PlaceId};
@@ -166,6 +167,22 @@ fn what_is_there_is_listed_and_then_it_is_live() {
                 "it is known from what it was made"
             );
         }
+    });
+}
+
+#[test]
+fn each_question_who_asked_for_a_change_has_its_answer() {
+    each(async |subject| {
+        (subject.act)(Deed::Deploy("app", 2, &["v1"]));
+        let watched = live(subject).await;
+        let now = Timestamp::now();
+        let (from, until) = (now - SignedDuration::from_hours(1), now);
+        let question = AuditQuestion { workload: watched.app().id.clone(), from, until };
+        let said = watched.provider.clone().audit(vec![question.clone(), question]).await;
+        assert_eq!(said.len(), 2);
+        assert_eq!(said[0], said[1]);
+        // What is not known says why (moto has no history of events).
+        assert!(!matches!(&said[0], Audit::Unknown(why) | Audit::Absent(why) if why.is_empty()), "{said:?}");
     });
 }
 

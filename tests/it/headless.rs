@@ -163,6 +163,7 @@ fn an_incident_is_written_down_once_for_people_and_for_programs() {
     let paths = String::from_utf8(written.stdout).expect("UTF-8");
     let paths: Vec<&str> = paths.lines().collect();
     let markdown = std::fs::read_to_string(paths[0]).expect("the one for people");
+    assert!(markdown.contains("| unknown | ledger | k8s/dr-weu | finance | Deployment ledger | ?/6 |"), "{markdown}");
     for part in ["# Incident", "## What is off or not healthy", "checkout", "## What changed", "## Operations"] {
         assert!(markdown.contains(part), "{part}: {markdown}");
     }

@@ -182,14 +182,25 @@ pub(crate) fn before_a_stop(model: &Model, width: usize) -> Vec<Line> {
             format!("   ! s leaves {} in flight held: a debt until somebody goes on or back", counted(held, "rollout"));
         lines.push(Line::new(Meaning::Warning, text));
     }
-    let is_begun = |place: &PlaceId| left.iter().any(|left| left.place == *place);
-    let mut waiting: Vec<&str> = Vec::new();
-    for wave in operation.plan.waves.iter().filter(|wave| !is_begun(&wave.place)) {
-        if !waiting.contains(&wave.place.0.as_str()) {
+    let is_begun = |step: &&Step| operation.progress(step.id).state != StepState::Waiting;
+    let (mut waiting, mut places): (Vec<&str>, Vec<&PlaceId>) = (Vec::new(), Vec::new());
+    for wave in &operation.plan.waves {
+        if places.contains(&&wave.place) {
+            continue;
+        }
+        places.push(&wave.place);
+        let steps = || operation.plan.steps().filter(|step| step.workload.place == wave.place);
+        let begun = steps().filter(is_begun).count();
+        if begun == 0 {
             waiting.push(&wave.place.0);
+        } else if !left.iter().any(|left| left.place == wave.place) {
+            // What replaces instances one by one leaves no version of its own.
+            let text =
+                format!("   {}  begun with {begun} of {}, which stay", wave.place, counted(steps().count(), "step"));
+            lines.push(Line::new(Meaning::Text, text));
         }
     }
-    if left.is_empty() {
+    if waiting.len() == places.len() {
         lines.push(Line::new(Meaning::Dim, "   nothing was changed yet: either key stops it, and nothing is replaced"));
     } else if !waiting.is_empty() {
         lines.push(Line::new(Meaning::Dim, format!("   not begun, stays as it is: {}", waiting.join(", "))));

@@ -35,16 +35,19 @@ pub struct TimelineRow {
     detail: String,
     /// Where the audit log was asked.
     audit: Option<AuditReport>,
+    /// The same in words.
+    #[serde(skip)]
+    audit_words: String,
 }
 
 /// What an audit log has of what led to a row.
 #[derive(Debug, Serialize)]
 struct AuditReport {
-    /// Newest first.
-    records: Vec<AuditRow>,
+    /// Newest first; `None`: it is not known.
+    records: Option<Vec<AuditRow>>,
     /// Whether these are all.
     complete: bool,
-    /// Why it is not known.
+    /// Why they are not, or not known.
     reason: Option<Text>,
 }
 
@@ -52,6 +55,7 @@ struct AuditReport {
 struct AuditRow {
     at: Timestamp,
     action: Text,
+    target: Text,
     by: Text,
     from: Option<Text>,
     with: Option<Text>,
@@ -60,21 +64,37 @@ struct AuditRow {
 
 impl AuditReport {
     fn of(said: &Audit) -> AuditReport {
-        let (complete, reason) = match said {
-            Audit::Unknown(why) => (false, Some(why.clone())),
-            Audit::Said(_) => (true, None),
-            Audit::SaidInPart(_) => (false, Some(Text::new("there is more than was read"))),
-        };
         let row = |record: &AuditRecord| {
-            let AuditRecord { at, action, by, from, with, refused } = record.clone();
-            AuditRow { at, action, by, from, with, refused }
+            let AuditRecord { at, action, target, by, from, with, refused } = record.clone();
+            AuditRow { at, action, target, by, from, with, refused }
         };
-        AuditReport { records: said.records().iter().map(row).collect(), complete, reason }
+        match said {
+            Audit::Absent(why) | Audit::Unknown(why) => {
+                AuditReport { records: None, complete: false, reason: Some(why.clone()) }
+            }
+            Audit::Said { records, missing } => AuditReport {
+                records: Some(records.iter().map(row).collect()),
+                complete: missing.is_none(),
+                reason: missing.clone(),
+            },
+        }
     }
+}
 
-    fn words(&self) -> String {
-        let record = |row: &AuditRow| format!("; {} {} by {}", row.at.strftime("%H:%M:%S"), row.action, row.by);
-        self.records.iter().map(record).collect()
+/// What an audit log has, in one cell.
+fn in_words(said: &Audit) -> String {
+    const MOST: usize = 5;
+    match said {
+        Audit::Absent(_) => String::new(),
+        Audit::Unknown(why) => format!("; audit log: {why}"),
+        Audit::Said { records, missing } => {
+            let mut words: Vec<String> = records.iter().take(MOST).map(AuditRecord::words).collect();
+            if records.len() > MOST {
+                words.push(format!("and {} more", records.len() - MOST));
+            }
+            words.extend(missing.as_ref().map(ToString::to_string));
+            words.into_iter().map(|words| format!("; {words}")).collect()
+        }
     }
 }
 
@@ -132,6 +152,7 @@ impl TimelineRow {
             by: row.by.clone(),
             detail: row.words(),
             audit: model.auditing.of(&row.id()).map(AuditReport::of),
+            audit_words: model.auditing.of(&row.id()).map(in_words).unwrap_or_default(),
         }
     }
 
@@ -151,7 +172,7 @@ impl TimelineRow {
                 dash(row.image.as_deref().or(row.reference.as_deref())),
                 dash(row.version.as_deref()),
                 dash(row.by.as_deref()),
-                format!("{}{}", row.detail, row.audit.as_ref().map(AuditReport::words).unwrap_or_default()),
+                format!("{}{}", row.detail, row.audit_words),
             ]);
         }
         table

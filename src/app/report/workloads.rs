@@ -164,6 +164,12 @@ impl WorkloadRow {
         WorkloadRow::table_of(rows.iter())
     }
 
+    /// `?` where nothing is known, as on the screens.
+    fn off_cell(&self) -> String {
+        let is_unknown = self.off == 0 && self.verdict == Verdict::Unknown;
+        if is_unknown { format!("?/{}", self.total) } else { format!("{}/{}", self.off, self.total) }
+    }
+
     /// The same of some of them.
     pub(super) fn table_of<'a>(rows: impl Iterator<Item = &'a WorkloadRow>) -> Table {
         let mut table = Table::new(&[
@@ -188,7 +194,7 @@ impl WorkloadRow {
                 row.place.to_string(),
                 row.namespace.as_ref().map_or("-".to_string(), ToString::to_string),
                 format!("{} {}", row.kind, row.workload),
-                format!("{}/{}", row.off, row.total),
+                row.off_cell(),
                 format!("{}/{}", row.healthy, row.total),
                 expected,
                 match running.is_empty() {

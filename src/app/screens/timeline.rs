@@ -19,7 +19,7 @@ use crate::app::theme::Meaning;
 use crate::app::ui::{ColumnDetail, Known};
 use crate::app::widgets::paint::Line;
 use crate::app::widgets::table::{Align, Column};
-use crate::domain::audit::{Audit, AuditQuestion, LATE};
+use crate::domain::audit::{Audit, AuditQuestion, AuditRecord};
 use crate::domain::id::WorkloadId;
 use crate::domain::journal::Outcome;
 use crate::domain::selector::{Condition, Selector};
@@ -320,25 +320,18 @@ pub(crate) fn detail(model: &Model, row: &Happening) -> Vec<Line> {
 
 /// What the place's audit log has of what led to it, line by line.
 fn audit(model: &Model, row: &Happening) -> Vec<String> {
-    let said = match model.auditing.of(&row.id()) {
-        None => return vec!["the audit log of the place is asked".to_string()],
-        Some(Audit::Unknown(why)) => return vec![why.to_string()],
-        Some(said) => said,
+    let (records, missing) = match model.auditing.of(&row.id()) {
+        None => return vec!["its place is asked who asked for it".to_string()],
+        Some(Audit::Absent(why) | Audit::Unknown(why)) => return vec![why.to_string()],
+        Some(Audit::Said { records, missing }) => (records, missing),
     };
-    let mut lines: Vec<String> = said
-        .records()
-        .iter()
-        .map(|record| format!("{}  {}", record.at.strftime("%Y-%m-%dT%H:%M:%SZ"), record.words()))
-        .collect();
+    let mut lines: Vec<String> = records.iter().map(AuditRecord::words).collect();
     if lines.is_empty() {
         let AuditQuestion { from, until, .. } = AuditQuestion::about(row);
-        let moment = |at: Timestamp| at.strftime("%H:%M").to_string();
-        let late = if model.now < until + LATE { "; it may be a quarter of an hour late" } else { "" };
-        lines.push(format!("no change was asked for between {} and {} UTC{late}", moment(from), moment(until)));
+        let moment = |at: Timestamp| at.strftime("%m-%d %H:%M").to_string();
+        lines.push(format!("nothing that changes it was found between {} and {} UTC", moment(from), moment(until)));
     }
-    if matches!(said, Audit::SaidInPart(_)) {
-        lines.push("there is more in this time than was read; look there yourself".to_string());
-    }
+    lines.extend(missing.as_ref().map(ToString::to_string));
     lines
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_config::identity::IdentityCache;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_sdk_ec2::config::interceptors::{
     AfterDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextRef,
@@ -45,6 +45,8 @@ pub(super) struct Link {
     /// Loaded once; dropped when the credentials were refused, so that a new sign-in is found.
     pub config: Mutex<Option<SdkConfig>>,
     pub calls: Arc<Calls>,
+    /// When CloudTrail was asked last.
+    pub trail: tokio::sync::Mutex<Option<tokio::time::Instant>>,
 }
 
 /// Asks. Every read may be sent again by the SDK.
@@ -149,6 +151,10 @@ impl Link {
         let loader =
             aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts).identity_cache(identities);
         let mut loader = loader.profile_files(files.build());
+        // So that CloudTrail tells our requests from others.
+        if let Ok(name) = AppName::new(env!("CARGO_PKG_NAME")) {
+            loader = loader.app_name(name);
+        }
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
         }

@@ -205,7 +205,7 @@ impl Feed {
         if matches!(self.listed, Listed::Keepers(_)) && fault.code() != 0 && !was_listed {
             return (FeedState::Limited(fault), wait);
         }
-        let state = if pause.is_asked_for(&fault) { FeedState::Waiting } else { FeedState::Failing(fault) };
+        let state = if pause.is_asked_for(&fault, wait) { FeedState::Waiting } else { FeedState::Failing(fault) };
         (state, wait)
     }
 
@@ -422,30 +422,35 @@ async fn serves(reads: &Reads, group: &str, name: &str) -> Result<bool, Fault> {
 #[derive(Default)]
 pub(super) struct Pause {
     failures: u32,
+    /// When the first of them was.
+    since: Option<Instant>,
 }
 
 impl Pause {
     const SHORTEST: Duration = Duration::from_millis(500);
     const LONGEST: Duration = Duration::from_secs(30);
-    const PATIENT: u32 = 5;
+    /// As long as a dead link may look alive.
+    const PATIENCE: Duration = Duration::from_secs(15);
 
     /// The next one.
     pub(super) fn next(&mut self) -> Duration {
         let bound = (Pause::SHORTEST * 2u32.saturating_pow(self.failures.min(8))).min(Pause::LONGEST);
         self.failures += 1;
+        self.since.get_or_insert_with(Instant::now);
         let spread = u64::try_from((bound - Pause::SHORTEST).as_millis()).unwrap_or(u64::MAX);
         Pause::SHORTEST + Duration::from_millis(random() % (spread + 1))
     }
 
     /// Whether a server that is there only asks to be given a moment: it is busy, or stores a kind anew whose definition has
     /// changed. One that goes on to ask so is a fault.
-    pub(super) fn is_asked_for(&self, fault: &Fault) -> bool {
-        fault.code() == 429 && self.failures <= Pause::PATIENT
+    pub(super) fn is_asked_for(&self, fault: &Fault, wait: Duration) -> bool {
+        let since = self.since.map(|since| since.elapsed()).unwrap_or_default();
+        fault.code() == 429 && since + wait <= Pause::PATIENCE
     }
 
     /// It worked.
     pub(super) fn reset(&mut self) {
-        self.failures = 0;
+        *self = Pause::default();
     }
 }
 

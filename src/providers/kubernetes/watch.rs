@@ -316,7 +316,8 @@ async fn settle_scope(reads: &Reads, settings: &Settings, sink: &Sink) -> Scope 
             Err(fault) if needs_person(&fault) => (state_of(&fault, false, ""), SIGN_IN_AGAIN),
             Err(fault) => {
                 let wait = pause.next().max(fault.retry_after().unwrap_or_default());
-                let state = if pause.is_asked_for(&fault) { PlaceState::Loading } else { state_of(&fault, false, "") };
+                let state =
+                    if pause.is_asked_for(&fault, wait) { PlaceState::Loading } else { state_of(&fault, false, "") };
                 (state, wait)
             }
         };

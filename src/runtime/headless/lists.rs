@@ -1,17 +1,18 @@
 //! `drift`, `fleet`, `instances`, `timeline`, `places`, `operations`: read, print, go.
 //!
-//! Never waits longer than the time-out: what has not answered by then is `complete: false`.
+//! Never waits longer than the time-out: what has not answered by then is `complete: false`. Audit logs, which are asked on
+//! demand alone, have a limit of their own.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use futures::future::join_all;
 use fuzzy_matcher::FuzzyMatcher;
 use fuzzy_matcher::skim::SkimMatcherV2;
 
 use super::{print, session, settle};
-use crate::app::auditing;
 use crate::app::event::Event;
 use crate::app::model::Model;
 use crate::app::operations::Operations;
@@ -20,6 +21,7 @@ use crate::app::report::{
     happenings, instance_rows, is_complete, operation_rows, place_rows, report, timeline as timeline_of, wanted,
     workload_rows,
 };
+use crate::domain::audit::{Audit, AuditQuestion};
 use crate::domain::comparison;
 use crate::domain::drift::Verdict;
 use crate::domain::selector::{Condition, Facts, Selector, Term};
@@ -143,9 +145,15 @@ impl Asks {
         if rows.len() > MOST {
             print::progress(&format!("audit logs are asked about the {MOST} newest of {} rows", rows.len()));
         }
-        let about = auditing::about(rows.iter().take(MOST).map(|row| &**row));
-        let audited = session.audit(about).await;
-        session.give(Event::Audited(audited));
+        let about = rows.iter().take(MOST).map(|row| (row.id(), AuditQuestion::about(row)));
+        let audited = join_all(session.audit(about.collect())).await;
+        session.give(Event::Audited(audited.into_iter().flatten().collect()));
+    }
+
+    /// What the answer is worth after that: a part of it is missing where a log that was asked could not say.
+    fn exit(self, session: &Session, rows: &[Arc<Happening>], exit: Exit) -> Exit {
+        let is_unknown = |row: &Arc<Happening>| matches!(session.model.auditing.of(&row.id()), Some(Audit::Unknown(_)));
+        if exit == Exit::Done && rows.iter().any(is_unknown) { Exit::Partial } else { exit }
     }
 }
 
@@ -165,7 +173,7 @@ pub(super) async fn timeline(
     if body.rows.is_empty() {
         check_names(&selector, model)?;
     }
-    let (is_kept, exit) = (body.watched_since.is_some(), exit_of(model));
+    let (is_kept, exit) = (body.watched_since.is_some(), asks.exit(&session, &rows, exit_of(model)));
     print::answer(options.output, &report(model, &body), || TimelineRow::table(&body.rows))?;
     match body.watched_since {
         Some(since) => print::progress(&format!(
@@ -190,7 +198,7 @@ pub(super) async fn export(options: &Options, since: Duration, directory: &Path,
         print::line(&file.display().to_string())?;
     }
     tell_places(&session.model);
-    let exit = exit_of(&session.model);
+    let exit = asks.exit(&session, &rows, exit_of(&session.model));
     session.close();
     // What is kept is worth writing down although no place answers.
     Ok(if exit == Exit::Error { Exit::Partial } else { exit })

@@ -83,7 +83,7 @@ fn release(written: Written, name: &str) -> anyhow::Result<Release> {
     })
 }
 
-/// Two images of which a place could not tell which one it should run.
+/// Two tags of which a place could not tell which one it should run. Two digests may be one for each architecture.
 fn contradiction(images: &[Placed]) -> Option<(&ImageRef, &ImageRef)> {
     let is_one_place = |one: &Placed, other: &Placed| {
         one.places.is_empty() && other.places.is_empty() || one.places.iter().any(|place| other.places.contains(place))
@@ -93,8 +93,10 @@ fn contradiction(images: &[Placed]) -> Option<(&ImageRef, &ImageRef)> {
         one.container == other.container && (one.container.is_some() || path(one) == path(other))
     };
     images.iter().enumerate().find_map(|(at, one)| {
-        let others = images[at + 1..].iter().filter(|other| other.image != one.image);
-        let other = others.into_iter().find(|other| is_one_place(one, other) && is_one_container(one, other));
+        let is_tag = |placed: &Placed| placed.image.digest().is_none();
+        let mut others =
+            images[at + 1..].iter().filter(|other| is_tag(one) && is_tag(other) && other.image != one.image);
+        let other = others.find(|other| is_one_place(one, other) && is_one_container(one, other));
         other.map(|other| (&one.image, &other.image))
     })
 }

@@ -65,8 +65,9 @@ fn the_policies_allow_what_the_code_asks_for_and_no_more() {
     let (read_only, operator) = (allowed("read-only.json"), allowed("operator.json"));
     // Apart: who asked for what is not for everybody's eyes.
     let audit = allowed("audit.json");
+    assert!(audit.is_subset(&asked_for), "it allows what nobody asks for: {audit:?}");
+    assert!(audit.iter().all(|action| action.starts_with("cloudtrail:")), "{audit:?}");
     asked_for.retain(|action| !audit.contains(action));
-    assert_eq!(audit, BTreeSet::from(["cloudtrail:LookupEvents".to_string()]));
     assert_eq!(split(&read_only, true), split(&asked_for, true));
     assert_eq!(split(&read_only, false), BTreeSet::new(), "who may only look may change nothing");
     assert_eq!(split(&operator, false), split(&asked_for, false));

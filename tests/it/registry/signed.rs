@@ -147,6 +147,26 @@ async fn every_page_of_a_list_is_read_and_no_more_than_eight() {
 }
 
 #[tokio::test]
+async fn the_next_page_is_found_among_other_links() {
+    let path = || format!("/v2/shop/app/referrers/{}", digest());
+    let forms: [fn(&str) -> String; 4] = [
+        |next| format!("<{next}>; rel=\"next\", </v2/last>; rel=\"last\""),
+        |next| format!("</v2/self>; rel=\"self\",<{next}>;rel=next"),
+        |next| format!("<{next}>; title=\"x\"; rel=\"last next\""),
+        |next| format!("<{next}>; REL=\"next\"").replace("REL", "rel"),
+    ];
+    for form in forms {
+        let signed = json!([{"artifactType": BUNDLE, "annotations": signs()}]);
+        let fake = Fake::new(pages(2, signed, move |page| form(&format!("{}?page={page}", path()))));
+        let (said, asked_for) = asked(&fake.await).await;
+        assert_eq!((said, asked_for.len()), (Signature::Present("sigstore bundle"), 2), "{}", form("x"));
+    }
+    // Links of which none says where the next page is may hide one.
+    let fake = Fake::new(pages(2, json!([]), move |page| format!("<{}?page={page}>; rel=\"last\"", path())));
+    assert!(asked(&fake.await).await.0.text().contains("than was read"));
+}
+
+#[tokio::test]
 async fn a_page_that_is_said_to_be_elsewhere_is_not_asked_for() {
     for target in
         ["http://127.0.0.1:1/v2/shop/app/referrers/x", "/v2/other/app/referrers/x", "//evil.example/", "", "?page=2"]

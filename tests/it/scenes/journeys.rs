@@ -435,6 +435,21 @@ fn a_fast_plan_bakes_shortly_and_says_what_it_leaves_out() {
     assert!(!world.screen().contains("FAST"), "{}", world.screen());
 }
 
+/// Instances that are replaced one by one leave no version of their own: what was begun is said all the same.
+#[test]
+fn before_a_stop_of_replacements_it_says_how_many_are_begun() {
+    let mut world = fleets::incident();
+    world.find("mailer");
+    world.press("r");
+    world.settle();
+    world.type_code();
+    world.settle();
+    world.press("x");
+    let screen = world.screen();
+    assert!(screen.contains("begun with 1 of "), "{screen}");
+    assert!(!screen.contains("nothing was changed yet") && !screen.contains("not begun, stays"), "{screen}");
+}
+
 #[test]
 fn before_the_second_key_of_a_stop_both_outcomes_are_shown() {
     let mut world = fleets::operation_half_way();

@@ -4,8 +4,11 @@
 use std::time::Duration;
 
 use rolldeck::app::effect::Effect;
+use rolldeck::app::event::Event;
+use rolldeck::domain::audit::{Audit, AuditQuestion, AuditRecord};
 use rolldeck::domain::observation::{Observation, PlaceState};
 use rolldeck::domain::text::Text;
+use rolldeck::domain::timeline::HappeningId;
 
 use super::check;
 use super::fleets::{self, Deployment, Pins};
@@ -177,4 +180,53 @@ fn an_idle_timeline_is_not_drawn_again_and_a_silent_place_adds_nothing() {
     world.live("k8s/prod-us");
     world.pass(Duration::from_secs(1));
     assert_eq!(rows(&mut world).len(), before);
+}
+
+/// Who asked for a change is asked for when somebody looks, once, and shown with what is not known of it.
+#[test]
+fn a_detail_shows_what_the_audit_log_has_and_asks_for_it_once() {
+    let mut world = rolled_back();
+    world.press("6 d");
+    let asked = |world: &World| -> Vec<(HappeningId, AuditQuestion)> {
+        let asked = world.asked.iter().filter_map(|effect| match effect {
+            Effect::Audit(rows) => Some(rows.clone()),
+            _ => None,
+        });
+        asked.flatten().collect()
+    };
+    let [(row, question)] = &asked(&world)[..] else { panic!("{:?}", asked(&world)) };
+    let row = row.clone();
+    assert_eq!(question.workload, *row.workload());
+    assert!(world.screen().contains("its place is asked who asked for it"), "{}", world.screen());
+    world.pass(Duration::from_secs(100));
+    assert_eq!(asked(&world).len(), 1, "it is under way");
+    let record = |action: &str, refused: Option<&str>| AuditRecord {
+        at: world.now(),
+        action: Text::new(action),
+        target: Text::new("group checkout"),
+        by: Text::new("arn:aws:sts::1:assumed-role/deploy/anna"),
+        from: None,
+        with: Some(Text::new("aws-cli/2.31")),
+        refused: refused.map(Text::new),
+    };
+    let records = vec![record("StartInstanceRefresh", None), record("UpdateAutoScalingGroup", Some("AccessDenied"))];
+    let missing = Some(Text::new("there is more of StopTask than was read"));
+    world.happen(Event::Audited(vec![(row.clone(), Audit::Said { records, missing })]));
+    let screen = world.lines(200, 50).join("\n");
+    for part in [
+        "StartInstanceRefresh of group checkout by arn:aws:sts::1:assumed-role/deploy/anna with aws-cli/2.31",
+        "UpdateAutoScalingGroup REFUSED (AccessDenied) of group checkout",
+        "there is more of StopTask than was read",
+    ] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    world.pass(Duration::from_secs(61));
+    assert_eq!(asked(&world).len(), 2, "it may have grown");
+    for (said, part) in [
+        (Audit::Said { records: Vec::new(), missing: None }, "nothing that changes it was found between"),
+        (Audit::Unknown(Text::new("it is not granted")), "it is not granted"),
+    ] {
+        world.happen(Event::Audited(vec![(row.clone(), said)]));
+        assert!(world.screen().contains(part), "{part}: {}", world.screen());
+    }
 }
