@@ -216,6 +216,8 @@ async fn a_timeline_and_an_export_name_who_changed_a_group() {
     let denied = run(&["timeline", "--since", "1h", "--audit"]).ended(3).json();
     let audit = &denied["rows"][0]["audit"];
     assert_eq!((&audit["records"], &audit["complete"]), (&Value::Null, &json!(false)), "{denied}");
-    let table = run(&["timeline", "--since", "1h", "--audit", "--output", "table"]).ended(3);
-    assert!(table.out.contains("audit log: cloudtrail:LookupEvents is not granted"), "{table}");
+    let said = run(&["export", "--audit", "--directory", folder.to_str().expect("a path")]).ended(3);
+    let file = said.out.lines().find(|line| line.ends_with(".md")).expect("its name");
+    let text = std::fs::read_to_string(file).expect("readable");
+    assert!(text.contains("audit log: cloudtrail:LookupEvents is not granted"), "{text}");
 }
