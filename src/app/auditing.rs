@@ -55,10 +55,8 @@ impl Auditing {
         if self.under_way.as_ref() == Some(&row) {
             self.under_way = None;
         }
-        let good_until = match &said {
-            Audit::Absent(_) | Audit::Said { missing: None, .. } => None,
-            Audit::Unknown(_) | Audit::Said { missing: Some(_), .. } => Some(now + AGAIN),
-        };
+        let is_final = matches!(said, Audit::Absent(_)) || said.lacks().is_none();
+        let good_until = (!is_final).then(|| now + AGAIN);
         if self.known.len() >= MOST {
             self.known.clear();
         }
@@ -108,7 +106,7 @@ mod tests {
     }
 
     fn said(missing: Option<&str>) -> Audit {
-        Audit::Said { records: Vec::new(), missing: missing.map(Text::new) }
+        Audit::Said { records: Vec::new(), missing: missing.map(Text::new), may_grow: false }
     }
 
     #[test]

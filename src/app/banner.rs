@@ -192,7 +192,7 @@ fn end(tracked: &Tracked) -> Line {
     let reverse = match (outcome, operation.plan.verb, counts.done) {
         (Some(Outcome::Unresolved), ..) => "5 says what to look at",
         (_, _, 0) if operation.debts.is_empty() => "nothing to reverse",
-        _ if operation.debts.iter().any(|debt| debt.owed == Owed::Hold) => "r goes on with it, u takes it back",
+        _ if operation.debts.iter().any(|debt| debt.owed == Owed::Hold) => "r on its row goes on, u takes it back",
         _ if !operation.debts.is_empty() => "D gives back, u takes it back",
         (_, Verb::GiveBack, _) => "what was borrowed is as it was",
         (_, Verb::Promote, _) => "b goes back",

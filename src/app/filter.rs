@@ -3,6 +3,7 @@
 //!
 //! Never touches the model; an answer for an older question is dropped by whoever asked.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::domain::text::Text;
 pub(crate) struct Filter {
     /// As typed.
     pub(crate) typed: String,
+    /// What its view came with: typed over, that is what Esc takes it back to.
+    pub(crate) came_with: String,
     /// What is in force, as text.
     pub(crate) in_force: String,
     /// What is in force.
@@ -30,6 +33,12 @@ pub(crate) struct Filter {
 }
 
 impl Filter {
+    /// The filter of a view that is shown.
+    pub(crate) fn show(&mut self, typed: String) {
+        self.came_with.clone_from(&typed);
+        self.set(typed);
+    }
+
     /// Takes over what is typed now. True if another filter is in force.
     ///
     /// While the last word can't be read, or is a key without its colon, the words before it are in force; while those
@@ -65,7 +74,7 @@ fn ends_in_key(typed: &str) -> bool {
 /// Matches rows against a selector with fuzzy words.
 pub(crate) struct Matcher<'a> {
     selector: &'a Selector,
-    words: Vec<(&'a str, Word)>,
+    words: HashMap<&'a str, Word>,
     fuzzy: Fuzzy,
 }
 
@@ -97,7 +106,7 @@ impl<'a> Matcher<'a> {
     }
 
     fn word(&self, word: &str) -> Option<&Word> {
-        self.words.iter().find(|(known, _)| *known == word).map(|(_, word)| word)
+        self.words.get(word)
     }
 }
 

@@ -137,6 +137,8 @@ fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
         (KeyCode::Esc, Entry::Protect { .. } | Entry::PlanReason(_) | Entry::WriteOff { .. }) => model.ui.entry = None,
         (KeyCode::Enter, Entry::Filter { .. }) => {
             model.ui.entry = None;
+            let typed = model.ui.rows().listing().filter.typed.trim_end().to_string();
+            set_filter(model, typed);
             model.ui.rows_mut().listing_mut().home = None;
         }
         (KeyCode::Esc, Entry::Incident(_)) => model.ui.entry = None,

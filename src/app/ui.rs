@@ -217,7 +217,7 @@ impl Ui {
     /// Shows a view.
     pub(crate) fn show(&mut self, view: View) {
         self.screen = view.screen;
-        self.rows_mut().listing_mut().filter.set(view.filter);
+        self.rows_mut().listing_mut().filter.show(view.filter);
         self.overlays.clear();
         self.entry = None;
         self.touch();

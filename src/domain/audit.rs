@@ -37,8 +37,10 @@ pub enum Audit {
     Said {
         /// What it has, newest first.
         records: Vec<AuditRecord>,
-        /// Why there may be more; `None`: these are all.
+        /// Why not all that it has was read; `None`: all was.
         missing: Option<Text>,
+        /// Whether what was asked for then may still come into it.
+        may_grow: bool,
     },
 }
 
@@ -75,6 +77,25 @@ impl AuditQuestion {
     }
 }
 
+impl Audit {
+    /// What is not in an answer, in words; `None`: it is whole.
+    pub fn lacks(&self) -> Option<Text> {
+        match self {
+            Audit::Absent(why) | Audit::Unknown(why) => Some(why.clone()),
+            Audit::Said { missing: Some(why), .. } => Some(why.clone()),
+            Audit::Said { missing: None, may_grow: true, .. } => {
+                Some(Text::new("what was asked for a moment ago may come in later"))
+            }
+            Audit::Said { missing: None, may_grow: false, .. } => None,
+        }
+    }
+
+    /// Whether somebody who wanted to know it all must be told that he does not.
+    pub fn is_in_part(&self) -> bool {
+        matches!(self, Audit::Unknown(_) | Audit::Said { missing: Some(_), .. })
+    }
+}
+
 impl AuditRecord {
     /// In words, with its time.
     pub fn words(&self) -> String {
@@ -86,16 +107,15 @@ impl AuditRecord {
     }
 }
 
-/// What a program calls itself, without its libraries: the name that it has given to the SDK (`app/NAME`), else as much as fits.
+/// What a program calls itself, without its libraries: the name that it has given to the SDK (`app/NAME`), else as much as fits. In
+/// quotes: it is its own word, and may be anything.
 fn program(said: &Text) -> String {
-    if let Some(name) = said.split(' ').find_map(|word| word.strip_prefix("app/")) {
-        return name.to_string();
-    }
+    let said = said.split(' ').find_map(|word| word.strip_prefix("app/")).unwrap_or(said);
     let mut short: String = said.chars().take(LONGEST_PROGRAM).collect();
     if short.len() < said.len() {
         short.push_str("..");
     }
-    short
+    format!("\"{}\"", short.replace('"', "'"))
 }
 
 #[cfg(test)]
@@ -116,11 +136,11 @@ mod tests {
         let by = "of group web by arn:aws:iam::1:user/anna with";
         assert_eq!(
             record.words(),
-            format!("2025-11-24T16:00:00Z UpdateAutoScalingGroup {by} rolldeck from 203.0.113.7")
+            format!("2025-11-24T16:00:00Z UpdateAutoScalingGroup {by} \"rolldeck\" from 203.0.113.7")
         );
         let with = |with: &str| AuditRecord { with: Some(Text::new(with)), from: None, ..record.clone() }.words();
-        assert!(with("aws-cli/2.31").ends_with("with aws-cli/2.31"));
-        assert!(with(&"x".repeat(200)).ends_with(&format!("with {}..", "x".repeat(60))));
+        assert!(with("aws-cli/2.31").ends_with("with \"aws-cli/2.31\""));
+        assert!(with(&"x".repeat(200)).ends_with(&format!("with \"{}..\"", "x".repeat(60))));
         let refused = AuditRecord { refused: Some(Text::new("AccessDenied")), ..record };
         assert!(refused.words().contains("UpdateAutoScalingGroup REFUSED (AccessDenied) of group web"));
     }

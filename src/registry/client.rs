@@ -163,7 +163,7 @@ impl Web {
         let path = format!("/v2/{}/referrers/{digest}", host.path()?);
         match self.page(host, &path).await {
             // Who does not know the API says so in many ways (go-containerregistry, `remote.Referrers`).
-            Err(Fault::Status { status: 400 | 405 | 406, .. } | Fault::Malformed { .. }) => Err(Fault::Gone),
+            Err(Fault::Status { status: 400 | 405 | 406, .. }) => Err(Fault::Gone),
             page => page,
         }
     }
@@ -320,7 +320,8 @@ impl Host {
         let own = format!("{}://{}", self.setting.scheme(&self.name), self.authority());
         let path = target.strip_prefix(&own).unwrap_or(target);
         let list = |path: &str| path.split('?').next().unwrap_or_default().to_string();
-        if list(path) == list(of) { Next::At(path.to_string()) } else { Next::Astray }
+        let is_one = list(path) == list(of) && path.parse::<Uri>().is_ok();
+        if is_one { Next::At(path.to_string()) } else { Next::Astray }
     }
 
     /// Where a registry sends us, if we may go there: an image may lie anywhere, but a registry elsewhere has nothing to fetch

@@ -2,11 +2,11 @@
 //!
 //! Never writes over a file that is there.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use jiff::Timestamp;
 
 use crate::app::model::Model;
@@ -35,30 +35,45 @@ impl Incident {
     /// Writes both files, or none.
     ///
     /// # Errors
-    /// That a file is there already, or can't be written.
+    /// That a file can't be written.
     pub(super) fn write(&self, directory: &Path) -> anyhow::Result<[PathBuf; 2]> {
-        let is_free =
-            |stem: &String| ["md", "json"].iter().all(|ending| !directory.join(format!("{stem}.{ending}")).exists());
-        let numbered = (2..100).map(|number| format!("{}-{number}", self.stem));
         // Two of one second are two files; whoever is there first is not written over.
-        let stem = std::iter::once(self.stem.clone()).chain(numbered).find(is_free).unwrap_or(self.stem.clone());
-        let markdown = put(directory.join(format!("{stem}.md")), &self.markdown)?;
-        match put(directory.join(format!("{stem}.json")), &self.json) {
-            Ok(json) => Ok([markdown, json]),
-            Err(error) => {
-                // It was made here a moment ago; half an incident misleads.
-                let _ = std::fs::remove_file(&markdown);
-                Err(error)
+        let numbered = (2..1_000).map(|number| format!("{}-{number}", self.stem));
+        for stem in std::iter::once(self.stem.clone()).chain(numbered) {
+            let paths = ["md", "json"].map(|ending| directory.join(format!("{stem}.{ending}")));
+            match put(&paths[0], &self.markdown).and_then(|()| put_or_remove(&paths, &self.json)) {
+                Ok(()) => return Ok(paths),
+                Err((_, error)) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err((path, error)) => {
+                    return Err(anyhow!(error).context(format!("{} can't be written", path.display())));
+                }
             }
         }
+        Err(anyhow!("{} has too many incidents of this second", directory.display()))
     }
 }
 
-fn put(path: PathBuf, text: &str) -> anyhow::Result<PathBuf> {
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-    let written = file.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    written.with_context(|| format!("{} can't be written", path.display()))?;
-    Ok(path)
+/// Which file could not be written, and why.
+type Unwritten = (PathBuf, std::io::Error);
+
+/// Writes the second file; without it the first one goes: half an incident misleads.
+fn put_or_remove([first, second]: &[PathBuf; 2], text: &str) -> Result<(), Unwritten> {
+    put(second, text).inspect_err(|_| remove(first))
+}
+
+/// Writes a file, or leaves none.
+fn put(path: &Path, text: &str) -> Result<(), Unwritten> {
+    let failed = |error| (path.to_path_buf(), error);
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(failed)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    written.inspect_err(|_| remove(path)).map_err(failed)
+}
+
+fn remove(made_here: &Path) {
+    if let Err(error) = std::fs::remove_file(made_here) {
+        tracing::warn!(%error, path = %made_here.display(), "half an incident is left");
+    }
 }
 
 /// Writes it into the current folder; the names of the files, or why there are none.

@@ -62,6 +62,10 @@ fn edit(model: &mut Model) -> Vec<Effect> {
     let listing = model.ui.rows_mut().listing_mut();
     listing.home = listing.cursor.clone();
     let before = listing.filter.typed.clone();
+    // What is typed now is another word.
+    if !before.is_empty() && !before.ends_with(' ') {
+        listing.filter.set(format!("{before} "));
+    }
     model.ui.entry = Some(Entry::Filter { before });
     Vec::new()
 }

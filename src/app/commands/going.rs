@@ -268,6 +268,13 @@ fn leave(model: &mut Model) -> Vec<Effect> {
         model.ui.dismissed.insert(ended);
         return Vec::new();
     }
+    let filter = &mut model.ui.rows_mut().listing_mut().filter;
+    if filter.typed != filter.came_with {
+        let before = filter.came_with.clone();
+        filter.set(before);
+        model.ui.touch();
+        return Vec::new();
+    }
     if model
         .ui
         .history
@@ -280,7 +287,7 @@ fn leave(model: &mut Model) -> Vec<Effect> {
     if model.ui.rows().listing().filter.typed.is_empty() {
         model.ui.say_why("nothing to go back from; q quits");
     } else {
-        model.ui.rows_mut().listing_mut().filter.set(String::new());
+        model.ui.rows_mut().listing_mut().filter.show(String::new());
         model.ui.touch();
     }
     Vec::new()

@@ -10,6 +10,7 @@ use crate::app::overlays::{plan, versions};
 use crate::app::rows::RowId;
 use crate::app::screens::{Screen, drift};
 use crate::domain::id::{OperationId, WorkloadId};
+use crate::domain::observation::Rollout;
 use crate::domain::operation::Debt;
 use crate::domain::plan::{Change, Goto, Owing, PlanRequest, Reach, Scope as PlanScope, Stride, meant};
 use crate::domain::text::Text;
@@ -158,8 +159,9 @@ fn reverse(model: &mut Model) -> Vec<Effect> {
     }
 }
 
-/// What is owed where the cursor is; elsewhere all that is owed.
-fn owing(model: &Model) -> Result<Vec<Owing>, Text> {
+/// The plan that gives back what is owed where the cursor is; elsewhere all that is owed. A rollout that is held though nothing is
+/// left for it to do is let go.
+fn to_give_back(model: &Model) -> Result<PlanRequest, Text> {
     let cursor = model.ui.rows().listing().cursor.clone();
     let here: Vec<(&OperationId, &Debt)> = match (model.ui.screen, &cursor) {
         (Screen::Operations, Some(RowId::Operation(id))) => {
@@ -173,25 +175,39 @@ fn owing(model: &Model) -> Result<Vec<Owing>, Text> {
             model.operations.debts().filter(|(_, debt)| meant.contains(&debt.workload)).collect()
         }
     };
-    let found: Vec<Owing> = here.iter().filter_map(|(_, debt)| debt.owing()).collect();
-    match (found.is_empty(), here.first()) {
-        (false, _) => Ok(found),
-        (true, Some((id, _))) => Err(Text::new(&format!("{id} holds a rollout: r goes on with it, b or u goes back"))),
+    let owing: Vec<Owing> = here.iter().filter_map(|(_, debt)| debt.owing()).collect();
+    let each_once = |mut workloads: Vec<WorkloadId>| {
+        workloads.sort();
+        workloads.dedup();
+        workloads
+    };
+    if !owing.is_empty() {
+        let workloads = each_once(owing.iter().map(|owed| owed.workload.clone()).collect());
+        return Ok(request(model, Goto::GiveBack(owing), workloads, Change::WholeTemplate));
+    }
+    let is_through = |id: &&WorkloadId| {
+        let workload = model.fleet.workload(id);
+        workload.is_some_and(|known| known.seen.rollout == Rollout::Paused && known.judgement.tally.off() == 0)
+    };
+    let through: Vec<WorkloadId> = here.iter().map(|(_, debt)| &debt.workload).filter(is_through).cloned().collect();
+    match (through.is_empty(), here.first()) {
+        (false, _) => Ok(request(model, Goto::Expected, each_once(through), Change::WholeTemplate)),
+        (true, Some((id, _))) => {
+            Err(Text::new(&format!("{id} holds a rollout: r on its row goes on with it, b or u goes back")))
+        }
         (true, None) => Err(Text::new("nothing is owed here")),
     }
 }
 
 fn can_give_back(model: &Model) -> Result<(), Text> {
-    owing(model).map(|_| ())
+    to_give_back(model).map(|_| ())
 }
 
 fn give_back(model: &mut Model) -> Vec<Effect> {
-    let Ok(owing) = owing(model) else { return Vec::new() };
-    let mut workloads: Vec<WorkloadId> = owing.iter().map(|owed| owed.workload.clone()).collect();
-    workloads.sort();
-    workloads.dedup();
-    let request = request(model, Goto::GiveBack(owing), workloads, Change::WholeTemplate);
-    plan::open(model, request, Vec::new())
+    match to_give_back(model) {
+        Ok(request) => plan::open(model, request, Vec::new()),
+        Err(_) => Vec::new(),
+    }
 }
 
 fn draw(model: &mut Model, goto: Goto) -> Vec<Effect> {

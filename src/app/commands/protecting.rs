@@ -97,7 +97,9 @@ pub(crate) fn entered(model: &mut Model, what: Protected, typed: &str) -> Vec<Ef
     match reason_and_time(typed) {
         Ok((reason, time)) => {
             model.ui.entry = None;
-            let expires_at = Some(model.now + time);
+            let until = model.now + time;
+            model.ui.say(&format!("written down until {}", until.strftime("%Y-%m-%d %H:%M UTC")));
+            let expires_at = Some(until);
             vec![Effect::Protect { what, reason, expires_at }]
         }
         Err(why) => {
@@ -106,6 +108,9 @@ pub(crate) fn entered(model: &mut Model, what: Protected, typed: &str) -> Vec<Ef
         }
     }
 }
+
+/// What is over sooner protects nothing.
+const SHORTEST: Duration = Duration::from_secs(60);
 
 /// `bad migration for 4h`.
 fn reason_and_time(typed: &str) -> Result<(Text, Duration), String> {
@@ -117,7 +122,9 @@ fn reason_and_time(typed: &str) -> Result<(Text, Duration), String> {
         },
         None => (typed, USUAL),
     };
-    if reason.is_empty() {
+    if time < SHORTEST {
+        Err("it would be over before anybody sees it: `for` takes a minute or more".to_string())
+    } else if reason.is_empty() {
         Err("a reason is needed: others will read it".to_string())
     } else {
         Ok((Text::new(reason), time))

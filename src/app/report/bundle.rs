@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    FreezeRow, OperationRow, PlanReport, ProtectionRow, Rows, Table, TimelineBody, TimelineRow, WorkloadRow,
-    happenings, operation_row, plan_report, timeline, workload_rows,
+    FreezeRow, OperationRow, PlaceSummary, PlanReport, ProtectionRow, Rows, Table, TimelineBody, TimelineRow,
+    WorkloadRow, happenings, operation_row, place_summaries, plan_report, timeline, workload_rows,
 };
 use crate::app::model::Model;
 use crate::domain::selector::Selector;
@@ -29,6 +29,9 @@ pub struct Bundle {
     operations: Vec<OperationRow>,
     plans: Vec<PlanReport>,
     timeline: TimelineBody,
+    /// As in the envelope; what is not live is said at the beginning.
+    #[serde(skip)]
+    places: Vec<PlaceSummary>,
 }
 
 /// What is known of what happened since a moment.
@@ -54,11 +57,26 @@ pub fn bundle(model: &Model, since: Timestamp) -> Bundle {
         freezes: freezes.map(FreezeRow::of).collect(),
         operations: tracked.iter().map(|tracked| operation_row(tracked)).collect(),
         plans: tracked.iter().map(|tracked| plan_report(&tracked.operation.plan)).collect(),
+        places: place_summaries(model),
         timeline: timeline(model, &happenings(model, &everything, Some(since), &mut |_, _| true)),
     }
 }
 
 impl Bundle {
+    /// What whoever reads no further must know: how much is off, what is owed, and of what nothing is known.
+    fn in_short(&self) -> String {
+        let totals = self.fleet.totals.as_ref();
+        let mut text = totals.map(|totals| format!("\n{}.\n", totals.words())).unwrap_or_default();
+        // Writing to a string can't fail.
+        for owed in self.operations.iter().flat_map(OperationRow::owed) {
+            let _ = writeln!(text, "\n**Owed** by {owed}");
+        }
+        for place in self.places.iter().filter(|place| !place.is_told()) {
+            let _ = writeln!(text, "\n**Not complete**: {}", place.words());
+        }
+        text
+    }
+
     /// For people.
     pub fn to_markdown(&self, at: Timestamp) -> String {
         let moment = |at: Timestamp| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string();
@@ -66,6 +84,7 @@ impl Bundle {
         let mut text = format!("# Incident{name}\n\nWritten {}, since {}.\n", moment(at), moment(self.since));
         let is_worth = |row: &&WorkloadRow| row.is_off() || row.is_unhealthy();
         let (off, well): (Vec<&WorkloadRow>, Vec<&WorkloadRow>) = self.fleet.rows.iter().partition(is_worth);
+        text.push_str(&self.in_short());
         let section = |text: &mut String, title: &str, table: Table, none: &str| {
             // Writing to a string can't fail.
             let _ = write!(text, "\n## {title}\n\n");
@@ -78,7 +97,7 @@ impl Bundle {
         section(&mut text, "What changed", TimelineRow::table(&self.timeline.rows), "Nothing that was seen.");
         section(&mut text, "Operations", OperationRow::table(&self.operations), "None.");
         for (operation, plan) in self.operations.iter().zip(&self.plans) {
-            let _ = write!(text, "\n```text\n{}\n{}```\n", operation.to_text(), plan.to_text());
+            let _ = write!(text, "\n```text\n{}\n{}```\n", operation.to_text(), plan.to_record());
         }
         section(
             &mut text,

@@ -34,6 +34,13 @@ struct Version {
     not_asked: Vec<Text>,
 }
 
+impl Version {
+    fn words(&self) -> String {
+        let version = self.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        format!("{} {} {}{version}", self.place, self.kind, self.workload)
+    }
+}
+
 /// `null`: that one does not say. A value that may be a secret is told as `set`.
 #[derive(Debug, Serialize)]
 struct Row {
@@ -90,6 +97,8 @@ impl DifferenceReport {
     pub fn to_table(&self) -> Table {
         let mut table = Table::new(&["TOPIC", "NAME", "LEFT", "RIGHT"]);
         let said = |side: &Option<Text>| side.as_ref().map_or("-".to_string(), ToString::to_string);
+        // What is pasted somewhere must say what was compared.
+        table.rows.push(vec!["of".to_string(), String::new(), self.left.words(), self.right.words()]);
         let rows = self.differences.iter();
         let rows = rows.map(|row| vec![row.topic.to_string(), row.name.to_string(), said(&row.left), said(&row.right)]);
         table.rows.extend(rows);

@@ -57,6 +57,14 @@ struct DebtRow {
     due: Option<Timestamp>,
 }
 
+impl DebtRow {
+    fn words(&self) -> String {
+        let moment = |at: Timestamp| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let due = self.due.map(|due| format!(", to be given back by {}", moment(due))).unwrap_or_default();
+        format!("{}: {} since {}{due}", self.workload, self.what, moment(self.since))
+    }
+}
+
 /// One operation in the words of scripts.
 pub fn operation_row(tracked: &Tracked) -> OperationRow {
     let operation = &tracked.operation;
@@ -128,6 +136,11 @@ impl OperationRow {
         table
     }
 
+    /// What it owes, in words.
+    pub(super) fn owed(&self) -> impl Iterator<Item = String> {
+        self.debts.iter().map(|debt| format!("{}: {}", self.operation, debt.words()))
+    }
+
     /// One operation for people: its steps, then what it owes.
     pub fn to_text(&self) -> String {
         let mut text = format!("{} {}: {}", self.operation, self.state, self.title);
@@ -143,8 +156,7 @@ impl OperationRow {
             text.push('\n');
         }
         for debt in &self.debts {
-            let due = debt.due.map(|due| format!(", to be given back by {due}")).unwrap_or_default();
-            text.push_str(&format!("  owed: {}: {} since {}{due}\n", debt.workload, debt.what, debt.since));
+            text.push_str(&format!("  owed: {}\n", debt.words()));
         }
         for paid in &self.paid {
             text.push_str(&format!("  owed no longer: {}: {}\n", paid.what, paid.how));

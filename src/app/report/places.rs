@@ -42,6 +42,20 @@ struct Cannot {
     why: Text,
 }
 
+impl PlaceSummary {
+    /// Whether what is known of it is what is there, or nobody wants to know.
+    pub(super) fn is_told(&self) -> bool {
+        self.state == PlaceState::Live.as_str() || self.state == PlaceState::NotConnected.as_str()
+    }
+
+    /// In words.
+    pub(super) fn words(&self) -> String {
+        let age = self.age_seconds.map(|age| format!(", last heard of {age} s before")).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("{} is {}{age}{reason}", self.id, self.state)
+    }
+}
+
 /// Every known place in short.
 pub fn place_summaries(model: &Model) -> Vec<PlaceSummary> {
     model.settings.places.iter().map(|setting| summary(model, setting)).collect()

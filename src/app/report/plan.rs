@@ -132,8 +132,21 @@ pub fn plan_report(plan: &Plan) -> PlanReport {
 }
 
 impl PlanReport {
-    /// The plan for people.
+    /// The plan for people, and how it is started.
     pub fn to_text(&self) -> String {
+        let mut text = self.to_record();
+        match &self.code {
+            Some(code) => text.push_str(&format!(
+                "start it with: rolldeck apply {} --code {code}   (until {})\n",
+                self.plan, self.expires_at
+            )),
+            None => text.push_str("it can't be started\n"),
+        }
+        text
+    }
+
+    /// What the plan is, for whoever reads of it later.
+    pub(super) fn to_record(&self) -> String {
         let mut text = format!("{} {}\n", self.plan, self.title);
         // Writing to a string can't fail.
         for (number, wave) in self.waves.iter().enumerate() {
@@ -169,16 +182,6 @@ impl PlanReport {
             let _ = writeln!(text, "refused {subject}{}; {}", refusal.reason, refusal.hint);
         }
         let _ = writeln!(text, "abort   {}", self.abort_leaves);
-        match &self.code {
-            Some(code) => {
-                let _ = writeln!(
-                    text,
-                    "start it with: rolldeck apply {} --code {code}   (until {})",
-                    self.plan, self.expires_at
-                );
-            }
-            None => text.push_str("it can't be started\n"),
-        }
         text
     }
 }

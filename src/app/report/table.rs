@@ -43,7 +43,17 @@ impl Table {
 
     /// A Markdown table.
     pub fn to_markdown(&self) -> String {
-        let escaped = |cell: &str| cell.replace('\\', "\\\\").replace('|', "\\|");
+        // What others have named shall format nothing, and load nothing.
+        let escaped = |cell: &str| {
+            let mut text = String::with_capacity(cell.len());
+            for character in cell.chars() {
+                if matches!(character, '\\' | '|' | '`' | '*' | '[' | ']' | '<' | '>') {
+                    text.push('\\');
+                }
+                text.push(character);
+            }
+            text
+        };
         let mut text = format!("| {} |\n|{}\n", self.columns.join(" | "), " --- |".repeat(self.columns.len()));
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(|cell| escaped(cell)).collect();

@@ -72,10 +72,10 @@ impl AuditReport {
             Audit::Absent(why) | Audit::Unknown(why) => {
                 AuditReport { records: None, complete: false, reason: Some(why.clone()) }
             }
-            Audit::Said { records, missing } => AuditReport {
+            Audit::Said { records, .. } => AuditReport {
                 records: Some(records.iter().map(row).collect()),
-                complete: missing.is_none(),
-                reason: missing.clone(),
+                complete: said.lacks().is_none(),
+                reason: said.lacks(),
             },
         }
     }
@@ -87,12 +87,12 @@ fn in_words(said: &Audit) -> String {
     match said {
         Audit::Absent(_) => String::new(),
         Audit::Unknown(why) => format!("; audit log: {why}"),
-        Audit::Said { records, missing } => {
+        Audit::Said { records, .. } => {
             let mut words: Vec<String> = records.iter().take(MOST).map(AuditRecord::words).collect();
             if records.len() > MOST {
                 words.push(format!("and {} more", records.len() - MOST));
             }
-            words.extend(missing.as_ref().map(ToString::to_string));
+            words.extend(said.lacks().map(|lacks| lacks.to_string()));
             words.into_iter().map(|words| format!("; {words}")).collect()
         }
     }

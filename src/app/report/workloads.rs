@@ -13,7 +13,7 @@ use crate::domain::image::{ImageId, ImageRef};
 use crate::domain::observation::Role;
 use crate::domain::policy::Policy;
 use crate::domain::selector::{Facts, Selector};
-use crate::domain::text::Text;
+use crate::domain::text::{Text, counted};
 
 /// Counts of instances.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +25,23 @@ pub struct Totals {
     outlier: u32,
     unknown: u32,
     quarantined: u32,
+}
+
+impl Totals {
+    /// In words: what there is any of.
+    pub(super) fn words(&self) -> String {
+        let Totals { instances, ok, drift, mixed, outlier, unknown, quarantined } = *self;
+        let counts = [
+            (quarantined, "quarantined"),
+            (drift, "drift"),
+            (mixed, "mixed"),
+            (outlier, "outlier"),
+            (unknown, "unknown"),
+            (ok, "ok"),
+        ];
+        let counts = counts.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
+        format!("{}: {}", counted(instances, "instance"), counts.collect::<Vec<String>>().join(", "))
+    }
 }
 
 /// One workload.

@@ -320,18 +320,23 @@ pub(crate) fn detail(model: &Model, row: &Happening) -> Vec<Line> {
 
 /// What the place's audit log has of what led to it, line by line.
 fn audit(model: &Model, row: &Happening) -> Vec<String> {
-    let (records, missing) = match model.auditing.of(&row.id()) {
+    const MOST: usize = 20;
+    let (records, said) = match model.auditing.of(&row.id()) {
         None => return vec!["its place is asked who asked for it".to_string()],
         Some(Audit::Absent(why) | Audit::Unknown(why)) => return vec![why.to_string()],
-        Some(Audit::Said { records, missing }) => (records, missing),
+        Some(said @ Audit::Said { records, .. }) => (records, said),
     };
-    let mut lines: Vec<String> = records.iter().map(AuditRecord::words).collect();
+    let mut lines: Vec<String> = records.iter().take(MOST).map(AuditRecord::words).collect();
+    if records.len() > MOST {
+        lines.push(format!("and {} more (`rolldeck timeline --audit` has them all)", records.len() - MOST));
+    }
     if lines.is_empty() {
         let AuditQuestion { from, until, .. } = AuditQuestion::about(row);
         let moment = |at: Timestamp| at.strftime("%m-%d %H:%M").to_string();
-        lines.push(format!("nothing that changes it was found between {} and {} UTC", moment(from), moment(until)));
+        let read = if said.is_in_part() { " in what was read" } else { "" };
+        lines.push(format!("nothing that changes it was found{read} from {} to {} UTC", moment(from), moment(until)));
     }
-    lines.extend(missing.as_ref().map(ToString::to_string));
+    lines.extend(said.lacks().map(|lacks| lacks.to_string()));
     lines
 }
 

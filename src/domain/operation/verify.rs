@@ -4,7 +4,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{StepProgress, World, loans, promoted};
+use super::{StepProgress, StepState, World, loans, promoted};
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::history::current_revision;
 use crate::domain::id::{OperationId, WorkloadKind};
@@ -95,8 +95,8 @@ fn rolled(step: &Step, progress: &StepProgress, fleet: &Fleet, workload: &Worklo
     }
     // Of a group its refreshes tell; what ECS tells of a deployment may be of the one before.
     let is_group = step.workload.kind == WorkloadKind::AutoScalingGroup;
-    let is_ended =
-        is_group && step.brake == Brake::CancelRollout && seen.rollout == Rollout::Paused && progress.brake.is_none();
+    let is_ours = progress.brake.is_some() || progress.state == StepState::Held;
+    let is_ended = is_group && step.brake == Brake::CancelRollout && seen.rollout == Rollout::Paused && !is_ours;
     if is_ended && receipt.template.as_ref().is_none_or(|template| *template == seen.template.hash) {
         return Progress::Failed(Text::new(
             "somebody else has ended its rollout half way: look at who, then plan again",

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::by_hand::{is_held_back, is_of_another, is_stuck};
 use super::choose::{Choice, check, evictions, go_to, refused, roll, roll_to_image, stale_pull};
-use super::{Action, Check, CheckVerdict, Pick, PlanRequest, Side};
+use super::{Action, Check, CheckVerdict, Pick, PlanRequest, Scope, Side};
 use crate::domain::drift::Verdict;
 use crate::domain::fleet::{Fleet, Instance, Workload};
 use crate::domain::observation::{Health, Phase, Rollout};
@@ -23,14 +23,21 @@ pub(super) fn replace(request: &PlanRequest, fleet: &Fleet, workload: &Workload)
     let target = expectation.and_then(|expectation| expectation.main()).and_then(|target| target.reference.clone());
     let requested = workload.requested();
     let asks_for_target = target.as_ref().zip(requested).is_none_or(|(target, asked)| target.asks_same(asked));
+    let own = || {
+        let mut versions = workload.judgement.versions.iter();
+        versions.find(|version| version.hash == workload.seen.template.hash)
+    };
     if off.is_empty() && asks_for_target {
-        return Choice::AlreadyThere("nothing is off".to_string());
+        // Held when nothing was left to do, and meant by itself: whoever finds it so may let it go.
+        let is_meant = matches!(request.scope, Scope::Exactly(_)) && workload.seen.rollout == Rollout::Paused;
+        return match own().filter(|_| is_meant) {
+            Some(own) => go_to(request, fleet, workload, own),
+            None => Choice::AlreadyThere("nothing is off".to_string()),
+        };
     }
     let Some(mut checks) = proof(request, fleet, workload) else { return would_spread() };
     if asks_for_target && would_come_again(workload, &off) {
-        let mut versions = workload.judgement.versions.iter();
-        let own = versions.find(|version| version.hash == workload.seen.template.hash);
-        return match (&workload.seen.rollout, own) {
+        return match (&workload.seen.rollout, own()) {
             // Held half way: the same request asks for the rest and lets it go on.
             (Rollout::Paused, Some(own)) => go_to(request, fleet, workload, own),
             _ => not_at_its_end(workload),

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_cloudtrail::primitives::DateTime;
-use aws_sdk_cloudtrail::types::{LookupAttribute, LookupAttributeKey};
+use aws_sdk_cloudtrail::types::{Event, LookupAttribute, LookupAttributeKey};
 use futures::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connect::{Clients, Link, Reads, ask};
+use super::convert::time;
 use super::convert::trail::{Names, Told, told};
 use super::fault::Fault;
 use super::read;
@@ -25,7 +26,9 @@ use crate::domain::text::Text;
 const PACE: Duration = Duration::from_millis(500);
 /// How long all of them may take; what was read by then counts.
 const LIMIT: Duration = Duration::from_secs(60);
-/// How many pages of one action are read at most, of 50 events each.
+/// How many events a page has at most.
+const PAGE: usize = 50;
+/// How many pages of one action are read at most.
 const MOST_PAGES: usize = 10;
 /// How many workloads are looked up at once.
 const AT_A_TIME: usize = 4;
@@ -115,7 +118,9 @@ async fn history(
     deadline: Instant,
 ) -> Result<History, Fault> {
     let client = link.cloudtrail().await;
+    let said = |why: &str| Fault::Failed(Text::new(&format!("cloudtrail:LookupEvents: {why}")));
     let mut history = History::default();
+    let mut answers = 0;
     for action in actions {
         let about = LookupAttribute::builder().attribute_key(LookupAttributeKey::EventName).attribute_value(*action);
         let about = about.build().map_err(|error| Fault::Failed(Text::new(&error.to_string())))?;
@@ -135,20 +140,24 @@ async fn history(
                 turn(link).await;
                 ask("cloudtrail:LookupEvents", request.send()).await
             };
-            let Ok(answer) = timeout_at(deadline, asked).await else {
-                history.ends(read_back_to, &format!("CloudTrail was too slow: {action} was not read to its end"));
-                break;
+            let answer = match timeout_at(deadline, asked).await {
+                Ok(answer) => answer?,
+                Err(_) if answers == 0 => return Err(said("no answer in time")),
+                Err(_) => {
+                    history.ends(read_back_to, &format!("CloudTrail was too slow: {action} was not read to its end"));
+                    break;
+                }
             };
-            let answer = answer?;
-            for event in answer.events() {
+            answers += 1;
+            let Some(events) = answer.events else { return Err(said("its answer can't be understood")) };
+            for event in events.iter().take(PAGE) {
                 match told(event) {
                     Some(Some(told)) => history.events.push(told),
                     Some(None) => {}
                     None => history.unreadable += 1,
                 }
             }
-            let oldest = answer.events().last().and_then(|event| event.event_time());
-            read_back_to = oldest.and_then(super::convert::time).unwrap_or(read_back_to);
+            read_back_to = oldest(&events, read_back_to);
             token = pages.next(answer.next_token)?;
             if token.is_none() {
                 break;
@@ -161,6 +170,15 @@ async fn history(
     }
     history.events.sort_by_key(|told| Reverse(told.record.at));
     Ok(history)
+}
+
+/// How far back a page goes that follows one which goes back to `before`: not at all, if it is not in its order, the newest first.
+fn oldest(page: &[Event], before: Timestamp) -> Timestamp {
+    let times = page.iter().map(|event| event.event_time().and_then(time));
+    let Some(times) = times.collect::<Option<Vec<Timestamp>>>() else { return before };
+    let is_in_order =
+        times.is_sorted_by(|newer, older| newer >= older) && times.first().is_none_or(|first| *first <= before);
+    times.last().copied().filter(|_| is_in_order).unwrap_or(before)
 }
 
 /// Waits until another request may begin.
@@ -185,9 +203,8 @@ impl History {
         let records = found.map(|told| told.record.clone()).collect();
         let cut = self.back_to.as_ref().filter(|(at, _)| question.from <= *at).map(|(_, why)| why.clone());
         let unreadable = (self.unreadable > 0).then(|| Text::new("events that can't be read are left out"));
-        let late = (now < question.until + LATE)
-            .then(|| Text::new("what is asked for now may come a quarter of an hour late"));
-        Audit::Said { records, missing: cut.or(unnamed.cloned()).or(unreadable).or(late) }
+        let missing = cut.or(unnamed.cloned()).or(unreadable);
+        Audit::Said { records, missing, may_grow: now < question.until + LATE }
     }
 }
 

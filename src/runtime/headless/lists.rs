@@ -152,8 +152,8 @@ impl Asks {
 
     /// What the answer is worth after that: a part of it is missing where a log that was asked could not say.
     fn exit(self, session: &Session, rows: &[Arc<Happening>], exit: Exit) -> Exit {
-        let is_unknown = |row: &Arc<Happening>| matches!(session.model.auditing.of(&row.id()), Some(Audit::Unknown(_)));
-        if exit == Exit::Done && rows.iter().any(is_unknown) { Exit::Partial } else { exit }
+        let is_in_part = |row: &Arc<Happening>| session.model.auditing.of(&row.id()).is_some_and(Audit::is_in_part);
+        if exit == Exit::Done && rows.iter().any(is_in_part) { Exit::Partial } else { exit }
     }
 }
 

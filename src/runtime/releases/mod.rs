@@ -72,7 +72,7 @@ pub(super) fn read(path: &Path, hints: &Hints) -> anyhow::Result<Vec<Release>> {
 
 fn understand(text: &str, name: &str, hints: &Hints) -> anyhow::Result<Vec<Release>> {
     if name.ends_with(".toml") {
-        return own::read_toml(text, name);
+        return own::read_toml(text, name).map(|releases| at_places(releases, hints));
     }
     let is_json = text.trim_start().starts_with(['{', '[']);
     let document: Value = match is_json {
@@ -81,7 +81,7 @@ fn understand(text: &str, name: &str, hints: &Hints) -> anyhow::Result<Vec<Relea
         false => return kubernetes::read_yaml(text).and_then(|said| assemble(said, name, hints)),
     };
     if document.get("release").is_some() {
-        return own::read_json(text, name);
+        return own::read_json(text, name).map(|releases| at_places(releases, hints));
     }
     let readers: [fn(&Value) -> Option<Said>; 5] =
         [packer::read, image_builder::read, terraform::read, cloudformation::read, kubernetes::read];
@@ -92,6 +92,15 @@ fn understand(text: &str, name: &str, hints: &Hints) -> anyhow::Result<Vec<Relea
              template of CloudFormation, a Kubernetes manifest, a compose file"
         )),
     }
+}
+
+/// Where a person says that they are, instead of what the file says.
+fn at_places(mut releases: Vec<Release>, hints: &Hints) -> Vec<Release> {
+    if !hints.places.is_empty() {
+        let placed = releases.iter_mut().flat_map(|release| &mut release.images);
+        placed.for_each(|placed| placed.places.clone_from(&hints.places));
+    }
+    releases
 }
 
 /// Brings the images of a file together, service by service.

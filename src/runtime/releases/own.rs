@@ -2,6 +2,8 @@
 //!
 //! Never takes a key that it does not know: it may be one that was mistyped.
 
+use std::collections::HashMap;
+
 use anyhow::anyhow;
 use serde::Deserialize;
 
@@ -85,18 +87,19 @@ fn release(written: Written, name: &str) -> anyhow::Result<Release> {
 
 /// Two tags of which a place could not tell which one it should run. Two digests may be one for each architecture.
 fn contradiction(images: &[Placed]) -> Option<(&ImageRef, &ImageRef)> {
-    let is_one_place = |one: &Placed, other: &Placed| {
-        one.places.is_empty() && other.places.is_empty() || one.places.iter().any(|place| other.places.contains(place))
-    };
-    let is_one_container = |one: &Placed, other: &Placed| {
-        let path = |placed: &Placed| placed.image.registry_and_path();
-        one.container == other.container && (one.container.is_some() || path(one) == path(other))
-    };
-    images.iter().enumerate().find_map(|(at, one)| {
-        let is_tag = |placed: &Placed| placed.image.digest().is_none();
-        let mut others =
-            images[at + 1..].iter().filter(|other| is_tag(one) && is_tag(other) && other.image != one.image);
-        let other = others.find(|other| is_one_place(one, other) && is_one_container(one, other));
-        other.map(|other| (&one.image, &other.image))
-    })
+    let mut known: HashMap<(String, &str), &ImageRef> = HashMap::new();
+    for placed in images.iter().filter(|placed| placed.image.digest().is_none()) {
+        let container = match &placed.container {
+            Some(name) => format!("container {name}"),
+            None => format!("{:?}", placed.image.registry_and_path()),
+        };
+        let everywhere = placed.places.is_empty().then_some("");
+        for place in placed.places.iter().map(Text::as_str).chain(everywhere) {
+            let other = *known.entry((container.clone(), place)).or_insert(&placed.image);
+            if *other != placed.image {
+                return Some((other, &placed.image));
+            }
+        }
+    }
+    None
 }

@@ -192,6 +192,26 @@ async fn a_list_in_pages_is_settled_by_the_tag_or_not_known() {
     }
 }
 
+/// A list that could not be read is not an empty one.
+#[tokio::test]
+async fn a_list_that_breaks_off_or_is_no_list_is_not_known() {
+    let page = || vec![("content-type", "text/html".to_string())];
+    let circle = || vec![("location", format!("/v2/shop/app/referrers/{}", digest()))];
+    for (reply, expected) in [
+        (Reply::Torn(5_000), "breaks off"),
+        (Reply::Endless, "too large"),
+        (says(200, page(), &json!({})), "a web page"),
+        (says(307, circle(), &json!({})), "in circles"),
+    ] {
+        let fake = Fake::new(move |asked: &Asked| match asked.path.contains("/referrers/") {
+            true => reply.clone(),
+            false => says(404, Vec::new(), &json!({})),
+        });
+        let (said, _) = asked(&fake.await).await;
+        assert!(matches!(&said, Signature::Unknown(why) if why.contains(expected)), "{expected}: {said:?}");
+    }
+}
+
 /// Who does not know the API says so in many ways: then the tags count.
 #[tokio::test]
 async fn a_registry_without_the_api_is_asked_for_tags_however_it_says_so() {

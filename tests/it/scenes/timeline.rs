@@ -211,10 +211,10 @@ fn a_detail_shows_what_the_audit_log_has_and_asks_for_it_once() {
     };
     let records = vec![record("StartInstanceRefresh", None), record("UpdateAutoScalingGroup", Some("AccessDenied"))];
     let missing = Some(Text::new("there is more of StopTask than was read"));
-    world.happen(Event::Audited(vec![(row.clone(), Audit::Said { records, missing })]));
+    world.happen(Event::Audited(vec![(row.clone(), Audit::Said { records, missing, may_grow: false })]));
     let screen = world.lines(200, 50).join("\n");
     for part in [
-        "StartInstanceRefresh of group checkout by arn:aws:sts::1:assumed-role/deploy/anna with aws-cli/2.31",
+        "StartInstanceRefresh of group checkout by arn:aws:sts::1:assumed-role/deploy/anna with \"aws-cli/2.31\"",
         "UpdateAutoScalingGroup REFUSED (AccessDenied) of group checkout",
         "there is more of StopTask than was read",
     ] {
@@ -222,8 +222,15 @@ fn a_detail_shows_what_the_audit_log_has_and_asks_for_it_once() {
     }
     world.pass(Duration::from_secs(61));
     assert_eq!(asked(&world).len(), 2, "it may have grown");
+    let said = |missing: Option<&str>, may_grow| Audit::Said {
+        records: Vec::new(),
+        missing: missing.map(Text::new),
+        may_grow,
+    };
     for (said, part) in [
-        (Audit::Said { records: Vec::new(), missing: None }, "nothing that changes it was found between"),
+        (said(None, false), "nothing that changes it was found from"),
+        (said(Some("CloudTrail was too slow"), false), "nothing that changes it was found in what was read"),
+        (said(None, true), "what was asked for a moment ago may come in later"),
         (Audit::Unknown(Text::new("it is not granted")), "it is not granted"),
     ] {
         world.happen(Event::Audited(vec![(row.clone(), said)]));

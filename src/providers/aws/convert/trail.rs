@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(
             told.record.words(),
             "1970-01-01T00:16:40Z UpdateAutoScalingGroup REFUSED (AccessDenied: no) of group web by \
-             arn:aws:sts::1:assumed-role/deploy/anna with aws-cli/2.31 from 203.0.113.7"
+             arn:aws:sts::1:assumed-role/deploy/anna with \"aws-cli/2.31\" from 203.0.113.7"
         );
         let raw = json!({"userIdentity": {"invokedBy": "autoscaling.amazonaws.com"},
             "requestParameters": {"autoScalingGroupName": "web"}});
