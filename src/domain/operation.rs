@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-pub use debts::{Debt, Owed, paid};
+pub use debts::{Debt, Owed, give_back, paid};
 pub use decide::{Gates, World, decide};
 pub(in crate::domain) use loans::moved as loan_moved;
 pub use outcome::Left;

@@ -10,9 +10,8 @@ use crate::app::overlays::{plan, versions};
 use crate::app::rows::RowId;
 use crate::app::screens::{Screen, drift};
 use crate::domain::id::{OperationId, WorkloadId};
-use crate::domain::observation::Rollout;
-use crate::domain::operation::Debt;
-use crate::domain::plan::{Change, Goto, Owing, PlanRequest, Reach, Scope as PlanScope, Stride, meant};
+use crate::domain::operation::{self, Debt};
+use crate::domain::plan::{Change, Goto, PlanRequest, Reach, Scope as PlanScope, Stride, meant};
 use crate::domain::text::Text;
 
 /// The commands.
@@ -175,27 +174,13 @@ fn to_give_back(model: &Model) -> Result<PlanRequest, Text> {
             model.operations.debts().filter(|(_, debt)| meant.contains(&debt.workload)).collect()
         }
     };
-    let owing: Vec<Owing> = here.iter().filter_map(|(_, debt)| debt.owing()).collect();
-    let each_once = |mut workloads: Vec<WorkloadId>| {
-        workloads.sort();
-        workloads.dedup();
-        workloads
-    };
-    if !owing.is_empty() {
-        let workloads = each_once(owing.iter().map(|owed| owed.workload.clone()).collect());
-        return Ok(request(model, Goto::GiveBack(owing), workloads, Change::WholeTemplate));
-    }
-    let is_through = |id: &&WorkloadId| {
-        let workload = model.fleet.workload(id);
-        workload.is_some_and(|known| known.seen.rollout == Rollout::Paused && known.judgement.tally.off() == 0)
-    };
-    let through: Vec<WorkloadId> = here.iter().map(|(_, debt)| &debt.workload).filter(is_through).cloned().collect();
-    match (through.is_empty(), here.first()) {
-        (false, _) => Ok(request(model, Goto::Expected, each_once(through), Change::WholeTemplate)),
-        (true, Some((id, _))) => {
+    let debts: Vec<&Debt> = here.iter().map(|(_, debt)| *debt).collect();
+    match (operation::give_back(&debts, &model.fleet), here.first()) {
+        (Some((goto, workloads)), _) => Ok(request(model, goto, workloads, Change::WholeTemplate)),
+        (None, Some((id, _))) => {
             Err(Text::new(&format!("{id} holds a rollout: r on its row goes on with it, b or u goes back")))
         }
-        (true, None) => Err(Text::new("nothing is owed here")),
+        (None, None) => Err(Text::new("nothing is owed here")),
     }
 }
 

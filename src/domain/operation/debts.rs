@@ -4,6 +4,8 @@
 //! Never believes an observation of an older generation, or of a place that is not live; and never takes what it can't see
 //! for gone.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::{Operation, StepState};
@@ -12,7 +14,7 @@ use crate::domain::id::{PlaceId, StepId, Uid, WorkloadId};
 use crate::domain::journal::{Entry, Receipt};
 use crate::domain::keeper::{Borrowed, KeeperId, Loan, Setting};
 use crate::domain::observation::{Rollout, Strategy};
-use crate::domain::plan::{Action, Marked, Owing, Step};
+use crate::domain::plan::{Action, Goto, Marked, Owing, Step};
 use crate::domain::text::Text;
 
 /// What an operation still owes.
@@ -99,6 +101,25 @@ impl Debt {
     pub fn is_overdue(&self, now: Timestamp) -> bool {
         self.due().is_some_and(|due| due <= now)
     }
+}
+
+/// What gives debts back: the goal of a plan, and its workloads. What was borrowed comes first; else rollouts are let go that are
+/// held though nothing is left for them to do. `None`: whoever pays must say where to.
+pub fn give_back(debts: &[&Debt], fleet: &Fleet) -> Option<(Goto, Vec<WorkloadId>)> {
+    let owing: Vec<Owing> = debts.iter().filter_map(|debt| debt.owing()).collect();
+    let is_through = |debt: &&&Debt| {
+        let workload = fleet.workload(&debt.workload);
+        workload.is_some_and(|known| known.seen.rollout == Rollout::Paused && known.judgement.tally.off() == 0)
+    };
+    let (goto, workloads): (Goto, Vec<WorkloadId>) = match owing.is_empty() {
+        true => (Goto::Expected, debts.iter().filter(is_through).map(|debt| debt.workload.clone()).collect()),
+        false => {
+            let workloads = owing.iter().map(|owed| owed.workload.clone()).collect();
+            (Goto::GiveBack(owing), workloads)
+        }
+    };
+    let workloads: BTreeSet<WorkloadId> = workloads.into_iter().collect();
+    (!workloads.is_empty()).then(|| (goto, workloads.into_iter().collect()))
 }
 
 /// The entry for the next debt that is paid. Whoever sees it may write it: it sends nothing.

@@ -12,8 +12,8 @@ use super::{journal, print, session, settle};
 use crate::app::operations::Operations;
 use crate::app::report::{PlanReport, plan_report, report, wanted};
 use crate::domain::id::OperationId;
-use crate::domain::operation::Debt;
-use crate::domain::plan::{Aims, Change, Goto, Owing, Pace, Pick, PlanRequest, Reach, Scope, Stride, Suspend, Tempo};
+use crate::domain::operation::{self, Debt};
+use crate::domain::plan::{Aims, Change, Goto, Pace, Pick, PlanRequest, Reach, Scope, Stride, Suspend, Tempo};
 use crate::domain::policy::Minimum;
 use crate::domain::selector::Selector;
 use crate::domain::text::Text;
@@ -103,15 +103,17 @@ pub(super) async fn reverse(options: &Options, operation: &str, valid: Duration)
 /// A plan that gives back what an operation owes.
 pub(super) async fn give_back(options: &Options, operation: &str, valid: Duration) -> anyhow::Result<Exit> {
     let (mut session, id) = open(options, operation)?;
-    let owes = &find(&session, &id)?.operation.debts;
-    let owing: Vec<Owing> = owes.iter().filter_map(Debt::owing).collect();
-    if owing.is_empty() {
-        let held = if owes.is_empty() { "owes nothing" } else { "holds a rollout: go on with it, or take it back" };
-        return Err(anyhow!("{id} {held}"));
+    if find(&session, &id)?.operation.debts.is_empty() {
+        return Err(anyhow!("{id} owes nothing"));
     }
     settle(&mut session, options.timeout).await;
-    let workloads = owing.iter().map(|owed| owed.workload.clone()).collect();
-    let request = PlanRequest::of(Goto::GiveBack(owing), Scope::Exactly(workloads), valid);
+    let owes: Vec<&Debt> = find(&session, &id)?.operation.debts.iter().collect();
+    let Some((goto, workloads)) = operation::give_back(&owes, &session.model.fleet) else {
+        return Err(anyhow!(
+            "{id} holds a rollout: go on with it (`plan replace`), or take it back (`plan reverse {id}`)"
+        ));
+    };
+    let request = PlanRequest::of(goto, Scope::Exactly(workloads), valid);
     offer(options, session, &request).await
 }
 

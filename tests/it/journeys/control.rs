@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, Running, SLOW_START, V41, V42, asked, changes, release, text};
 use super::rollback::versions;
-use crate::real::cluster::{Cluster, PATIENCE, User, cluster_or_skip, deployment, deployments, wait};
+use crate::real::cluster::{Cluster, PATIENCE, STRATEGIC_PATCH, User, cluster_or_skip, deployment, deployments, wait};
 
 /// A Deployment whose first version takes its time to get ready, at its second one.
 pub(crate) fn slow_way_back(cluster: &Cluster, namespace: &str, slow: &str) {
@@ -58,6 +58,39 @@ fn what_a_stop_left_held_goes_back_by_the_request_that_lets_it_go() {
     let body = &after[2]["requestObject"]["spec"];
     assert!(body["paused"].is_null() && body.as_object().is_some_and(|spec| spec.contains_key("paused")), "{body}");
     assert_eq!(body["template"]["spec"]["containers"][0]["image"], V42);
+    assert_ne!(paused(cluster, namespace), true);
+    let owing: Vec<Value> = desk.operations().into_iter().filter(|row| row["debts"] != json!([])).collect();
+    assert_eq!(owing, Vec::<Value>::new(), "the debt is paid");
+}
+
+/// Nothing is left for the rollout to do, and it is held all the same: whoever gives that back need not go anywhere.
+#[test]
+fn what_is_held_though_it_is_through_is_let_go_by_giving_it_back() {
+    let Some(cluster) = cluster_or_skip("what_is_held_though_it_is_through_is_let_go_by_giving_it_back") else {
+        return;
+    };
+    let namespace = "journey-through";
+    slow_way_back(cluster, namespace, "8s");
+    let desk = Desk::at(&[(cluster, User::Admin, None)]);
+    let (apply, operation) = begin(&desk, namespace);
+    desk.run(&["abort", &operation]).operation("stopped", 0);
+    apply.end().operation("stopped", 1);
+    let hold = |paused: bool| {
+        let body = json!({"spec": {"paused": paused}});
+        let (status, answer) = cluster.patch(&deployments(namespace, Some("app")), STRATEGIC_PATCH, &body);
+        assert_eq!(status, 200, "{answer}");
+    };
+    // Half way there is something to decide, by somebody who knows where to.
+    let said = desk.run(&["plan", "give-back", &operation]).ended(2);
+    assert!(said.err.contains("plan reverse"), "{said}");
+    hold(false);
+    cluster.wait_rolled_out(namespace, "app");
+    hold(true);
+    let before = changes(cluster, namespace).len();
+    let (plan, code, shown) = desk.plan(&["give-back", &operation]);
+    assert_eq!(shown["waves"][0]["steps"][0]["to"]["version"], "v41", "{shown}");
+    desk.run(&["apply", &plan, "--code", &code]).operation("done", 0);
+    assert_eq!((asked(cluster, namespace), changes(cluster, namespace).len()), (json!(V41), before + 1));
     assert_ne!(paused(cluster, namespace), true);
     let owing: Vec<Value> = desk.operations().into_iter().filter(|row| row["debts"] != json!([])).collect();
     assert_eq!(owing, Vec::<Value>::new(), "the debt is paid");
