@@ -196,7 +196,9 @@ impl Timeline {
             }
         }
         self.put(rows);
-        self.watched.entry(place.clone()).or_insert(Watched { first: now, last: now }).last = now;
+        let watched = self.watched.entry(place.clone()).or_insert(Watched { first: now, last: now });
+        // A clock that was ahead may have written what has not been yet.
+        *watched = Watched { first: watched.first.min(now), last: now };
     }
 
     /// Workloads of a place that were there when it was last watched, before this process, and are not. A namespace of

@@ -105,7 +105,7 @@ pub enum SelectorError {
     #[error("no state `{0}`: ok, drift, mixed, outlier, unknown, quarantined, off, unhealthy")]
     State(String),
     /// An age that can't be read.
-    #[error("`{0}` is no age; ages look like 90s, 15m, 2h, 3d, 1w")]
+    #[error("`{0}` is no age (a hundred years at most); ages look like 90s, 15m, 2h, 3d, 1w")]
     Age(String),
     /// A quote without its end.
     #[error("a quote is not closed")]

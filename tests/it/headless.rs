@@ -211,3 +211,24 @@ fn a_lock_or_a_ban_that_would_protect_nothing_is_refused() {
     check(&run(state.path(), &["unsnooze", "svc:checkout"]), 2, "there is no snooze svc:checkout");
     assert_eq!(run(state.path(), &["unlock", "svc:checkout"]).status.code(), Some(0));
 }
+
+#[test]
+fn a_release_of_a_service_that_nothing_belongs_to_is_told_and_can_be_taken_away() {
+    let state = tempfile::tempdir().expect("a directory");
+    let file = state.path().join("r.toml");
+    let release = "[[release]]\nservice = \"chekout\"\nversion = \"v44\"\nimages = [{image = \"shop/checkout:v44\"}]\n";
+    std::fs::write(&file, release).expect("written");
+    let added = run(state.path(), &["release", "add", file.to_str().expect("a path"), "--places", "k8s/prod-*"]);
+    check(&added, 0, "");
+    let words = String::from_utf8_lossy(&added.stdout);
+    assert!(words.contains("k8s/prod-*"), "what a person says of places counts instead of the file: {words}");
+    for arguments in [&["release", "list"][..], &["release", "list", "chekout"]] {
+        check(
+            &run(state.path(), arguments),
+            0,
+            "chekout v44 (r.toml): nothing that is seen belongs to a service chekout",
+        );
+    }
+    check(&run(state.path(), &["release", "list", "nope"]), 2, "no service is called nope");
+    check(&run(state.path(), &["release", "remove", "chekout", "v44"]), 0, "");
+}

@@ -99,7 +99,12 @@ async fn list(options: &Options, selector: &[String]) -> anyhow::Result<Exit> {
     let selector = Selector::parse(&selector.join(" "))?;
     let mut session = session(options)?;
     settle(&mut session, options.timeout).await;
-    plans::check_words(&selector, &session)?;
+    let of_nothing = of_nothing(&session);
+    // Who asks for what nothing runs yet is told so, and not that there is no such name.
+    let is_known = |word: &str| of_nothing.iter().any(|release| release.service.eq_ignore_ascii_case(word));
+    if !selector.words().any(is_known) {
+        plans::check_words(&selector, &session)?;
+    }
     let rows = rows(&session, &selector);
     let mut table = Table::new(&["SERVICE", "PLACE", "WORKLOAD", "EXPECTED", "RUNNING", "BEHIND"]);
     for row in &rows {
@@ -124,8 +129,20 @@ async fn list(options: &Options, selector: &[String]) -> anyhow::Result<Exit> {
     let releases = session.model.fleet.releases().iter().cloned().collect();
     let answer = report(&session.model, Rows { rows, releases });
     print::answer(options.output, &answer, || table)?;
+    for Release { service, version, source, .. } in &of_nothing {
+        print::progress(&format!(
+            "{service} {version} ({source}): nothing that is seen belongs to a service {service}"
+        ));
+    }
     session.close();
     Ok(Exit::Done)
+}
+
+/// Releases of services that nothing belongs to: not rolled out yet, or called something else here.
+fn of_nothing(session: &Session) -> Vec<Release> {
+    let fleet = &session.model.fleet;
+    let is_there = |release: &&Release| fleet.services().any(|(name, _)| *name == release.service);
+    fleet.releases().iter().filter(|release| !is_there(release)).cloned().collect()
 }
 
 fn rows(session: &Session, selector: &Selector) -> Vec<Row> {

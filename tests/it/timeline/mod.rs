@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use rolldeck::app::timeline::{Kept, Timeline};
+use rolldeck::app::timeline::{Kept, Timeline, Watched};
 use rolldeck::domain::fleet::Fleet;
 use rolldeck::domain::id::{PlaceId, Uid, WorkloadId, WorkloadKind};
 use rolldeck::domain::image::{DigestKind, ImageId};
@@ -502,6 +502,17 @@ fn rows_go_by_age_and_by_number_and_it_is_said_how_far_back_they_reach() {
     assert_eq!(scene.timeline.rows().len(), 0);
     let reach = scene.timeline.reaches_back_to(at(scene.second));
     assert_eq!(reach, Some(at(scene.second - 1_000)), "nothing happened since then");
+}
+
+/// A run under a clock that was ahead has written that it is watched since then.
+#[test]
+fn what_was_watched_from_a_moment_that_has_not_been_is_watched_from_now() {
+    let mut scene = Scene::new();
+    let ahead = Watched { first: at(1_000_000), last: at(1_000_000) };
+    let kept = Kept { watched: vec![(place(), ahead)], ..Kept::default() };
+    scene.timeline = Timeline::of(kept, Retention::default());
+    scene.pass(1);
+    assert_eq!(scene.timeline.reaches_back_to(at(1)), Some(at(1)));
 }
 
 #[test]
