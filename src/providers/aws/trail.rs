@@ -271,3 +271,22 @@ async fn definition(clients: &Clients, workload: &WorkloadId) -> Result<Option<V
     let service = services.into_iter().find(|service| service.status() != Some("INACTIVE"));
     Ok(service.map(|service| service.task_definition().map(ToString::to_string).into_iter().collect()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_goes_back_to_its_last_event_where_it_is_in_its_order() {
+        let at = |second| Timestamp::from_second(second).expect("in range");
+        let page = |seconds: &[i64]| -> Vec<Event> {
+            let event = |second: &i64| Event::builder().event_time(DateTime::from_secs(*second)).build();
+            seconds.iter().map(event).collect()
+        };
+        for (seconds, back_to) in [(&[90, 80, 80, 70][..], 70), (&[90, 10, 80], 100), (&[120, 90], 100), (&[], 100)] {
+            assert_eq!(oldest(&page(seconds), at(100)), at(back_to), "{seconds:?}");
+        }
+        let untimed = [page(&[90]), vec![Event::builder().build()]].concat();
+        assert_eq!(oldest(&untimed, at(100)), at(100));
+    }
+}
