@@ -98,7 +98,7 @@ pub(crate) fn entered(model: &mut Model, what: Protected, typed: &str) -> Vec<Ef
         Ok((reason, time)) => {
             model.ui.entry = None;
             let until = model.now + time;
-            model.ui.say(&format!("written down until {}", until.strftime("%Y-%m-%d %H:%M UTC")));
+            model.ui.say(&format!("goes into the journal, until {}", until.strftime("%Y-%m-%d %H:%M UTC")));
             let expires_at = Some(until);
             vec![Effect::Protect { what, reason, expires_at }]
         }

@@ -144,6 +144,19 @@ fn braked(operation: &Operation) -> usize {
     operation.plan.steps().filter(is_held).count()
 }
 
+/// Whether a step has changed something, or may have.
+fn is_begun(state: StepState) -> bool {
+    match state {
+        StepState::Sent
+        | StepState::Accepted
+        | StepState::Held
+        | StepState::Verified
+        | StepState::Failed
+        | StepState::Unresolved => true,
+        StepState::Waiting | StepState::Refused | StepState::Skipped => false,
+    }
+}
+
 fn stop_and_return(model: &mut Model) -> Vec<Effect> {
     let Ok(tracked) = running(model) else { return Vec::new() };
     let id = tracked.operation.id.clone();
@@ -182,7 +195,7 @@ pub(crate) fn before_a_stop(model: &Model, width: usize) -> Vec<Line> {
             format!("   ! s leaves {} in flight held: a debt until somebody goes on or back", counted(held, "rollout"));
         lines.push(Line::new(Meaning::Warning, text));
     }
-    let is_begun = |step: &&Step| operation.progress(step.id).state != StepState::Waiting;
+    let is_begun = |step: &&Step| is_begun(operation.progress(step.id).state);
     let (mut waiting, mut places): (Vec<&str>, Vec<&PlaceId>) = (Vec::new(), Vec::new());
     for wave in &operation.plan.waves {
         if places.contains(&&wave.place) {
