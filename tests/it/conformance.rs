@@ -16,7 +16,7 @@ use rolldeck::domain::fleet::{Fleet, Workload};
 use rolldeck::domain::id::{OperationId, PlaceId};
 use rolldeck::domain::journal::{Call, Receipt};
 use rolldeck::domain::observation::{Batch, Observation, PlaceState, Rollout};
-use rolldeck::domain::operation::{Progress, StepProgress, progress_of};
+use rolldeck::domain::operation::{Progress, StepProgress, StepState, progress_of};
 use rolldeck::domain::plan::{Action, Change, Goto, Pick, PlanRequest, Reach, Scope, Step, Unpause, compose};
 use rolldeck::domain::policy::Policy;
 use rolldeck::domain::selector::Selector;
@@ -325,6 +325,9 @@ fn a_brake_holds_and_a_release_lets_go_on() {
         watched.until("it is held", |app| app.seen.rollout == Rollout::Paused).await;
         watched.stay_calm().await;
         assert!(!matches!(progress_of(&step, &held, &watched.fleet), Progress::Done(_)));
+        let by_us = StepProgress { state: StepState::Held, ..taken.clone() };
+        let told = progress_of(&step, &by_us, &watched.fleet);
+        assert!(!matches!(told, Progress::Failed(_)), "what we hold is nobody else's doing: {told:?}");
         // A brake may be quicker than the platform: then not even the first new instance was made.
         let app = watched.app();
         let is_old =
